@@ -1,0 +1,320 @@
+"""Builds the answers: the search's findings as plans, what is close when nothing fits, the rules of thumb beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from planner.domain.architecture import Architecture
+from planner.domain.hardware import Accelerator
+from planner.domain.mesh import Layouts
+from planner.domain.plan import (
+    Assumption,
+    EvaluateAnswer,
+    NearestMiss,
+    Plan,
+    PlanAnswer,
+    SearchSummary,
+)
+from planner.errors import InputError
+from planner.plugin import EstimateInput
+from planner.program.assemble import assemble
+from planner.question import Question
+from planner.registry import Registry
+from planner.search.evaluation import refusals
+from planner.search.objectives import OBJECTIVES, Candidate, Findings, Limits, recommended, search
+from planner.search.plans import plans_of
+from planner.search.space import all_choices, all_degrees, build_space, derive, make_layouts
+from planner.search.trace import memory_terms, time_terms
+from planner.units import GIB, SECONDS_PER_DAY
+
+if TYPE_CHECKING:
+    from planner.api import Recipe, Search
+
+GROWTH: Final = (2, 4, 8, 16, 32, 64)
+"""By how many times more nodes a question that does not fit is asked again, to say from how many GPUs on it would."""
+
+NOTES: Final = (
+    "Expert routing is taken as balanced; failures, checkpoints, data loading and evaluation are not in the duration.",
+    "Energy is the accelerators' rated power for the whole run; hosts, network and cooling are not in it.",
+)
+
+
+def answer_plan(
+    question: Question, registry: Registry, recipe: Recipe, wanted: Search, provenance: Mapping[str, Any]
+) -> PlanAnswer:
+    """Search, then say the fewest GPUs, the recommended plan, alternatives, scaling, refusals and the nearest miss."""
+    context = question.context
+    _check(question, wanted)
+    limits = Limits(headroom=recipe.memory_headroom, deadline_s=wanted.deadline_s, budget_usd=wanted.budget_usd)
+    most = min(wanted.max_gpus or context.cluster.accelerators, context.cluster.accelerators)
+    findings = _search(question, wanted, limits, most)
+    best = recommended(findings, wanted.objective)
+    chosen = _chosen(findings, best, wanted.top)
+    plans = _plans(question, [candidate for group in chosen for candidate in group], limits.headroom)
+    alternatives = plans[: len(chosen[0])]
+    scaling = plans[len(chosen[0]) :]
+    miss = None if best is not None else _nearest_miss(question, wanted, limits, findings)
+    return PlanAnswer(
+        question=recipe.to_dict() | wanted.to_dict(),
+        assumptions=(*question.assumptions, *_searched(wanted, most)),
+        min_gpus=min(findings.by_gpus) if findings.by_gpus else None,
+        recommended=_traced(question, best, alternatives[0]) if best is not None else None,
+        nearest_miss=miss,
+        alternatives=alternatives[1:],
+        scaling=scaling,
+        rejected=findings.rejected,
+        search=SearchSummary(layouts=findings.layouts, feasible=findings.feasible, elapsed_s=findings.elapsed_s),
+        rule_of_thumb=_rule_of_thumb(registry, question),
+        provenance=provenance,
+        notes=(*_name_notes(recipe, context.architecture), *NOTES),
+    )
+
+
+def _check(question: Question, wanted: Search) -> None:
+    cluster = question.context.cluster
+    if wanted.objective not in OBJECTIVES:
+        raise InputError(f"unknown objective {wanted.objective!r}", hint=f"one of {', '.join(OBJECTIVES)}")
+    if cluster.price is None and (wanted.objective == "cost" or wanted.budget_usd is not None):
+        raise InputError(f"no price is known for {cluster.slug}", hint="leave --objective cost and --budget out")
+    if cluster.accelerator.tdp_w is None and wanted.objective == "energy":
+        raise InputError(f"no power is known for {cluster.accelerator.slug}", hint="use another objective")
+    if wanted.min_gpus > cluster.accelerators:
+        raise InputError(f"{cluster.slug} has {cluster.accelerators} GPUs, fewer than {wanted.min_gpus}")
+
+
+def _searched(wanted: Search, most: int) -> tuple[Assumption, ...]:
+    pinned = ", ".join(f"{axis} = {value}" for axis, value in wanted.pins.items()) or "none"
+    return (
+        Assumption(name="n_gpus", value=f"{wanted.min_gpus}-{most}", origin="every number of GPUs up to the pool"),
+        Assumption(name="pinned axes", value=pinned, origin="all other degrees and choices are searched"),
+    )
+
+
+def _search(question: Question, wanted: Search, limits: Limits, most: int) -> Findings:
+    context, rules = question.context, question.rules
+    choices = all_choices(rules.strategies, tuple(rules.schedules), tuple(rules.recomputes))
+    space = build_space(context, all_degrees(rules.strategies), choices, wanted.pins, wanted.min_gpus, most)
+    return search(context, space, rules, limits, keep=max(1, wanted.top) + 1)
+
+
+def _chosen(findings: Findings, best: Candidate | None, top: int) -> tuple[list[Candidate], list[Candidate]]:
+    """The recommended layout with the next ones on as many GPUs, and the fastest for every number of GPUs."""
+    scaling = [candidates[0] for _, candidates in sorted(findings.by_gpus.items())]
+    if best is None:
+        return [], []
+    return findings.by_gpus[best.n_gpus][: top + 1], scaling
+
+
+def _plans(question: Question, candidates: list[Candidate], headroom: float) -> tuple[Plan, ...]:
+    if not candidates:
+        return ()
+    mesh = Layouts.join([candidate.layouts for candidate in candidates])
+    return plans_of(question.context, mesh, question.rules, headroom)
+
+
+def _traced(question: Question, best: Candidate, plan: Plan) -> Plan:
+    return replace(
+        plan,
+        memory_terms=memory_terms(question.context, best.layouts, question.rules),
+        time_terms=time_terms(question.context, best.layouts, question.rules),
+    )
+
+
+def _name_notes(recipe: Recipe, architecture: Architecture) -> tuple[str, ...]:
+    """Says once where a name stands for a model of another name."""
+    if recipe.model.lower() in (architecture.slug, architecture.name.lower()) or recipe.model.endswith(".json"):
+        return (architecture.note,) if architecture.note else ()
+    alias = f"{recipe.model} is read as {architecture.slug} ({architecture.name})."
+    return (alias, architecture.note) if architecture.note else (alias,)
+
+
+def _nearest_miss(question: Question, wanted: Search, limits: Limits, findings: Findings) -> NearestMiss | None:
+    context = question.context
+    if findings.fastest is not None:
+        return _missed_limit(question, limits, findings)
+    if findings.closest is None:
+        return None
+    plan = _plans(question, [findings.closest[1]], limits.headroom)[0]
+    return NearestMiss(
+        layout=plan.layout,
+        n_gpus=plan.n_gpus,
+        stage=plan.memory.stage,
+        missing_bytes=plan.memory.missing_bytes,
+        fix=_fix(question, wanted, limits, plan, context.cluster.accelerators),
+    )
+
+
+def _fix(question: Question, wanted: Search, limits: Limits, plan: Plan, pool: int) -> str:
+    """What would make it fit: more nodes of the same kind, if the same question is answered with them."""
+    context = question.context
+    missing = f"{plan.memory.missing_bytes / GIB:.1f} GiB per GPU are missing"
+    if wanted.max_gpus is not None and wanted.max_gpus < pool:
+        wider = _search(question, replace(wanted, max_gpus=None, deadline_s=None, budget_usd=None), limits, pool)
+        if wider.by_gpus:
+            return f"{missing}; it fits on {min(wider.by_gpus)} GPUs of this pool: raise --gpus"
+    node = context.cluster.node
+    if node.network_bytes_per_s is None and node.scaleup_domain <= node.accelerators_per_node:
+        return f"{missing}; this node has no known network to grow over: choose GPUs with more memory or a cluster (--cluster, --node)"
+    for factor in GROWTH:
+        cluster = replace(context.cluster, nodes=context.cluster.nodes * factor)
+        larger = replace(question, context=replace(context, cluster=cluster))
+        found = _search(larger, replace(wanted, max_gpus=None), Limits(headroom=limits.headroom), cluster.accelerators)
+        if found.by_gpus:
+            return f"{missing}; {min(found.by_gpus)} GPUs of the same kind would fit"
+    return f"{missing}; more GPUs of the same kind do not help: shorten --seq-len, free the pinned axes or choose GPUs with more memory"
+
+
+def _missed_limit(question: Question, limits: Limits, findings: Findings) -> NearestMiss:
+    """Layouts fit, but none meets the deadline or the budget."""
+    late = limits.deadline_s is not None
+    candidate = findings.fastest if late else findings.cheapest
+    assert candidate is not None  # _nearest_miss looked
+    plan = _plans(question, [candidate], limits.headroom)[0]
+    days = f"{plan.duration_s / SECONDS_PER_DAY:,.1f} days"
+    cost = "" if plan.cost_usd is None else f" for ${plan.cost_usd:,.0f}"
+    kind = "fastest" if late else "cheapest"
+    if late and limits.deadline_s is not None:
+        share = plan.duration_s / limits.deadline_s
+        advice = f"train on {1 / share:.0%} of the tokens, or find about {share * plan.n_gpus:,.0f} such GPUs" if share > 1 else "raise the budget"
+    else:
+        advice = "raise the budget, or train on fewer tokens"
+    return NearestMiss(
+        layout=plan.layout, n_gpus=plan.n_gpus, stage=None, missing_bytes=None,
+        fix=f"the {kind} layout that fits takes {days}{cost} on {plan.n_gpus} GPUs: {advice}",
+    )  # fmt: skip
+
+
+def answer_evaluate(
+    question: Question, registry: Registry, recipe: Recipe, layout: Mapping[str, int | str], provenance: Mapping[str, Any]
+) -> EvaluateAnswer:
+    """Memory and time of one layout, with every term, whether or not it is allowed or fits."""
+    context, rules = question.context, question.rules
+    mesh, filled = exact_layout(question, registry, layout)
+    plan = plans_of(context, mesh, rules, recipe.memory_headroom)[0]
+    reasons = tuple(each.reason for each in refusals(context, mesh, rules) if bool(np.any(each.where)))
+    candidate = Candidate(plan.n_gpus, plan.step_time_s, mesh)
+    return EvaluateAnswer(
+        question=recipe.to_dict() | {"layout": dict(layout)},
+        assumptions=(*question.assumptions, *filled),
+        plan=_traced(question, candidate, plan),
+        refusals=reasons,
+        params=context.program.total_params,
+        provenance=provenance,
+        notes=(*_name_notes(recipe, context.architecture), *NOTES),
+    )
+
+
+def exact_layout(
+    question: Question, registry: Registry, layout: Mapping[str, int | str]
+) -> tuple[Layouts, tuple[Assumption, ...]]:
+    """The mesh of one layout: degrees not given are 1, dp follows from ``n_gpus``, the schedule from vpp.
+
+    Raises InputError for what cannot be computed at all, UnknownNameError for an unknown axis or value.
+    """
+    context, rules = question.context, question.rules
+    degrees = all_degrees(rules.strategies)
+    choices = all_choices(rules.strategies, tuple(rules.schedules), tuple(rules.recomputes))
+    given = {axis: value for axis, value in layout.items() if axis != "n_gpus" and value is not None}
+    filled = dict(given)
+    for degree in degrees:
+        if degree.name != "dp":
+            filled.setdefault(degree.name, 1)
+    filled.setdefault("dp", _remaining_dp(degrees, filled, layout.get("n_gpus")))
+    filled.setdefault("zero", context.framework.default_zero if int(filled["dp"]) * int(filled.get("cp", 1)) > 1 else 0)
+    filled.setdefault("schedule", "interleaved" if int(filled.get("vpp", 1)) > 1 else "1f1b")
+    for choice in choices:
+        filled.setdefault(choice.name, choice.values[0])
+    filled["recompute"] = registry.recompute(str(filled["recompute"])).name
+    pool = max(context.cluster.accelerators, 1)
+    space = build_space(context, (), choices, {key: value for key, value in filled.items() if key in {c.name for c in choices}}, 1, pool)
+    unknown = set(given) - {degree.name for degree in degrees} - {choice.name for choice in choices}
+    if unknown:
+        raise InputError(f"unknown layout axis {sorted(unknown)[0]!r}")
+    tuples = {degree.name: np.asarray([float(_positive(degree.name, filled[degree.name]))]) for degree in degrees}
+    mesh = make_layouts(derive(context, tuples), space.choices).at(np.asarray([0]))
+    assumed = tuple(
+        Assumption(name=axis, value=value, origin="not given") for axis, value in filled.items() if axis not in given
+    )
+    return mesh, assumed
+
+
+def _positive(axis: str, value: int | str) -> int:
+    if not isinstance(value, int) or value < 1:
+        raise InputError(f"{axis} must be a whole number from 1 up, not {value!r}")
+    return value
+
+
+def _remaining_dp(degrees: tuple[Any, ...], filled: Mapping[str, int | str], n_gpus: int | str | None) -> int:
+    if n_gpus is None:
+        return 1
+    product = 1
+    for degree in degrees:
+        if degree.multiplies_gpus and degree.name != "dp":
+            product *= _positive(degree.name, filled[degree.name])
+    if int(n_gpus) % product:
+        raise InputError(f"{n_gpus} GPUs are not a multiple of the {product} that the other degrees multiply to")
+    return int(n_gpus) // product
+
+
+def answer_estimate(
+    registry: Registry,
+    architecture: Architecture | None,
+    params: float | None,
+    accelerator: Accelerator | None,
+    seq_len: int | None,
+    micro_batch: int,
+    tokens: float | None,
+) -> dict[str, Any]:
+    """Every rule of thumb that the given values are enough for."""
+    known = _estimate_input(registry, architecture, params, accelerator, seq_len, micro_batch, tokens)
+    if not 0 < known.params < float("inf"):
+        raise InputError(f"the parameter count must be positive, not {known.params}")
+    items = [
+        {
+            "name": item.name, "value": item.value, "unit": item.unit, "formula": item.formula, "source": item.source,
+            "note": item.note,
+        }
+        for estimator in registry.estimators.values()
+        for item in estimator.estimates(known)
+    ]  # fmt: skip
+    return {
+        "schema": "planner.estimate/1",
+        "params": known.params,
+        "model": None if architecture is None else architecture.slug,
+        "gpu": None if accelerator is None else accelerator.slug,
+        "items": items,
+    }
+
+
+def _estimate_input(
+    registry: Registry,
+    architecture: Architecture | None,
+    params: float | None,
+    accelerator: Accelerator | None,
+    seq_len: int | None,
+    micro_batch: int,
+    tokens: float | None,
+) -> EstimateInput:
+    memory = None if accelerator is None else float(accelerator.capacity_bytes)
+    if architecture is None:
+        assert params is not None  # the caller checks that one of the two is given
+        return EstimateInput(params=params, gpu_memory_bytes=memory, seq_len=seq_len, micro_batch=micro_batch, tokens=tokens)
+    total = float(assemble(architecture, registry.sublayers).total_params)
+    length = seq_len or min(architecture.max_seq_len or 2048, 8192)
+    return EstimateInput(
+        params=total, gpu_memory_bytes=memory, layers=architecture.layers, hidden=architecture.hidden,
+        heads=architecture.heads, seq_len=length, micro_batch=micro_batch, tokens=tokens,
+    )  # fmt: skip
+
+
+def _rule_of_thumb(registry: Registry, question: Question) -> dict[str, Any]:
+    """The closed forms for the same model and GPU, to set beside the search's answer."""
+    context = question.context
+    document = answer_estimate(
+        registry, context.architecture, None, context.cluster.accelerator, context.job.seq_len, 1, context.job.tokens
+    )
+    return {item["name"]: {"value": item["value"], "unit": item["unit"], "formula": item["formula"]} for item in document["items"]}

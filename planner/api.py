@@ -1,0 +1,223 @@
+"""What the command line, the web and library users call: `plan`, `evaluate`, `estimate`, `model_parameters`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from planner.domain.plan import EvaluateAnswer, PlanAnswer
+from planner.errors import InputError
+
+if TYPE_CHECKING:
+    from planner.catalog.reader import Catalog
+    from planner.domain.architecture import Architecture
+    from planner.question import Question
+    from planner.registry import Registry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """How a model is trained; None means the planner's default, which the answer lists as an assumption.
+
+    `model` is a slug, an alias or the path of a ``config.json``. `options` are plugin options (``--set k=v``).
+    """
+
+    model: str
+    cluster: str
+    node: str | None = None
+    seq_len: int | None = None
+    global_batch: int | None = None
+    tokens: float | None = None
+    precision: str | None = None
+    optimizer: str | None = None
+    method: str = "full"
+    framework: str | None = None
+    attention: str | None = None
+    memory_headroom: float = 0.05
+    options: Mapping[str, str] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """What was asked, as JSON; open values are null."""
+        return {name: getattr(self, name) for name in self.__slots__ if name != "options"} | {
+            "options": dict(self.options)
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Search:
+    """What to look for: bounds, pinned axes and the objective (``min-gpus``, ``time``, ``cost``, ``energy``)."""
+
+    min_gpus: int = 1
+    max_gpus: int | None = None
+    objective: str = "min-gpus"
+    deadline_s: float | None = None
+    budget_usd: float | None = None
+    pins: Mapping[str, int | str] = field(default_factory=dict)
+    top: int = 5
+
+    def to_dict(self) -> dict[str, Any]:
+        """What was asked, as JSON."""
+        return {name: getattr(self, name) for name in self.__slots__ if name != "pins"} | {"pins": dict(self.pins)}
+
+
+def plan(
+    recipe: Recipe, search: Search | None = None, *, database: str | None = None, strict_plugins: bool = False
+) -> PlanAnswer:
+    """The fewest GPUs that fit, and the best layout by the objective.
+
+    Raises InputError, UnknownNameError, CatalogError, PluginError.
+    """
+    from planner.answers import answer_plan
+
+    wanted = Search() if search is None else search
+    _check_fraction("memory headroom", recipe.memory_headroom)
+    with _opened(database) as catalog:
+        registry = _registry(strict_plugins)
+        question = _question(catalog, registry, recipe)
+        return answer_plan(question, registry, recipe, wanted, _provenance(catalog, registry, question))
+
+
+def evaluate(
+    recipe: Recipe, layout: Mapping[str, int | str], *, database: str | None = None, strict_plugins: bool = False
+) -> EvaluateAnswer:
+    """One exact configuration; axes not in `layout` are 1, and ZeRO what the framework does unasked.
+
+    Raises InputError, UnknownNameError, CatalogError, PluginError.
+    """
+    from planner.answers import answer_evaluate
+
+    _check_fraction("memory headroom", recipe.memory_headroom)
+    with _opened(database) as catalog:
+        registry = _registry(strict_plugins)
+        question = _question(catalog, registry, recipe)
+        return answer_evaluate(question, registry, recipe, layout, _provenance(catalog, registry, question))
+
+
+def estimate(
+    *,
+    model: str | None,
+    params: float | None,
+    gpu: str | None,
+    seq_len: int | None = None,
+    micro_batch: int = 1,
+    tokens: float | None = None,
+    database: str | None = None,
+) -> dict[str, Any]:
+    """The rules of thumb: schema ``planner.estimate/1`` with ``items`` of name, value, unit, formula, source, note.
+
+    Raises InputError where neither a model nor a parameter count is given, UnknownNameError, CatalogError.
+    """
+    from planner.answers import answer_estimate
+    from planner.registry import load_registry
+
+    if (model is None) == (params is None):
+        raise InputError("give either --model or --params", hint="planner estimate --params 7e9 --gpu rtx-4090")
+    registry = load_registry()
+    if model is None and gpu is None:
+        return answer_estimate(registry, None, params, None, seq_len, micro_batch, tokens)
+    with _opened(database) as catalog:
+        architecture = None if model is None else load_architecture(catalog, registry, model)
+        accelerator = None if gpu is None else catalog.accelerator(gpu)
+        return answer_estimate(registry, architecture, params, accelerator, seq_len, micro_batch, tokens)
+
+
+def model_parameters(model: str, *, database: str | None = None) -> dict[str, Any]:
+    """Parameter counts: schema ``planner.catalog.params/1`` with total_params, active_params, embedding_params.
+
+    `model` is a slug, an alias or a path. Raises InputError, UnknownNameError, CatalogError.
+    """
+    from planner.program.assemble import assemble
+    from planner.registry import load_registry
+
+    registry = load_registry()
+    if _looks_like_path(model):
+        architecture = _from_file(registry, model)
+    else:
+        with _opened(database) as catalog:
+            architecture = catalog.architecture(model)
+    program = assemble(architecture, registry.sublayers)
+    return {
+        "schema": "planner.catalog.params/1",
+        "model": architecture.slug,
+        "family": architecture.family,
+        "total_params": program.total_params,
+        "active_params": program.active_params,
+        "embedding_params": program.embedding_params,
+    }
+
+
+def evaluate_runs(path: str, *, database: str | None = None, strict_plugins: bool = False) -> Any:  # noqa: ANN401 - planner.runs.RunsAnswer, not imported at the top
+    """One row, one exact configuration: see `planner.runs.evaluate_runs`."""
+    from planner import runs
+
+    return runs.evaluate_runs(path, database=database, strict_plugins=strict_plugins)
+
+
+def load_architecture(catalog: Catalog, registry: Registry, model: str) -> Architecture:
+    """A catalog model by name, or one read from a ``config.json``. Raises InputError, UnknownNameError."""
+    return _from_file(registry, model) if _looks_like_path(model) else catalog.architecture(model)
+
+
+def _looks_like_path(model: str) -> bool:
+    from pathlib import Path
+
+    return model == "-" or model.endswith(".json") or (("/" in model or "\\" in model) and Path(model).exists())
+
+
+def _from_file(registry: Registry, path: str) -> Architecture:
+    from planner.importers.huggingface import read_config
+
+    return read_config(path, registry.config_readers.values())
+
+
+def _opened(database: str | None) -> Catalog:
+    from planner.catalog.reader import Catalog
+
+    return Catalog.open(database)
+
+
+def _registry(strict: bool) -> Registry:
+    from planner.registry import load_registry
+
+    return load_registry(strict=strict)
+
+
+def _check_fraction(name: str, value: float) -> None:
+    if not 0.0 <= value < 1.0:
+        raise InputError(f"{name} must be a fraction from 0 to below 1, not {value}", hint="0.05 keeps 5 % free")
+
+
+def _question(catalog: Catalog, registry: Registry, recipe: Recipe) -> Question:
+    from planner.question import RecipeNames, build_question
+
+    architecture = load_architecture(catalog, registry, recipe.model)
+    cluster = catalog.cluster(recipe.cluster, node=recipe.node)
+    names = RecipeNames(
+        seq_len=recipe.seq_len, global_batch=recipe.global_batch, tokens=recipe.tokens, precision=recipe.precision,
+        optimizer=recipe.optimizer, method=recipe.method, framework=recipe.framework, attention=recipe.attention,
+        options=recipe.options,
+    )  # fmt: skip
+    return build_question(registry, architecture, cluster, names)
+
+
+def _provenance(catalog: Catalog, registry: Registry, question: Question) -> dict[str, Any]:
+    from planner import __version__
+
+    context = question.context
+    price = context.cluster.price
+    return {
+        "planner": __version__,
+        "catalog": catalog.revision,
+        "model": {"slug": context.architecture.slug, "source": context.architecture.source},
+        "accelerator": {"slug": context.cluster.accelerator.slug, "source": context.cluster.accelerator.source},
+        "node": {"slug": context.cluster.node.slug, "source": context.cluster.node.source},
+        "price": None
+        if price is None
+        else {
+            "usd_per_gpu_hour": price.usd_per_accelerator_hour, "kind": price.kind, "provider": price.provider,
+            "date": price.date, "source": price.source,
+        },
+        "framework": {"name": context.framework.name, "source": context.framework.source},
+        "plugins": sorted(f"{info.name} ({info.distribution} {info.version})" for info in registry.plugins if not info.first_party),
+    }  # fmt: skip

@@ -1,0 +1,1 @@
+"""Frozen records of what the planner talks about: models, hardware, jobs, layouts, plans."""

@@ -1,0 +1,239 @@
+"""What is answered: plans, their memory and time by component, refusals, near misses, traces."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+MEMORY_COMPONENTS = ("weights", "gradients", "optimizer", "activations", "other")
+TIME_COMPONENTS = (
+    "forward", "backward", "recompute", "tp", "cp", "ep", "pp", "dp", "bubble", "optimizer", "other",
+)  # fmt: skip
+LAYOUT_FIELDS = (
+    "tp", "pp", "vpp", "cp", "ep", "etp", "dp", "zero", "sequence_parallel", "micro_batch", "recompute", "schedule",
+    "framework",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Term:
+    """One traced number: its value and unit, the formula behind it, the plugin that brought it, the formula's source."""
+
+    name: str
+    component: str
+    value: float
+    unit: str
+    formula: str = ""
+    plugin: str = ""
+    source: str = ""
+    stage: int | None = None
+    instant: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON."""
+        return {key: getattr(self, key) for key in self.__slots__}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """Memory [bytes] of the fullest rank at the instant of its peak.
+
+    `components` sum to `total_bytes`; `capacity_bytes` is what the device offers, `headroom_bytes` what is kept free of it.
+    """
+
+    total_bytes: float
+    capacity_bytes: float
+    headroom_bytes: float
+    stage: int
+    when: str
+    components: Mapping[str, float]
+
+    @property
+    def fits(self) -> bool:
+        """Whether the total leaves the headroom free."""
+        return self.total_bytes + self.headroom_bytes <= self.capacity_bytes
+
+    @property
+    def missing_bytes(self) -> float:
+        """By how much it does not fit (0 if it does)."""
+        return max(0.0, self.total_bytes + self.headroom_bytes - self.capacity_bytes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON."""
+        return {
+            "total_bytes": self.total_bytes,
+            "capacity_bytes": self.capacity_bytes,
+            "headroom_bytes": self.headroom_bytes,
+            "stage": self.stage,
+            "when": self.when,
+            "components": dict(self.components),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """One layout with everything the planner predicts for it; components sum to their totals."""
+
+    n_gpus: int
+    layout: Mapping[str, Any]
+    memory: Memory
+    step_time_s: float
+    step_time_components_s: Mapping[str, float]
+    mfu: float
+    hfu: float
+    tokens_per_s: float
+    tokens_per_s_per_gpu: float
+    duration_s: float
+    cost_usd: float | None
+    energy_kwh: float | None
+    model_tflops_per_gpu: float = 0.0
+    memory_terms: tuple[Term, ...] = field(default=(), repr=False)
+    time_terms: tuple[Term, ...] = field(default=(), repr=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON (DESIGN section 6, PLAN)."""
+        return {
+            "n_gpus": self.n_gpus,
+            "layout": dict(self.layout),
+            "memory": self.memory.to_dict(),
+            "step_time_s": self.step_time_s,
+            "step_time_components_s": dict(self.step_time_components_s),
+            "mfu": self.mfu,
+            "hfu": self.hfu,
+            "tokens_per_s": self.tokens_per_s,
+            "tokens_per_s_per_gpu": self.tokens_per_s_per_gpu,
+            "duration_s": self.duration_s,
+            "cost_usd": self.cost_usd,
+            "energy_kwh": self.energy_kwh,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assumption:
+    """A value that the question left open, and where the one used comes from."""
+
+    name: str
+    value: Any
+    origin: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON."""
+        return {"name": self.name, "value": self.value, "origin": self.origin}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NearestMiss:
+    """The layout that came closest to fitting, or to the deadline or budget, and what would make it fit."""
+
+    layout: Mapping[str, Any]
+    n_gpus: int
+    stage: int | None
+    missing_bytes: float | None
+    fix: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON."""
+        return {
+            "layout": dict(self.layout),
+            "n_gpus": self.n_gpus,
+            "stage": self.stage,
+            "missing_bytes": self.missing_bytes,
+            "fix": self.fix,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchSummary:
+    """How much was looked at: layouts = feasible + the sum of all refusals."""
+
+    layouts: int
+    feasible: int
+    elapsed_s: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON."""
+        return {"layouts": self.layouts, "feasible": self.feasible, "elapsed_s": self.elapsed_s}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanAnswer:
+    """The whole answer of `planner plan`."""
+
+    question: Mapping[str, Any]
+    assumptions: tuple[Assumption, ...]
+    min_gpus: int | None
+    recommended: Plan | None
+    nearest_miss: NearestMiss | None
+    alternatives: tuple[Plan, ...]
+    scaling: tuple[Plan, ...]
+    rejected: Mapping[str, int]
+    search: SearchSummary
+    rule_of_thumb: Mapping[str, Any]
+    provenance: Mapping[str, Any]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def answered(self) -> bool:
+        """Whether some layout fits and meets what was asked (exit status 0, else 3)."""
+        return self.recommended is not None
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON: schema ``planner.plan/1`` (DESIGN section 6)."""
+        return {
+            "schema": "planner.plan/1",
+            "question": dict(self.question),
+            "assumptions": [assumption.to_dict() for assumption in self.assumptions],
+            "answer": {
+                "min_gpus": self.min_gpus,
+                "recommended": None if self.recommended is None else self.recommended.to_dict(),
+                "nearest_miss": None if self.nearest_miss is None else self.nearest_miss.to_dict(),
+            },
+            "alternatives": [plan.to_dict() for plan in self.alternatives],
+            "scaling": [plan.to_dict() for plan in self.scaling],
+            "rejected": dict(self.rejected),
+            "search": self.search.to_dict(),
+            "rule_of_thumb": dict(self.rule_of_thumb),
+            "provenance": dict(self.provenance),
+            "notes": list(self.notes),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluateAnswer:
+    """The answer of `planner evaluate` and `planner explain` for one exact configuration."""
+
+    question: Mapping[str, Any]
+    assumptions: tuple[Assumption, ...]
+    plan: Plan
+    refusals: tuple[str, ...]
+    params: int
+    provenance: Mapping[str, Any]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def answered(self) -> bool:
+        """Whether the configuration can run: no strategy refuses it and it fits."""
+        return not self.refusals and self.plan.memory.fits
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON: schema ``planner.evaluate/1``."""
+        return {
+            "schema": "planner.evaluate/1",
+            "question": dict(self.question),
+            "assumptions": [assumption.to_dict() for assumption in self.assumptions],
+            "plan": self.plan.to_dict(),
+            "fits": self.plan.memory.fits,
+            "refusals": list(self.refusals),
+            "params": self.params,
+            "provenance": dict(self.provenance),
+            "notes": list(self.notes),
+        }
+
+    def explain_dict(self) -> dict[str, Any]:
+        """As JSON with every term: schema ``planner.explain/1``."""
+        document = self.to_dict()
+        document["schema"] = "planner.explain/1"
+        document["memory_terms"] = [term.to_dict() for term in self.plan.memory_terms]
+        document["time_terms"] = [term.to_dict() for term in self.plan.time_terms]
+        return document

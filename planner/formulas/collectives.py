@@ -1,0 +1,87 @@
+"""Seconds of a collective over a two-level network: the α–β model, FORMULAS section 6.
+
+References
+----------
+[1] NVIDIA/nccl-tests, doc/PERFORMANCE.md: factors between algorithm and bus bandwidth.
+[2] Thakur, Rabenseifner, Gropp, "Optimization of Collective Communication Operations in MPICH", IJHPCA 19(1), 2005.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from planner.domain.mesh import Array
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Ranks that communicate: `size` in all, `inner` of them in each scale-up domain. Arrays over layouts."""
+
+    size: Array
+    inner: Array
+
+    @property
+    def outer(self) -> Array:
+        """Domains that the group spans."""
+        return self.size / self.inner
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """Bandwidth of one accelerator, one direction [byte/s], and latency of one hop [s], at one level of the network."""
+
+    bandwidth_bytes_per_s: Array | float
+    latency_s: float
+
+
+def group_of(size: Array, stride: Array, domain: int) -> Group:
+    """The group of `size` ranks that lie `stride` apart, where each `domain` consecutive ranks share a scale-up domain.
+
+    >>> group_of(np.array([8.0, 8.0, 4.0]), np.array([1.0, 4.0, 8.0]), 8).inner.tolist()
+    [8.0, 2.0, 1.0]
+    """
+    inside = np.maximum(1.0, np.floor(domain / stride))
+    inner = np.minimum(size, inside)
+    # A group that does not fill whole domains is as slow as its fullest split: domains hold at most `inner`.
+    return Group(size=size, inner=size / np.ceil(size / inner))
+
+
+def ring_s(group: Group, payload_bytes: Array, inner: Link, outer: Link) -> Array:
+    """All-gather or reduce-scatter of a full buffer of `payload_bytes`: ``(n−1)/n · S/B`` plus a latency per step [1].
+
+    Inside a domain each rank moves (n−1)/n of the buffer over its scale-up link; between domains the group's `inner`
+    ranks use their network shares side by side (multi-rail), so (r−1)/r of the buffer crosses at `inner` times one
+    rank's share. Both levels run as one pipeline: the slower one sets the time. Across domains, latency grows with the
+    logarithm of their number (recursive halving or doubling, [2] sections 4.1 and 4.2).
+    """
+    size, inside, outside = group.size, group.inner, group.outer
+    scale_up_s = np.where(inside > 1, (size - 1) / size * payload_bytes / inner.bandwidth_bytes_per_s, 0.0)
+    network_s = (outside - 1) / outside * payload_bytes / (inside * outer.bandwidth_bytes_per_s)
+    latency_s = (inside - 1) * inner.latency_s + np.ceil(np.log2(outside)) * outer.latency_s
+    return np.maximum(scale_up_s, network_s) + latency_s
+
+
+def all_reduce_s(group: Group, payload_bytes: Array, inner: Link, outer: Link) -> Array:
+    """All-reduce of `payload_bytes` on each rank: a reduce-scatter and an all-gather, ``2(n−1)/n · S/B`` [1]."""
+    return 2.0 * ring_s(group, payload_bytes, inner, outer)
+
+
+def all_to_all_s(group: Group, payload_bytes: Array, inner: Link, outer: Link) -> Array:
+    """All-to-all of a send buffer of `payload_bytes`: 1/n of it stays, (inner−1)/n goes over the scale-up link and the
+    rest over this rank's own share of the network, at the same time."""
+    size, inside = group.size, group.inner
+    scale_up_s = (inside - 1) / size * payload_bytes / inner.bandwidth_bytes_per_s
+    network_s = (size - inside) / size * payload_bytes / outer.bandwidth_bytes_per_s
+    latency_s = np.where(size > inside, outer.latency_s, inner.latency_s) * (size > 1)
+    took: Array = np.maximum(scale_up_s, network_s) + latency_s
+    return took
+
+
+def point_to_point_s(group: Group, payload_bytes: Array, inner: Link, outer: Link) -> Array:
+    """One message to the next rank of the group: ``α + S/B`` of the slowest link that the group's neighbours use."""
+    crosses = group.size > group.inner
+    scale_up_s = inner.latency_s + payload_bytes / inner.bandwidth_bytes_per_s
+    network_s = outer.latency_s + payload_bytes / outer.bandwidth_bytes_per_s
+    return np.where(group.size > 1, np.where(crosses, network_s, scale_up_s), 0.0)

@@ -1,0 +1,173 @@
+"""From what a user says to what the search needs: names resolved, defaults filled, each default written down."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from planner.domain.architecture import Architecture
+from planner.domain.hardware import Cluster
+from planner.domain.job import Job
+from planner.domain.plan import Assumption
+from planner.errors import InputError
+from planner.plugin import Axis, Context, Framework, Numerics, Precision, Program
+from planner.program.assemble import assemble
+from planner.registry import Registry
+from planner.search.evaluation import Rules
+
+DEFAULT_FRAMEWORK: Final = "megatron-core"
+DEFAULT_OPTIMIZER: Final = "adamw"
+LONGEST_DEFAULT_SEQ_LEN: Final = 8192
+UNKNOWN_SEQ_LEN: Final = 2048
+TOKENS_PER_STEP: Final = 4_194_304
+TOKENS_PER_PARAMETER: Final = 20
+BARE_PRECISIONS: Final = {"bf16": "bf16-mixed", "fp16": "fp16-mixed", "fp8": "fp8-delayed"}
+LONGEST_SEQ_LEN: Final = 1 << 30
+LARGEST_BATCH: Final = 1 << 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecipeNames:
+    """The names and numbers of a recipe as given; None takes the default."""
+
+    seq_len: int | None = None
+    global_batch: int | None = None
+    tokens: float | None = None
+    precision: str | None = None
+    optimizer: str | None = None
+    method: str = "full"
+    framework: str | None = None
+    attention: str | None = None
+    dropout: bool | None = None
+    options: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question ready to be searched: the context, the rules of all plugins, and what was assumed."""
+
+    context: Context
+    rules: Rules
+    assumptions: tuple[Assumption, ...]
+
+
+class Assumptions:
+    """Collects what was filled in, in order."""
+
+    def __init__(self) -> None:
+        self.found: list[Assumption] = []
+
+    def fill(self, name: str, given: Any, default: Any, origin: str) -> Any:  # noqa: ANN401
+        """`given`, or `default` with a note of where it comes from."""
+        if given is not None:
+            return given
+        self.found.append(Assumption(name=name, value=default, origin=origin))
+        return default
+
+
+def rules_of(registry: Registry) -> Rules:
+    """Everything the search sums over."""
+    return Rules(tuple(registry.strategies.values()), registry.schedules, registry.recomputes)
+
+
+def build_question(registry: Registry, architecture: Architecture, cluster: Cluster, names: RecipeNames) -> Question:
+    """Fill the defaults of DESIGN section 6. Raises InputError and UnknownNameError."""
+    assumptions = Assumptions()
+    program = registry.method(names.method).apply(assemble(architecture, registry.sublayers), _numbers(names.options))
+    job = _job(program, names, assumptions)
+    precision = registry.precision(_precision_name(cluster, names.precision, assumptions))
+    optimizer = registry.optimizer(assumptions.fill("optimizer", names.optimizer, DEFAULT_OPTIMIZER, "the common choice"))
+    framework = registry.framework(assumptions.fill("framework", names.framework, DEFAULT_FRAMEWORK, "the planner's default"))
+    rules = rules_of(registry)
+    context = Context(
+        program=program,
+        job=job,
+        cluster=cluster,
+        precision=precision,
+        optimizer=optimizer,
+        framework=framework,
+        storage=framework.storage(precision),
+        numerics=_numerics(architecture, cluster, precision, framework, job, names, assumptions),
+        divides=merged_divides(rules),
+    )
+    return Question(context, rules, tuple(assumptions.found))
+
+
+def merged_divides(rules: Rules) -> dict[Axis, str]:
+    """Which degree divides which logical axis; a second strategy on one axis is a conflict. Raises InputError."""
+    found: dict[Axis, str] = {}
+    for strategy in rules.strategies:
+        for axis, degree in strategy.divides.items():
+            if found.setdefault(axis, degree) != degree:
+                raise InputError(
+                    f"strategy {strategy.name!r} divides {axis.value} by {degree}, another one by {found[axis]}",
+                    hint="disable one of them with PLANNER_PLUGINS_DISABLE",
+                )
+    return found
+
+
+def _job(program: Program, names: RecipeNames, assumptions: Assumptions) -> Job:
+    longest = program.architecture.max_seq_len
+    default = UNKNOWN_SEQ_LEN if longest is None else min(longest, LONGEST_DEFAULT_SEQ_LEN)
+    origin = "unknown maximum" if longest is None else f"min(the model's maximum {longest}, {LONGEST_DEFAULT_SEQ_LEN})"
+    seq_len = _whole("seq_len", assumptions.fill("seq_len", names.seq_len, default, origin), LONGEST_SEQ_LEN)
+    batch = max(1, TOKENS_PER_STEP // seq_len)
+    batch_origin = f"{TOKENS_PER_STEP:,} tokens per step // seq_len"
+    global_batch = _whole(
+        "global_batch", assumptions.fill("global_batch", names.global_batch, batch, batch_origin), LARGEST_BATCH
+    )
+    optimal = float(TOKENS_PER_PARAMETER * program.active_params)
+    tokens = assumptions.fill("tokens", names.tokens, optimal, "20 x active parameters (arXiv:2203.15556)")
+    if not 0 < tokens < float("inf"):
+        raise InputError(f"tokens must be a positive number, not {tokens}")
+    return Job(seq_len=seq_len, global_batch=global_batch, tokens=float(tokens))
+
+
+def _whole(name: str, value: int, largest: int) -> int:
+    if not 1 <= value <= largest:
+        raise InputError(f"{name} must be between 1 and {largest:,}, not {value}")
+    return int(value)
+
+
+def _precision_name(cluster: Cluster, given: str | None, assumptions: Assumptions) -> str:
+    has_bf16 = "bf16" in cluster.accelerator.peak_flop_per_s
+    default = "bf16-mixed" if has_bf16 else "fp16-mixed"
+    origin = f"{cluster.accelerator.slug} has {'a' if has_bf16 else 'no'} bf16 rate"
+    name = str(assumptions.fill("precision", given, default, origin))
+    return BARE_PRECISIONS.get(name, name)
+
+
+def _numerics(
+    architecture: Architecture,
+    cluster: Cluster,
+    precision: Precision,
+    framework: Framework,
+    job: Job,
+    names: RecipeNames,
+    assumptions: Assumptions,
+) -> Numerics:
+    flash = "bf16" in cluster.accelerator.peak_flop_per_s
+    origin = f"{cluster.accelerator.slug} {'runs' if flash else 'does not run'} flash attention"
+    attention = str(assumptions.fill("attention", names.attention, "flash" if flash else "math", origin))
+    if attention not in ("flash", "math", "eager", "efficient"):
+        raise InputError(f"attention must be flash, efficient, math or eager, not {attention!r}")
+    gemm_input = precision.gemm_input_bytes
+    return Numerics(
+        activation_bytes=precision.activation_bytes,
+        gemm_input_bytes=precision.activation_bytes if gemm_input is None else gemm_input,
+        attention=attention,
+        dropout=architecture.dropout if names.dropout is None else names.dropout,
+        autocast=framework.storage(precision).weight_bytes > precision.activation_bytes,
+        seq_len=job.seq_len,
+    )
+
+
+def _numbers(options: Mapping[str, str] | None) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for key, value in (options or {}).items():
+        try:
+            found[key] = float(value)
+        except ValueError:
+            raise InputError(f"--set {key}={value}: {value!r} is not a number") from None
+    return found

@@ -1,0 +1,1 @@
+"""The frozen records that hooks yield; plugins import them from `planner.plugin`."""

@@ -1,0 +1,84 @@
+"""The context: everything that is the same for all layouts of a question."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from planner.domain.architecture import Architecture
+from planner.domain.hardware import Cluster
+from planner.domain.job import Job
+from planner.domain.mesh import Array, Layouts
+from planner.program.parameters import Axis, ParameterClass, ParameterGroup
+from planner.program.program import Block, Program
+from planner.records.frameworks import Framework, Numerics
+from planner.records.states import LocalGroup, Optimizer, Precision, Storage
+
+VOCABULARY_PADDING: Final = 128
+"""Megatron pads each rank's vocabulary to a multiple of this (``--make-vocab-size-divisible-by``)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """One question, as functions of plugins see it: everything that is the same for all layouts."""
+
+    program: Program
+    job: Job
+    cluster: Cluster
+    precision: Precision
+    optimizer: Optimizer
+    framework: Framework
+    storage: Storage
+    numerics: Numerics
+    divides: Mapping[Axis, str]
+
+    @property
+    def architecture(self) -> Architecture:
+        """The model's hyper-parameters."""
+        return self.program.architecture
+
+    def local_groups(self, block: Block, layouts: Layouts) -> tuple[LocalGroup, ...]:
+        """The parameter groups of `block` as one rank holds them, before ZeRO. Tied groups only where pp > 1."""
+        padding = VOCABULARY_PADDING if self.framework.pads_vocabulary else 1
+        return tuple(_localize(group, self.divides, layouts, padding) for group in block.parameters)
+
+    def local_elements(self, block: Block, layouts: Layouts) -> dict[ParameterClass, Array]:
+        """Parameters [elements] of `block` on one rank by class, before ZeRO; a class without parameters is absent."""
+        found: dict[ParameterClass, Array] = {}
+        for local in self.local_groups(block, layouts):
+            kind = parameter_class(local.group, self.divides)
+            found[kind] = found[kind] + local.elements if kind in found else local.elements
+        return found
+
+    def tokens(self, layouts: Layouts) -> Array:
+        """Tokens of one micro-batch on one rank, before sequence parallelism: micro_batch · seq_len / cp."""
+        return layouts["micro_batch"] * self.job.seq_len / layouts.degree("cp")
+
+
+def parameter_class(group: ParameterGroup, divides: Mapping[Axis, str]) -> ParameterClass:
+    """Routed experts; else whatever some degree divides; else replicated (FORMULAS section 1)."""
+    if Axis.EXPERTS in group.axes:
+        return ParameterClass.EXPERT
+    if any(axis in divides for axis in group.axes):
+        return ParameterClass.TENSOR_PARALLEL
+    return ParameterClass.REPLICATED
+
+
+def _localize(group: ParameterGroup, divides: Mapping[Axis, str], layouts: Layouts, padding: int) -> LocalGroup:
+    def size(dimensions: tuple[tuple[Axis, int], ...]) -> Array:
+        total: Array = np.ones(1)
+        for axis, length in dimensions:
+            if axis not in divides:
+                total = total * length
+                continue
+            unit = padding if axis is Axis.VOCAB else 1
+            total = total * (unit * np.ceil(length / (unit * layouts.degree(divides[axis]))))
+        return total
+
+    count = size(group.stack)
+    if group.tied:
+        count = count * (layouts.degree("pp") > 1)
+    return LocalGroup(group=group, count=count, rows=size(group.rows), columns=size(group.columns))

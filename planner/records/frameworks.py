@@ -1,0 +1,88 @@
+"""Execution profiles: what implementations keep, what overlaps, what the device adds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from planner.program.operators import Operator
+from planner.program.tensors import Footprint
+from planner.records.states import Precision, Storage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Numerics:
+    """What an operator's implementation needs to know to say what it keeps: bytes per element, attention kernel, batch."""
+
+    activation_bytes: float
+    gemm_input_bytes: float
+    attention: str
+    dropout: bool
+    autocast: bool
+    seq_len: int
+
+
+FootprintFunction: TypeAlias = Callable[[Operator, Numerics], Footprint]
+"""What one operator keeps in memory under an implementation."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overlaps:
+    """The fraction of a communication that a framework can run beside compute (0 none, 1 all that fits).
+
+    `slowdown` is the share of the hidden communication's time that compute loses to it (processor use of the network).
+    """
+
+    tensor: float = 0.0
+    context: float = 0.0
+    expert: float = 0.0
+    pipeline: float = 0.0
+    gradients: float = 0.0
+    parameters: float = 0.0
+    slowdown: float = 0.0
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceOverheads:
+    """Memory on the device that no tensor accounts for [bytes]: context, workspaces, per communicator; and the allocator.
+
+    `fragmentation` is the fraction of allocated bytes that the caching allocator reserves beyond them.
+    """
+
+    context_bytes: float
+    workspace_bytes: float
+    communicator_bytes: float
+    fragmentation: float
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Framework:
+    """The execution profile of a training framework.
+
+    `footprints` maps an operator kind (``norm.rmsnorm``, or ``norm`` for all norms) to what its implementation keeps.
+    `fused` names the kinds that cost no separate pass over memory. `default_zero` is what the framework does unasked.
+    `persistent_gradients`: the gradient buffer exists all the time (else gradients appear during the first backward).
+    `keeps_gathered_inputs`: under sequence parallelism GEMM inputs are saved gathered, not as the shard.
+    `root_stays_unsharded`: with ZeRO-3, embedding and head stay gathered from the forward to the backward's end.
+    """
+
+    name: str
+    aliases: tuple[str, ...] = ()
+    storage: Callable[[Precision], Storage]
+    footprints: Mapping[str, FootprintFunction]
+    overlaps: Overlaps
+    overheads: DeviceOverheads
+    zero_stages: tuple[int, ...] = (0, 1)
+    default_zero: int = 0
+    zero_with_pipeline: int = 1
+    schedules: tuple[str, ...] = ("1f1b", "interleaved")
+    pads_vocabulary: bool = False
+    persistent_gradients: bool = True
+    keeps_gathered_inputs: bool = False
+    root_stays_unsharded: bool = False
+    fused: frozenset[str] = frozenset()
+    launch_overhead_s: float = 0.0
+    source: str

@@ -1,0 +1,188 @@
+"""Strategies, schedules and recomputation: axes, rules, what is sent, what is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from planner.domain.mesh import Array, ChoiceValue, Layouts, Mask
+from planner.program.parameters import Axis
+from planner.program.program import Block
+from planner.program.tensors import Region
+from planner.records.states import StateKind
+from planner.records.values import Value
+
+if TYPE_CHECKING:
+    from planner.records.context import Context
+
+
+class Component(StrEnum):
+    """Where a byte is booked (DESIGN section 6)."""
+
+    WEIGHTS = "weights"
+    GRADIENTS = "gradients"
+    OPTIMIZER = "optimizer"
+    ACTIVATIONS = "activations"
+    OTHER = "other"
+
+
+class Instant(StrEnum):
+    """When in a step memory is looked at: at the end of the first forward, when backward begins (at the loss, all saved
+    activations alive), when it ends (all gradients alive), and at the optimizer step."""
+
+    FORWARD = "fwd"
+    BACKWARD = "bwd"
+    BACKWARD_END = "bwd_end"
+    OPTIMIZER = "opt"
+
+
+class Collective(StrEnum):
+    """What is sent. Payload: all-reduce each rank's buffer; all-gather and reduce-scatter the full (unsharded) buffer;
+    all-to-all one rank's send buffer; point-to-point the message (FORMULAS section 6)."""
+
+    ALL_REDUCE = "all_reduce"
+    ALL_GATHER = "all_gather"
+    REDUCE_SCATTER = "reduce_scatter"
+    ALL_TO_ALL = "all_to_all"
+    POINT_TO_POINT = "point_to_point"
+
+
+class Phase(StrEnum):
+    """When something is sent: in each micro-batch's forward or backward, or once per step around the optimizer."""
+
+    FORWARD = "forward"
+    BACKWARD = "backward"
+    GRADIENT_SYNC = "gradient_sync"
+    PARAMETER_SYNC = "parameter_sync"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Degree:
+    """An axis of the mesh whose values are counts.
+
+    `candidates` lists the values worth trying for a context. `multiplies_gpus`: the number of GPUs is the product of these
+    degrees; others are carved from them (ep, etp) or split the batch (micro_batch) or a stage (vpp).
+    """
+
+    name: str
+    candidates: Callable[[Context], Sequence[int]]
+    multiplies_gpus: bool = False
+    help: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """An axis of the mesh whose values are alternatives; `candidates` limits them to those that a context offers."""
+
+    name: str
+    values: tuple[ChoiceValue, ...]
+    candidates: Callable[[Context], Sequence[ChoiceValue]] | None = None
+    help: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """Layouts that cannot or should not run, with the reason they are counted under."""
+
+    reason: str
+    where: Mask
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Communication:
+    """One collective of one block.
+
+    `axes` names degrees (their product is the group) or `REPLICAS` / `EXPERT_REPLICAS`. Forward and backward ones happen
+    `events` times per micro-batch and layer, the syncs `events` times per step and layer; `payload_bytes` is one event's.
+    `component` is the step-time component it is booked under. `overlap` is the fraction that may hide behind the same
+    block's compute of the same phase (for the syncs: behind the last backward, or the first forward).
+    """
+
+    collective: Collective
+    axes: tuple[str, ...]
+    payload_bytes: Value
+    phase: Phase
+    component: str
+    events: Value = 1.0
+    overlap: Value = 0.0
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Buffer:
+    """Memory that a strategy needs beside states and saved activations, alive at the given instants."""
+
+    name: str
+    component: Component
+    bytes: Value
+    instants: tuple[Instant, ...] = (Instant.FORWARD, Instant.BACKWARD, Instant.BACKWARD_END)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Strategy:
+    """A way to divide work.
+
+    `divides` maps logical axes of parameters to the degree that divides them. `region_divisors` gives, per region of
+    activations, the divisor this strategy brings (they multiply). `shards_states` says where a kind of state is divided
+    over the replica group (ZeRO). `communications` is asked per block, `boundary_communications` per pipeline boundary.
+    """
+
+    name: str
+    degrees: tuple[Degree, ...] = ()
+    choices: tuple[Choice, ...] = ()
+    divides: Mapping[Axis, str] = field(default_factory=dict)
+    region_divisors: Callable[[Context, Layouts], Mapping[Region, Value]] | None = None
+    sequence_divisor: Callable[[Context, Layouts], Value] | None = None
+    shards_states: Callable[[Context, Layouts], Mapping[StateKind, Value]] | None = None
+    communications: Callable[[Context, Layouts, Block], Iterable[Communication]] | None = None
+    boundary_communications: Callable[[Context, Layouts], Iterable[Communication]] | None = None
+    buffers: Callable[[Context, Layouts], Iterable[Buffer]] | None = None
+    refusals: Callable[[Context, Layouts], Iterable[Refusal]] | None = None
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageTimes:
+    """Seconds of one micro-batch on each kind of stage, exposed communication included.
+
+    `slowest_*` on the stage that takes longest, `total_*` summed over all stages; `weight_gradient_s` is the part of the
+    slowest stage's backward that computes weight gradients (zero-bubble schedules move it into the bubble).
+    """
+
+    slowest_forward_s: Array
+    slowest_backward_s: Array
+    total_forward_s: Array
+    total_backward_s: Array
+    weight_gradient_s: Array
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule:
+    """The order in which a pipeline stage runs its micro-batches.
+
+    `chunks_in_flight` gives how many (model chunk, micro-batch) pairs stage `stage` (array, from 0) holds at its peak;
+    `bubble_s` the idle seconds of the slowest stage in one step.
+    """
+
+    name: str
+    chunks_in_flight: Callable[[Context, Layouts, Array], Value]
+    bubble_s: Callable[[Context, Layouts, StageTimes], Value]
+    refusals: Callable[[Context, Layouts], Iterable[Refusal]] | None = None
+    hop_factor: float = 1.0
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recompute:
+    """Activations that are dropped in the forward and computed again in the backward.
+
+    `operators` names the operators (by name, or by kind) that run again: what they alone keep and what they produce is
+    dropped, what they read is kept. `whole_layer` keeps nothing but the layer's input.
+    """
+
+    name: str
+    operators: frozenset[str] = frozenset()
+    whole_layer: bool = False
+    source: str

@@ -1,0 +1,17 @@
+"""What functions of plugins may return, and names of groups that the core derives."""
+
+from __future__ import annotations
+
+from typing import Final, TypeAlias
+
+import numpy as np
+
+from planner.domain.mesh import Array, Mask
+
+Value: TypeAlias = Array | Mask | np.float64 | np.bool_ | float | int
+"""What a plugin's function may return: a scalar, or an array that broadcasts with the layouts."""
+
+REPLICAS: Final = "replicas"
+"""The group over which dense parameters are replicated: the product of dp and cp."""
+EXPERT_REPLICAS: Final = "expert_replicas"
+"""The group over which routed experts are replicated: n_gpus / (pp · ep · etp)."""

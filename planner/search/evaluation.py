@@ -1,0 +1,115 @@
+"""The sum: everything plugins contribute, for every layout of a mesh at once; one layout is a mesh of one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from planner.domain.mesh import Array, Layouts, Mask
+from planner.plugin import Context, Recompute, Refusal, Schedule, Strategy
+from planner.search.memory import MemoryParts, memory_parts, peak_bytes, region_divisors
+from planner.search.network import Network, network_of
+from planner.search.operators import Rates, rates_of
+from planner.search.stages import StageColumn, stage_columns
+from planner.search.timing import BlockTimes, StepTimes, block_times, over_stage, step_times
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The plugins that an evaluation sums over, in their fixed order."""
+
+    strategies: tuple[Strategy, ...]
+    schedules: Mapping[str, Schedule]
+    recomputes: Mapping[str, Recompute]
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Memory and time of every layout of a mesh, with the parts they were summed from."""
+
+    context: Context
+    layouts: Layouts
+    columns: tuple[StageColumn, ...]
+    memory: MemoryParts
+    peak_bytes: Array
+    blocks: tuple[BlockTimes, ...]
+    step: StepTimes
+    rates: Rates
+    network: Network
+
+
+def mesh_recomputes(layouts: Layouts, rules: Rules) -> tuple[Recompute, ...]:
+    """The recomputes that the mesh's choice axis offers, in its order."""
+    return tuple(rules.recomputes[str(value)] for value in layouts.values["recompute"])
+
+
+def evaluate_mesh(context: Context, layouts: Layouts, rules: Rules) -> Evaluation:
+    """Peak bytes and step seconds of every layout, refused ones included (their numbers mean nothing)."""
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        recomputes = mesh_recomputes(layouts, rules)
+        divisors = region_divisors(context, layouts, rules.strategies)
+        columns = stage_columns(context.program, layouts)
+        memory = memory_parts(context, layouts, rules.strategies, recomputes, rules.schedules, divisors, columns)
+        rates, network = rates_of(context), network_of(context.cluster)
+        blocks = tuple(
+            block_times(context, layouts, block, rules.strategies, recomputes, divisors, rates, network)
+            for block in context.program.blocks
+        )
+        optimizer_s = _optimizer_s(context, memory, columns, rates)
+        step = step_times(
+            context, layouts, columns, blocks, rules.schedules, rules.strategies, network, optimizer_s
+        )
+        peak = peak_bytes(context, memory, columns)
+    return Evaluation(context, layouts, columns, memory, peak, blocks, step, rates, network)
+
+
+def _optimizer_s(context: Context, memory: MemoryParts, columns: Sequence[StageColumn], rates: Rates) -> Array:
+    """The step is memory traffic: gradients, weights and states of the fullest stage over the memory's bandwidth."""
+    slowest: Array = np.zeros(1)
+    for column in columns:
+        moved = over_stage(column, [block.step_bytes for block in memory.states])
+        slowest = np.maximum(slowest, moved)
+    return slowest / rates.memory_bytes_per_s
+
+
+def refusals(context: Context, layouts: Layouts, rules: Rules) -> list[Refusal]:
+    """Every reason in its documented order: strategies by plugin, then schedules, then the cluster."""
+    found: list[Refusal] = []
+    for strategy in rules.strategies:
+        if strategy.refusals is not None:
+            found.extend(strategy.refusals(context, layouts))
+    for name, schedule in rules.schedules.items():
+        if schedule.refusals is not None:
+            for refusal in schedule.refusals(context, layouts):
+                found.append(Refusal(reason=refusal.reason, where=layouts.equals("schedule", name) & refusal.where))
+    found.extend(_cluster_refusals(context, layouts))
+    return found
+
+
+def _cluster_refusals(context: Context, layouts: Layouts) -> list[Refusal]:
+    """Jobs of several nodes take whole nodes; a job inside one node divides it."""
+    per_node = context.cluster.node.accelerators_per_node
+    n_gpus = layouts["n_gpus"]
+    partial = (n_gpus > per_node) & (np.mod(n_gpus, per_node) != 0)
+    found = [Refusal(reason="not a whole number of nodes", where=partial)]
+    found.append(Refusal(reason="more GPUs than the cluster has", where=n_gpus > context.cluster.accelerators))
+    if context.cluster.node.network_bytes_per_s is None:
+        unreachable = n_gpus > max(per_node, context.cluster.node.scaleup_domain)
+        found.append(Refusal(reason="more than one node without a known network", where=unreachable))
+    return found
+
+
+def refused(context: Context, layouts: Layouts, rules: Rules) -> tuple[Mask, dict[str, int]]:
+    """Where any reason applies, and how many layouts each reason is the first for."""
+    shape = layouts.shape
+    taken = np.zeros(shape, dtype=np.bool_)
+    counts: dict[str, int] = {}
+    for refusal in refusals(context, layouts, rules):
+        fresh = np.broadcast_to(refusal.where, shape) & ~taken
+        number = int(np.count_nonzero(fresh))
+        if number:
+            counts[refusal.reason] = counts.get(refusal.reason, 0) + number
+            taken |= fresh
+    return taken, counts

@@ -1,0 +1,258 @@
+"""Bytes on the fullest rank: by component, stage and instant (FORMULAS sections 2 and 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from planner.domain.mesh import Array, Layouts
+from planner.domain.plan import MEMORY_COMPONENTS
+from planner.plugin import (
+    Block,
+    Buffer,
+    Component,
+    Context,
+    Instant,
+    Recompute,
+    Region,
+    Schedule,
+    StateKind,
+    Strategy,
+    Value,
+)
+from planner.search.activations import (
+    Coefficients,
+    bytes_on_rank,
+    chosen_bytes,
+    difference,
+    largest_transient,
+    saved_tensors,
+    transient_tensors,
+)
+from planner.search.model_states import BlockStates, block_states
+from planner.search.stages import StageColumn
+from planner.search.timing import over_stage
+
+INSTANTS = (Instant.FORWARD, Instant.BACKWARD, Instant.BACKWARD_END, Instant.OPTIMIZER)
+
+
+@dataclass(frozen=True, slots=True)
+class LayerActivations:
+    """Bytes on a rank of one layer and micro-batch: saved, run again in the backward, and the largest transients."""
+
+    saved: Array
+    recomputed: Array
+    forward: Array
+    backward: Array
+
+
+@dataclass(frozen=True, slots=True)
+class HeadActivations:
+    """Bytes on a rank of the head and loss: saved, and what else lives while they run forward and backward."""
+
+    saved: Array
+    forward: Array
+    backward: Array
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryParts:
+    """All that the maximum over stages and instants is taken of."""
+
+    states: tuple[BlockStates, ...]
+    layers: tuple[LayerActivations, ...]
+    embedding_saved: Array
+    head: HeadActivations
+    buffers: tuple[Buffer, ...]
+    chunks_in_flight: tuple[Array, ...]
+    gradients_accumulate: Array
+    residual_gradient: Array
+
+
+def region_divisors(context: Context, layouts: Layouts, strategies: Sequence[Strategy]) -> dict[Region, Array]:
+    """The divisor of every region: the product over strategies."""
+    found: dict[Region, Array] = {region: np.ones(1) for region in Region}
+    for strategy in strategies:
+        if strategy.region_divisors is not None:
+            for region, divisor in strategy.region_divisors(context, layouts).items():
+                found[region] = found[region] * divisor
+    return found
+
+
+def state_shards(context: Context, layouts: Layouts, strategies: Sequence[Strategy]) -> dict[StateKind, Value]:
+    """Where each kind of state is divided over its replica group."""
+    found: dict[StateKind, Value] = {}
+    for strategy in strategies:
+        if strategy.shards_states is not None:
+            for kind, where in strategy.shards_states(context, layouts).items():
+                found[kind] = np.logical_or(found.get(kind, False), where)
+    return found
+
+
+def memory_parts(
+    context: Context,
+    layouts: Layouts,
+    strategies: Sequence[Strategy],
+    recomputes: Sequence[Recompute],
+    schedules: Mapping[str, Schedule],
+    divisors: Mapping[Region, Array],
+    columns: Sequence[StageColumn],
+) -> MemoryParts:
+    """Everything that does not depend on the instant."""
+    program = context.program
+    shards = state_shards(context, layouts, strategies)
+    none = Recompute(name="none", source="")
+    embedding = Coefficients.of(saved_tensors(program.embedding, none, context.framework, context.numerics))
+    buffers = [
+        buffer for strategy in strategies if strategy.buffers is not None for buffer in strategy.buffers(context, layouts)
+    ]
+    width = program.architecture.hidden * context.numerics.activation_bytes
+    return MemoryParts(
+        states=tuple(block_states(context, layouts, block, shards) for block in program.blocks),
+        layers=tuple(_layer_activations(context, layouts, kind, recomputes, divisors) for kind in program.kinds),
+        embedding_saved=bytes_on_rank(context, layouts, embedding, divisors),
+        head=_head_activations(context, layouts, program.head, divisors),
+        buffers=tuple(buffers),
+        chunks_in_flight=tuple(_in_flight(context, layouts, schedules, column) for column in columns),
+        gradients_accumulate=np.logical_or(context.framework.persistent_gradients, layouts["micro_batches"] > 1),
+        residual_gradient=context.tokens(layouts) / divisors[Region.RESIDUAL] * width,
+    )
+
+
+def _layer_activations(
+    context: Context,
+    layouts: Layouts,
+    block: Block,
+    recomputes: Sequence[Recompute],
+    divisors: Mapping[Region, Array],
+) -> LayerActivations:
+    none = Recompute(name="none", source="")
+    everything = Coefficients.of(saved_tensors(block, none, context.framework, context.numerics))
+    kept = [Coefficients.of(saved_tensors(block, each, context.framework, context.numerics)) for each in recomputes]
+    again = [
+        difference(everything, each) if not recompute.whole_layer else everything
+        for recompute, each in zip(recomputes, kept, strict=True)
+    ]
+    return LayerActivations(
+        saved=chosen_bytes(context, layouts, "recompute", kept, divisors),
+        recomputed=chosen_bytes(context, layouts, "recompute", again, divisors),
+        forward=largest_transient(context, layouts, block, "forward", divisors),
+        backward=largest_transient(context, layouts, block, "backward", divisors),
+    )
+
+
+def _head_activations(
+    context: Context, layouts: Layouts, head: Block, divisors: Mapping[Region, Array]
+) -> HeadActivations:
+    """The loss holds what its implementation says beside what the head saved."""
+    none = Recompute(name="none", source="")
+    saved = Coefficients.of(saved_tensors(head, none, context.framework, context.numerics))
+    loss = [operator for operator in head.operators if operator.kind == "loss"]
+
+    def around(phase: str) -> Array:
+        largest: Array = np.zeros(1)
+        for operator in loss:
+            own = transient_tensors(operator, phase, context.framework, context.numerics)
+            names = {tensor.name for tensor in (*operator.inputs, *operator.outputs)}
+            extra = Coefficients.of(tensor for tensor in own if tensor.name not in names)
+            largest = np.maximum(largest, bytes_on_rank(context, layouts, extra, divisors))
+        return largest
+
+    return HeadActivations(
+        saved=bytes_on_rank(context, layouts, saved, divisors), forward=around("forward"), backward=around("backward")
+    )
+
+
+def _in_flight(context: Context, layouts: Layouts, schedules: Mapping[str, Schedule], column: StageColumn) -> Array:
+    """Micro-batches of the whole stage that are held at the peak: chunks in flight over chunks per stage."""
+    held: Array = np.zeros(1)
+    for name, schedule in schedules.items():
+        chunks = schedule.chunks_in_flight(context, layouts, column.index)
+        held = held + np.where(layouts.equals("schedule", name), chunks, 0.0)
+    return held / layouts.degree("vpp")
+
+
+def components_at(
+    context: Context, parts: MemoryParts, column: StageColumn, in_flight: Array, instant: Instant
+) -> dict[str, Array]:
+    """Bytes by component on the ranks of one stage at one instant."""
+    states = parts.states
+    weights = over_stage(column, [block.weights for block in states])
+    gradients = over_stage(column, [block.gradients for block in states])
+    if instant in (Instant.FORWARD, Instant.BACKWARD):
+        gradients = gradients * parts.gradients_accumulate
+    optimizer = over_stage(column, [block.optimizer for block in states])
+    if instant is Instant.OPTIMIZER:
+        optimizer = optimizer + over_stage_max(column, [block.step_temporary for block in states])
+    activations = _activations_at(parts, column, in_flight, instant)
+    other: Array = np.zeros(1)
+    for buffer in parts.buffers:
+        if instant in buffer.instants:
+            if buffer.component is Component.ACTIVATIONS:
+                activations = activations + buffer.bytes
+            else:
+                other = other + buffer.bytes
+    found = dict(zip(MEMORY_COMPONENTS, (weights, gradients, optimizer, activations, other), strict=True))
+    found["other"] = found["other"] + _overheads(context, found)
+    return found
+
+
+def over_stage_max(column: StageColumn, blocks: Sequence[Array]) -> Array:
+    """The largest value among the blocks that a stage holds."""
+    largest: Array = column.embedding * blocks[0]
+    for count, value in zip(column.layers, blocks[1:-1], strict=True):
+        largest = np.maximum(largest, np.where(count > 0, value, 0.0))
+    return np.maximum(largest, column.head * blocks[-1])
+
+
+def _activations_at(parts: MemoryParts, column: StageColumn, in_flight: Array, instant: Instant) -> Array:
+    if instant is Instant.OPTIMIZER:
+        return np.zeros(1)
+    layers = parts.layers
+    saved: Array = np.zeros(1)
+    for count, layer in zip(column.layers, layers, strict=True):
+        saved = saved + count * layer.saved
+    zero = np.zeros(1)
+    embedding = column.embedding * parts.embedding_saved * in_flight
+    if instant is Instant.FORWARD:
+        transient = over_stage_max(column, [zero, *(layer.forward for layer in layers), parts.head.saved + parts.head.forward])
+        return saved * in_flight + embedding + transient
+    backward = [layer.recomputed + layer.backward + parts.residual_gradient for layer in layers]
+    if instant is Instant.BACKWARD:
+        at_loss = column.head * (parts.head.saved + parts.head.backward)
+        in_layer = over_stage_max(column, [zero, *backward, zero])
+        return saved * in_flight + embedding + np.maximum(at_loss, in_layer)
+    last = [layer.saved + working for layer, working in zip(layers, backward, strict=True)]
+    return over_stage_max(column, [zero, *last, zero]) + embedding
+
+
+def _overheads(context: Context, components: Mapping[str, Array]) -> Array:
+    """Context, workspaces, and what the caching allocator reserves beyond what is allocated."""
+    overheads = context.framework.overheads
+    allocated: Array = np.zeros(1)
+    for name in MEMORY_COMPONENTS:
+        allocated = allocated + components[name]
+    return allocated * overheads.fragmentation + (overheads.context_bytes + overheads.workspace_bytes)
+
+
+def stage_instants(
+    context: Context, parts: MemoryParts, columns: Sequence[StageColumn]
+) -> Iterator[tuple[StageColumn, Instant, dict[str, Array], Array]]:
+    """Every representative stage at every instant: components and their total."""
+    for column, in_flight in zip(columns, parts.chunks_in_flight, strict=True):
+        for instant in INSTANTS:
+            components = components_at(context, parts, column, in_flight, instant)
+            total: Array = np.zeros(1)
+            for name in MEMORY_COMPONENTS:
+                total = total + components[name]
+            yield column, instant, components, total
+
+
+def peak_bytes(context: Context, parts: MemoryParts, columns: Sequence[StageColumn]) -> Array:
+    """The largest total over stages and instants."""
+    peak: Array = np.zeros(1)
+    for _column, _instant, _components, total in stage_instants(context, parts, columns):
+        peak = np.maximum(peak, total)
+    return peak

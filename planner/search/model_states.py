@@ -1,0 +1,59 @@
+"""Training states of a block on one rank: weights, gradients, master copy and optimizer states (FORMULAS section 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from planner.domain.mesh import Array, Layouts
+from planner.plugin import Block, Context, LocalGroup, ParameterClass, StateKind, Value, parameter_class
+
+
+@dataclass(frozen=True, slots=True)
+class BlockStates:
+    """Bytes of one block's states on one rank, after every kind of sharding."""
+
+    weights: Array
+    gradients: Array
+    optimizer: Array
+    step_bytes: Array
+    step_temporary: Array
+
+
+def replica_width(parameter: ParameterClass, layouts: Layouts) -> Array:
+    """Over how many ranks ZeRO may divide a class: n_gpus / (pp · the degrees of the mesh that the class lives on)."""
+    return layouts["expert_replicas"] if parameter is ParameterClass.EXPERT else layouts["replicas"]
+
+
+def block_states(context: Context, layouts: Layouts, block: Block, shards: Mapping[StateKind, Value]) -> BlockStates:
+    """Bytes of weights, gradients and optimizer (master copy and moments) of `block`, and what a step moves."""
+    weights: Array = np.zeros(1)
+    gradients: Array = np.zeros(1)
+    optimizer: Array = np.zeros(1)
+    temporary: Array = np.zeros(1)
+    storage = context.storage
+    for local in context.local_groups(block, layouts):
+        width = replica_width(parameter_class(local.group, context.divides), layouts)
+        divisor = {kind: np.where(shards.get(kind, False), width, 1.0) for kind in StateKind}
+        weights = weights + local.elements * storage.weight_bytes / divisor[StateKind.WEIGHT]
+        if not local.group.trainable:
+            continue
+        copies = storage.gradient_copy_bytes / divisor[StateKind.MASTER]
+        gradients = gradients + local.elements * (storage.gradient_bytes / divisor[StateKind.GRADIENT] + copies)
+        optimizer = optimizer + _optimizer_bytes(context, local, divisor)
+        if context.optimizer.temporary_bytes is not None:
+            transient = context.optimizer.temporary_bytes(local, storage) / divisor[StateKind.OPTIMIZER]
+            temporary = np.maximum(temporary, transient)
+    # One update reads the gradients and the weights, reads and writes master copy and moments, and writes the weights.
+    step_bytes = gradients + 2.0 * optimizer + 2.0 * weights
+    return BlockStates(weights, gradients, optimizer, step_bytes, temporary)
+
+
+def _optimizer_bytes(context: Context, local: LocalGroup, divisor: Mapping[StateKind, Array]) -> Array:
+    total: Array = local.elements * context.storage.master_bytes / divisor[StateKind.MASTER]
+    for state in context.optimizer.states(local, context.storage):
+        shard = divisor[StateKind.OPTIMIZER] if state.sharded else 1.0
+        total = total + state.elements * state.bytes_per_element / shard
+    return total

@@ -1,0 +1,121 @@
+"""Prices collectives on the cluster: which group, which links, how many share a network card.
+
+A strategy says what is sent over which axes; only here does it become a group of ranks, a level of the network and
+seconds. Ranks are placed tp innermost, then cp, dp, pp outermost (Megatron's order); experts' axes etp, ep, replicas
+over the same ranks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from planner.domain.hardware import Cluster
+from planner.domain.mesh import Array, Layouts
+from planner.formulas import collectives
+from planner.formulas.collectives import Group, Link
+from planner.plugin import EXPERT_REPLICAS, REPLICAS, Collective, Communication, PluginError
+
+RANK_ORDER: Final = ("tp", "cp", "dp", "pp")
+EXPERT_RANK_ORDER: Final = ("etp", "ep")
+
+SCALE_UP_LATENCY_S: Final = 3.4e-6
+PCIE_LATENCY_S: Final = 5.7e-6
+NETWORK_LATENCY_S: Final = 14.0e-6
+"""Hop latencies of the ring algorithm with the Simple protocol: NVIDIA/nccl, src/graph/tuning.cc, hwLatencies
+(NVLINK 3.4, PCI 5.7, NET 14.0 microseconds)."""
+
+DEFAULT_SCALE_UP_EFFICIENCY: Final = 0.78
+"""All-reduce bus bandwidth over link bandwidth where the catalog has no figure for the accelerator: A100 SXM4, 8 GPUs, 16 GiB,
+234.89 of 300 GB/s (the catalog's efficiency rows)."""
+NETWORK_EFFICIENCY: Final = 0.739
+"""Share of the network cards' rate that large all-reduces reach between nodes: p6-b200, 16 GiB, derived from 381.8 GB/s of bus
+bandwidth (the catalog's efficiency rows, nccl_busbw_internode)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """The two levels that a cluster's ranks see: the scale-up domain and the network between domains."""
+
+    domain: int
+    inner: Link
+    outer: Link
+
+
+def network_of(cluster: Cluster) -> Network:
+    """Bandwidths that collectives reach on `cluster`. A node's network is shared evenly by its accelerators."""
+    accelerator, node = cluster.accelerator, cluster.node
+    per_node = node.accelerators_per_node
+    pcie = accelerator.pcie_bytes_per_s
+    if accelerator.scaleup_bytes_per_s and node.scaleup_domain > 1:
+        domain = min(node.scaleup_domain, cluster.accelerators)
+        bandwidth = accelerator.scaleup_bytes_per_s * scale_up_efficiency(cluster)
+        inner = Link(bandwidth, SCALE_UP_LATENCY_S)
+    else:
+        domain = per_node
+        inner = Link((pcie or _network_share(cluster)) * DEFAULT_SCALE_UP_EFFICIENCY, PCIE_LATENCY_S)
+    if domain < per_node and pcie:
+        # Several scale-up islands in one node: between them data takes PCIe, or the network if that is slower.
+        share = min(pcie, _network_share(cluster)) if cluster.nodes > 1 else pcie
+        return Network(domain, inner, Link(share * NETWORK_EFFICIENCY, NETWORK_LATENCY_S))
+    return Network(domain, inner, Link(_network_share(cluster) * NETWORK_EFFICIENCY, NETWORK_LATENCY_S))
+
+
+def scale_up_efficiency(cluster: Cluster) -> float:
+    """Published all-reduce bus bandwidth over link bandwidth; in-switch reduction (above 1) is left out."""
+    found = [
+        efficiency.fraction
+        for efficiency in cluster.accelerator.efficiencies
+        if efficiency.metric == "nccl_busbw" and efficiency.format in ("all_gather", "reduce_scatter", "all_reduce")
+        and 0.5 < efficiency.fraction < 0.9
+    ]  # fmt: skip
+    return max(found, default=DEFAULT_SCALE_UP_EFFICIENCY)
+
+
+def _network_share(cluster: Cluster) -> float:
+    network = cluster.node.network_bytes_per_s
+    return (network or 1.0) / cluster.node.accelerators_per_node
+
+
+def group_for(axes: tuple[str, ...], layouts: Layouts, domain: int) -> Group:
+    """The group of ranks that `axes` span, and how many of them share a scale-up domain. Raises PluginError."""
+    if axes == (EXPERT_REPLICAS,):
+        return collectives.group_of(layouts["expert_replicas"], layouts.degree("etp") * layouts.degree("ep"), domain)
+    if axes == ("embedding_copies",):
+        two = np.where(layouts["pp"] > 1, 2.0, 1.0)
+        return collectives.group_of(two, _stride("pp", layouts), domain)
+    names = ("cp", "dp") if axes == (REPLICAS,) else axes
+    order = EXPERT_RANK_ORDER if names[0] in EXPERT_RANK_ORDER else RANK_ORDER
+    size: Array = np.ones(1)
+    for name in names:
+        if name not in layouts:
+            raise PluginError(f"a communication names the axis {name!r}, which no strategy brings")
+        size = size * layouts[name]
+    inner_most = min(names, key=lambda name: order.index(name) if name in order else len(order))
+    return collectives.group_of(size, _stride(inner_most, layouts), domain)
+
+
+def _stride(axis: str, layouts: Layouts) -> Array:
+    """How far apart neighbours along `axis` lie: the product of the degrees placed inside it."""
+    order = EXPERT_RANK_ORDER if axis in EXPERT_RANK_ORDER else RANK_ORDER
+    inside = order[: order.index(axis)] if axis in order else order
+    stride: Array = np.ones(1)
+    for name in inside:
+        stride = stride * layouts.degree(name)
+    return stride
+
+
+def seconds(communication: Communication, layouts: Layouts, network: Network) -> Array:
+    """Seconds of one event of `communication`."""
+    group = group_for(communication.axes, layouts, network.domain)
+    payload = np.asarray(communication.payload_bytes, dtype=np.float64)
+    formula = {
+        Collective.ALL_REDUCE: collectives.all_reduce_s,
+        Collective.ALL_GATHER: collectives.ring_s,
+        Collective.REDUCE_SCATTER: collectives.ring_s,
+        Collective.ALL_TO_ALL: collectives.all_to_all_s,
+        Collective.POINT_TO_POINT: collectives.point_to_point_s,
+    }[communication.collective]
+    return formula(group, payload, network.inner, network.outer)

@@ -1,0 +1,172 @@
+"""Seconds and FLOPs of operators on one rank: the roofline with the shapes that a layout leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from planner.domain.hardware import Accelerator
+from planner.domain.mesh import Array, Layouts
+from planner.formulas.roofline import roofline_s, split_k_efficiency
+from planner.plugin import Attention, Block, Context, Linear, Operator, Region, Tensor
+
+DEFAULT_MATMUL_EFFICIENCY: Final = 0.75
+"""Best GEMM rate over peak where the catalog has no figure: between H100's 0.80 and B200's 0.78 in bf16 and the 0.72–0.77 that
+fp8 reaches (matmul_mamf rows of the catalog)."""
+ATTENTION_EFFICIENCY: Final = 0.62
+"""FlashAttention-2 forward and backward, causal, head dimension 128, sequence 8k–16k on A100: about 190 of 312 TFLOP/s
+(arXiv 2307.08691, figure 4)."""
+MEMORY_EFFICIENCY: Final = 0.85
+"""Achieved over nominal HBM bandwidth of streaming kernels (planning factor in the catalog's efficiency rows)."""
+DEFAULT_COMPUTE_UNITS: Final = 108
+
+ATTENTION_BACKWARD: Final = 2.5
+"""FlashAttention's backward runs five GEMMs against two in the forward (arXiv 2307.08691, section 3.1)."""
+LINEAR_BACKWARD: Final = 2.0
+POINTWISE_BACKWARD: Final = 1.5
+"""A memory-bound operator's backward reads its saved inputs and the output gradient and writes the input gradient: three
+streams where the forward has two."""
+
+_SHARDED_WIDTH: Final = frozenset({Region.INTERIOR, Region.KEY_VALUE, Region.EXPERT_INTERIOR, Region.VOCABULARY})
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """What the accelerator reaches: matmul and attention [FLOP/s], memory [byte/s], compute units for wave quantisation."""
+
+    matmul_flop_per_s: float
+    head_flop_per_s: float
+    attention_flop_per_s: float
+    memory_bytes_per_s: float
+    compute_units: int
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorCost:
+    """One operator on one rank and micro-batch: seconds forward and backward, of which weight gradients; forward FLOPs."""
+
+    operator: Operator
+    forward_s: Array
+    backward_s: Array
+    weight_gradient_s: Array
+
+
+def peak_flop_per_s(accelerator: Accelerator, wanted: str) -> float:
+    """The dense peak for a number format, or for the nearest one that the accelerator has a rate for."""
+    fallbacks = {"fp4": ("fp4", "fp8", "bf16", "fp16"), "fp8": ("fp8", "bf16", "fp16"), "bf16": ("bf16", "fp16", "tf32"),
+                 "fp16": ("fp16", "bf16"), "tf32": ("tf32", "fp32"), "fp32": ("fp32",)}  # fmt: skip
+    for candidate in (*fallbacks.get(wanted, (wanted,)), "bf16", "fp16", "fp32"):
+        rate = accelerator.peak_flop_per_s.get(candidate)
+        if rate:
+            return rate
+    return max(accelerator.peak_flop_per_s.values())
+
+
+def matmul_efficiency(accelerator: Accelerator, number_format: str) -> float:
+    """The best published GEMM rate over the peak, for the format or else for bf16."""
+    for metric in ("matmul_mamf", "gemm_best"):
+        for name in (number_format, "bf16"):
+            found = [
+                efficiency.fraction
+                for efficiency in accelerator.efficiencies
+                if efficiency.metric == metric and efficiency.format.startswith(name)
+            ]
+            if found:
+                return max(found)
+    return DEFAULT_MATMUL_EFFICIENCY
+
+
+def rates_of(context: Context) -> Rates:
+    """The rates of the cluster's accelerator for the context's precision."""
+    accelerator, precision = context.cluster.accelerator, context.precision
+    matmul = peak_flop_per_s(accelerator, precision.matmul) * matmul_efficiency(accelerator, precision.matmul)
+    compute = peak_flop_per_s(accelerator, precision.compute)
+    return Rates(
+        matmul_flop_per_s=matmul,
+        head_flop_per_s=compute * matmul_efficiency(accelerator, precision.compute),
+        attention_flop_per_s=compute * ATTENTION_EFFICIENCY,
+        memory_bytes_per_s=accelerator.memory_bandwidth_bytes_per_s * MEMORY_EFFICIENCY,
+        compute_units=accelerator.compute_units or DEFAULT_COMPUTE_UNITS,
+    )
+
+
+def block_costs(
+    context: Context, layouts: Layouts, block: Block, divisors: Mapping[Region, Array], rates: Rates
+) -> tuple[OperatorCost, ...]:
+    """The cost of every operator of `block`."""
+    return tuple(operator_cost(context, layouts, operator, divisors, rates) for operator in block.operators)
+
+
+def operator_cost(
+    context: Context, layouts: Layouts, operator: Operator, divisors: Mapping[Region, Array], rates: Rates
+) -> OperatorCost:
+    """Roofline seconds of one operator, with the framework's launch floor."""
+    floor = context.framework.launch_overhead_s
+    if isinstance(operator, Linear):
+        forward = np.maximum(_linear_s(context, layouts, operator, divisors, rates), floor)
+        return OperatorCost(operator, forward, LINEAR_BACKWARD * forward, forward)
+    if isinstance(operator, Attention):
+        forward = np.maximum(_attention_s(context, layouts, operator, divisors, rates), floor)
+        return OperatorCost(operator, forward, ATTENTION_BACKWARD * forward, np.zeros(1))
+    if operator.kind in context.framework.fused or operator.kind.split(".")[0] in context.framework.fused:
+        return OperatorCost(operator, np.zeros(1), np.zeros(1), np.zeros(1))
+    forward = np.maximum(_traffic(context, layouts, operator, divisors) / rates.memory_bytes_per_s, floor)
+    return OperatorCost(operator, forward, POINTWISE_BACKWARD * forward, np.zeros(1))
+
+
+def _tensor_bytes(context: Context, layouts: Layouts, tensor: Tensor, divisors: Mapping[Region, Array]) -> Array:
+    keys = context.job.seq_len if tensor.per_key else 1.0
+    return context.tokens(layouts) / divisors[tensor.region] * tensor.width * keys * context.precision.activation_bytes
+
+
+def _traffic(context: Context, layouts: Layouts, operator: Operator, divisors: Mapping[Region, Array]) -> Array:
+    total: Array = np.zeros(1)
+    for tensor in (*operator.inputs, *operator.outputs):
+        total = total + _tensor_bytes(context, layouts, tensor, divisors)
+    return total
+
+
+def _linear_s(
+    context: Context, layouts: Layouts, linear: Linear, divisors: Mapping[Region, Array], rates: Rates
+) -> Array:
+    """A GEMM of the rank's tokens by its share of the matrix; routed ones are `experts / ep` GEMMs over the token copies."""
+    source, target = linear.inputs[0].region, linear.outputs[0].region
+    tokens = context.tokens(layouts)
+    depth = np.asarray(linear.in_features, dtype=np.float64)
+    columns = np.asarray(linear.out_features, dtype=np.float64)
+    batch: Array = np.ones(1)
+    if linear.experts > 1:
+        etp = layouts.degree("etp")
+        batch = linear.experts / layouts.degree("ep")
+        rows = tokens * linear.topk / divisors[Region.DISPATCHED] / batch
+        depth = depth / etp if source is Region.EXPERT_INTERIOR else depth
+        columns = columns / etp if target is Region.EXPERT_INTERIOR else columns
+    else:
+        rows = tokens / divisors[source] if source in (Region.ROUTING, Region.LATENT) else tokens
+        depth = depth / divisors[source] if source in _SHARDED_WIDTH else depth
+        columns = columns / divisors[target] if target in _SHARDED_WIDTH else columns
+        if linear.kind == "router":
+            rows = tokens / divisors[Region.ROUTING]
+    flops = 2.0 * rows * columns * depth * batch
+    traffic = (rows * depth + depth * columns + rows * columns) * batch * context.precision.activation_bytes
+    peak = rates.head_flop_per_s if linear.kind in ("head", "router") else rates.matmul_flop_per_s
+    rate = peak * split_k_efficiency(rows, columns, depth, batch, rates.compute_units)
+    return roofline_s(flops, traffic, rate, rates.memory_bytes_per_s)
+
+
+def _attention_s(
+    context: Context, layouts: Layouts, attention: Attention, divisors: Mapping[Region, Array], rates: Rates
+) -> Array:
+    tokens = context.tokens(layouts)
+    flops = tokens * attention.flops_per_token(context.job.seq_len) / divisors[Region.INTERIOR]
+    traffic = _traffic(context, layouts, attention, divisors)
+    if context.numerics.attention != "flash":
+        # Unfused attention writes and reads the score matrix: QKᵀ out, softmax in and out, PV in, half of a causal mask unused.
+        keys = context.job.seq_len if attention.window is None else min(attention.window, context.job.seq_len)
+        scores = tokens * keys * attention.heads / divisors[Region.INTERIOR] * context.precision.activation_bytes
+        full = flops * (2.0 if attention.causal else 1.0)
+        return roofline_s(full, traffic + 4.0 * scores, np.asarray(rates.head_flop_per_s), rates.memory_bytes_per_s)
+    return roofline_s(flops, traffic, np.asarray(rates.attention_flop_per_s), rates.memory_bytes_per_s)

@@ -1,0 +1,108 @@
+"""From layouts of a mesh to `Plan`s: every reported layout is evaluated again, in float64, as `evaluate` does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.domain.mesh import Array, Layouts
+from planner.domain.plan import LAYOUT_FIELDS, MEMORY_COMPONENTS, TIME_COMPONENTS, Memory, Plan
+from planner.plugin import Context, Instant
+from planner.search.evaluation import Evaluation, Rules, evaluate_mesh
+from planner.search.measures import Measures, measures
+from planner.search.memory import stage_instants
+from planner.units import TERA
+
+REPORTED_INSTANT: Final[Mapping[Instant, str]] = {
+    Instant.FORWARD: "fwd",
+    Instant.BACKWARD: "bwd",
+    Instant.BACKWARD_END: "bwd",
+    Instant.OPTIMIZER: "opt",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Peak:
+    """Where each layout's memory peaks: bytes by component, stage index and instant, arrays of shape (N,)."""
+
+    total: Array
+    components: Mapping[str, Array]
+    stage: Array
+    instant: NDArray[np.intp]
+
+
+INSTANTS: Final = tuple(Instant)
+
+
+def plans_of(context: Context, layouts: Layouts, rules: Rules, headroom: float) -> tuple[Plan, ...]:
+    """One plan per layout of a flat mesh (`Layouts.at`); `headroom` is the fraction of memory to keep free."""
+    evaluation = evaluate_mesh(context, layouts, rules)
+    peak = peak_of(evaluation)
+    found = measures(context, layouts, rules, evaluation.step.total_s)
+    number = len(next(iter(layouts.degrees.values())))
+    return tuple(_plan(context, evaluation, peak, found, headroom, row, number) for row in range(number))
+
+
+def peak_of(evaluation: Evaluation) -> Peak:
+    """The fullest stage at its fullest instant, of every layout of a flat mesh."""
+    shape = evaluation.layouts.shape
+    total = np.full(shape, -1.0)
+    components = {name: np.zeros(shape) for name in MEMORY_COMPONENTS}
+    stage, when = np.zeros(shape), np.zeros(shape, dtype=np.intp)
+    for column, instant, parts, candidate in stage_instants(
+        evaluation.context, evaluation.memory, evaluation.columns
+    ):
+        fuller = candidate > total
+        total = np.where(fuller, candidate, total)
+        stage = np.where(fuller, column.index, stage)
+        when = np.where(fuller, INSTANTS.index(instant), when)
+        components = {name: np.where(fuller, parts[name], value) for name, value in components.items()}
+    return Peak(total, components, stage, when)
+
+
+def _plan(
+    context: Context, evaluation: Evaluation, peak: Peak, found: Measures, headroom: float, row: int, number: int
+) -> Plan:
+    def at(array: Array) -> float:
+        return float(np.broadcast_to(array, (number,))[row])
+
+    capacity = float(context.cluster.accelerator.memory_bytes)
+    n_gpus = int(at(evaluation.layouts["n_gpus"]))
+    return Plan(
+        n_gpus=n_gpus,
+        layout=layout_labels(context, evaluation.layouts.at(np.asarray([row]))),
+        memory=Memory(
+            total_bytes=at(peak.total),
+            capacity_bytes=capacity,
+            headroom_bytes=headroom * capacity,
+            stage=int(at(peak.stage)),
+            when=REPORTED_INSTANT[INSTANTS[int(peak.instant[row])]],
+            components={name: at(peak.components[name]) for name in MEMORY_COMPONENTS},
+        ),
+        step_time_s=at(evaluation.step.total_s),
+        step_time_components_s={name: at(evaluation.step.components[name]) for name in TIME_COMPONENTS},
+        mfu=at(found.mfu),
+        hfu=at(found.hfu),
+        tokens_per_s=at(found.tokens_per_s),
+        tokens_per_s_per_gpu=at(found.tokens_per_s) / n_gpus,
+        duration_s=at(found.duration_s),
+        cost_usd=None if found.cost_usd is None else at(found.cost_usd),
+        energy_kwh=None if found.energy_kwh is None else at(found.energy_kwh),
+        model_tflops_per_gpu=at(found.model_flops_per_s_per_gpu) / TERA,
+    )
+
+
+def layout_labels(context: Context, layouts: Layouts) -> dict[str, Any]:
+    """The contract's layout fields, then any choice that is not at its first value."""
+    labels: dict[str, Any] = dict(layouts.labels())
+    labels["framework"] = context.framework.name
+    found = {name: labels.get(name, 1) for name in LAYOUT_FIELDS}
+    found["sequence_parallel"] = bool(found["sequence_parallel"])
+    for axis, values in layouts.values.items():
+        if axis not in found and labels[axis] != values[0]:
+            found[axis] = labels[axis]
+    return found

@@ -1,0 +1,284 @@
+"""Seconds of one step: compute and exposed communication per block, the pipeline, the synchronisation, the optimizer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from planner.domain.mesh import Array, Layouts, Mask
+from planner.plugin import (
+    Block,
+    Communication,
+    Context,
+    Phase,
+    Recompute,
+    Region,
+    Schedule,
+    StageTimes,
+    Strategy,
+    Value,
+)
+from planner.search.activations import runs_again
+from planner.search.network import Network, seconds
+from planner.search.operators import OperatorCost, Rates, block_costs
+from planner.search.stages import StageColumn
+
+COMMUNICATION_COMPONENTS = ("tp", "cp", "ep", "pp", "dp")
+
+
+@dataclass(frozen=True, slots=True)
+class Exposed:
+    """Seconds of communication that compute does not hide, by step-time component."""
+
+    by_component: Mapping[str, Array]
+
+    @property
+    def total_s(self) -> Array:
+        """The sum, in the fixed order of the components."""
+        total: Array = np.zeros(1)
+        for component in COMMUNICATION_COMPONENTS:
+            if component in self.by_component:
+                total = total + self.by_component[component]
+        return total
+
+
+@dataclass(frozen=True, slots=True)
+class BlockTimes:
+    """Seconds of one block and micro-batch (sync: of one step)."""
+
+    forward_s: Array
+    backward_s: Array
+    recompute_s: Array
+    weight_gradient_s: Array
+    exposed: Mapping[Phase, Exposed]
+    sync_s: Mapping[Phase, Array]
+
+    @property
+    def whole_forward_s(self) -> Array:
+        """Forward with what it cannot hide."""
+        return self.forward_s + self.exposed[Phase.FORWARD].total_s
+
+    @property
+    def whole_backward_s(self) -> Array:
+        """Backward with recomputation and what it cannot hide."""
+        return self.backward_s + self.recompute_s + self.exposed[Phase.BACKWARD].total_s
+
+
+def block_times(
+    context: Context,
+    layouts: Layouts,
+    block: Block,
+    strategies: Sequence[Strategy],
+    recomputes: Sequence[Recompute],
+    divisors: Mapping[Region, Array],
+    rates: Rates,
+    network: Network,
+) -> BlockTimes:
+    """Compute from the roofline, communication from the network, each hidden as far as the framework hides it."""
+    costs = block_costs(context, layouts, block, divisors, rates)
+    forward, backward, weight_gradient = np.zeros(1), np.zeros(1), np.zeros(1)
+    for cost in costs:
+        forward = forward + cost.forward_s
+        backward = backward + cost.backward_s
+        weight_gradient = weight_gradient + cost.weight_gradient_s
+    again = _recompute_s(layouts, costs, recomputes) if block.name not in ("embedding", "head") else np.zeros(1)
+    sent = [
+        communication
+        for strategy in strategies
+        if strategy.communications is not None
+        for communication in strategy.communications(context, layouts, block)
+    ]
+    exposed = {
+        Phase.FORWARD: exposed_s(sent, Phase.FORWARD, forward, layouts, network),
+        Phase.BACKWARD: exposed_s(sent, Phase.BACKWARD, backward + again, layouts, network),
+    }
+    syncs = {
+        phase: _total_s(sent, phase, layouts, network) for phase in (Phase.GRADIENT_SYNC, Phase.PARAMETER_SYNC)
+    }
+    return BlockTimes(forward, backward, again, weight_gradient, exposed, syncs)
+
+
+def _recompute_s(layouts: Layouts, costs: Sequence[OperatorCost], recomputes: Sequence[Recompute]) -> Array:
+    total: Array = np.zeros(1)
+    for cost in costs:
+        weights = [float(runs_again(cost.operator, recompute)) for recompute in recomputes]
+        total = total + layouts.choose("recompute", weights) * cost.forward_s
+    return total
+
+
+def exposed_s(
+    sent: Sequence[Communication], phase: Phase, window_s: Array, layouts: Layouts, network: Network
+) -> Exposed:
+    """What of the phase's communication sticks out of `window_s` of compute; each hides in what the ones before it left."""
+    left = window_s
+    found: dict[str, Array] = {}
+    for communication in sent:
+        if communication.phase is not phase:
+            continue
+        took = seconds(communication, layouts, network) * communication.events
+        hidden = np.minimum(took * communication.overlap, left)
+        left = left - hidden
+        found[communication.component] = found.get(communication.component, np.zeros(1)) + (took - hidden)
+    return Exposed(found)
+
+
+def _total_s(sent: Sequence[Communication], phase: Phase, layouts: Layouts, network: Network) -> Array:
+    total: Array = np.zeros(1)
+    for communication in sent:
+        if communication.phase is phase:
+            total = total + seconds(communication, layouts, network) * communication.events
+    return total
+
+
+def over_stage(column: StageColumn, blocks: Sequence[Value]) -> Array:
+    """The sum over what a stage holds of one value per block (embedding, kinds of layers, head)."""
+    total: Array = column.embedding * blocks[0]
+    for count, value in zip(column.layers, blocks[1:-1], strict=True):
+        total = total + count * value
+    return total + column.head * blocks[-1]
+
+
+def over_model(counts: Sequence[int], blocks: Sequence[Value]) -> Array:
+    """The sum over the whole model of one value per block."""
+    total: Array = np.asarray(blocks[0], dtype=np.float64)
+    for count, value in zip(counts, blocks[1:-1], strict=True):
+        total = total + count * value
+    return total + blocks[-1]
+
+
+@dataclass(frozen=True, slots=True)
+class StepTimes:
+    """Seconds of one step by component (DESIGN section 6), of the slowest stage; they sum to `total_s`."""
+
+    components: Mapping[str, Array]
+    total_s: Array
+
+
+@dataclass(frozen=True, slots=True)
+class _Slowest:
+    """Accumulates the slowest stage: the values of each block quantity where forward + backward is largest."""
+
+    both_s: Array
+    values: Mapping[str, Array]
+
+
+def _stage_quantities(times: Sequence[BlockTimes]) -> dict[str, list[Array]]:
+    """Per quantity of a micro-batch, one value per block."""
+    quantities: dict[str, list[Array]] = {
+        "forward": [block.forward_s for block in times],
+        "backward": [block.backward_s for block in times],
+        "recompute": [block.recompute_s for block in times],
+        "weight_gradient": [block.weight_gradient_s for block in times],
+        "whole_forward": [block.whole_forward_s for block in times],
+    }
+    for component in COMMUNICATION_COMPONENTS:
+        quantities[component] = [
+            sum((block.exposed[phase].by_component.get(component, np.zeros(1)) for phase in block.exposed), np.zeros(1))
+            for block in times
+        ]
+    return quantities
+
+
+def _slowest_stage(columns: Sequence[StageColumn], times: Sequence[BlockTimes]) -> _Slowest:
+    quantities = _stage_quantities(times)
+    both = [block.whole_forward_s + block.whole_backward_s for block in times]
+    slowest: _Slowest | None = None
+    for column in columns:
+        both_s = over_stage(column, both)
+        values = {name: over_stage(column, per_block) for name, per_block in quantities.items()}
+        if slowest is None:
+            slowest = _Slowest(both_s, values)
+            continue
+        slower: Mask = both_s > slowest.both_s
+        slowest = _Slowest(
+            np.maximum(both_s, slowest.both_s),
+            {name: np.where(slower, value, slowest.values[name]) for name, value in values.items()},
+        )
+    assert slowest is not None  # every program has at least one stage
+    return slowest
+
+
+def step_times(
+    context: Context,
+    layouts: Layouts,
+    columns: Sequence[StageColumn],
+    times: Sequence[BlockTimes],
+    schedules: Mapping[str, Schedule],
+    strategies: Sequence[Strategy],
+    network: Network,
+    optimizer_s: Array,
+) -> StepTimes:
+    """m micro-batches on the slowest stage, the bubble, pipeline hops, exposed synchronisation and the optimizer."""
+    m, pp = layouts["micro_batches"], layouts["pp"]
+    slowest = _slowest_stage(columns, times)
+    counts = context.program.counts()
+    total_forward = over_model(counts, [block.whole_forward_s for block in times])
+    total_backward = over_model(counts, [block.whole_backward_s for block in times])
+    stage = StageTimes(
+        slowest_forward_s=slowest.values["whole_forward"],
+        slowest_backward_s=slowest.both_s - slowest.values["whole_forward"],
+        total_forward_s=total_forward,
+        total_backward_s=total_backward,
+        weight_gradient_s=slowest.values["weight_gradient"],
+    )
+    bubble: Array = np.zeros(1)
+    for name, schedule in schedules.items():
+        bubble = bubble + np.where(layouts.equals("schedule", name), schedule.bubble_s(context, layouts, stage), 0.0)
+    components: dict[str, Array] = {
+        "forward": m * slowest.values["forward"],
+        "backward": m * slowest.values["backward"],
+        "recompute": m * slowest.values["recompute"],
+    }
+    for component in COMMUNICATION_COMPONENTS:
+        components[component] = m * slowest.values[component]
+    components["pp"] = components["pp"] + _hops_s(context, layouts, strategies, network, m, pp)
+    sync = _sync_s(context, columns, times, stage)
+    components["dp"] = components["dp"] + sync
+    components["bubble"] = np.where(pp > 1, np.maximum(bubble, 0.0), 0.0)
+    components["optimizer"] = optimizer_s
+    components["other"] = np.zeros(1)
+    total: Array = np.zeros(1)
+    for value in components.values():
+        total = total + value
+    return StepTimes(components, total)
+
+
+def _hops_s(
+    context: Context, layouts: Layouts, strategies: Sequence[Strategy], network: Network, m: Array, pp: Array
+) -> Array:
+    """Filling and draining the pipeline crosses each boundary in the open; in the steady state hops hide behind compute."""
+    total: Array = np.zeros(1)
+    for strategy in strategies:
+        if strategy.boundary_communications is None:
+            continue
+        for hop in strategy.boundary_communications(context, layouts):
+            took = seconds(hop, layouts, network)
+            total = total + took * (pp - 1) + m * hop.events * took * (1.0 - np.asarray(hop.overlap))
+    return np.where(pp > 1, total, 0.0)
+
+
+def _sync_s(
+    context: Context, columns: Sequence[StageColumn], times: Sequence[BlockTimes], stage: StageTimes
+) -> Array:
+    """Gradient reduction may hide behind the last micro-batch's backward, gathering weights behind the first forward."""
+    overlaps = context.framework.overlaps
+    total: Array = np.zeros(1)
+    windows = (
+        (Phase.GRADIENT_SYNC, stage.slowest_backward_s, overlaps.gradients),
+        (Phase.PARAMETER_SYNC, stage.slowest_forward_s, overlaps.parameters),
+    )
+    for phase, window, overlap in windows:
+        took: Array = np.zeros(1)
+        for column in columns:
+            took = np.maximum(took, over_stage(column, [block.sync_s[phase] for block in times]))
+        total = total + took - np.minimum(took * overlap, window)
+    return total
+
+
+def hardware_flops_factor(recomputes: Sequence[Recompute], block: Block, seq_len: int) -> Iterator[float]:
+    """Per recompute, the forward FLOPs per token of `block` that run again."""
+    for recompute in recomputes:
+        again = tuple(operator for operator in block.operators if runs_again(operator, recompute))
+        yield Block(name=block.name, input=block.input, operators=again, parameters=()).flops_per_token(seq_len)

@@ -1,0 +1,81 @@
+"""Units at the door: the only module where 1e9 or 2**30 is written.
+
+Inside the planner everything is bytes, seconds, FLOPs, US dollars and fractions.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+KILO: Final = 10**3
+MEGA: Final = 10**6
+GIGA: Final = 10**9
+TERA: Final = 10**12
+KIB: Final = 2**10
+MIB: Final = 2**20
+GIB: Final = 2**30
+
+SECONDS_PER_HOUR: Final = 3600.0
+SECONDS_PER_DAY: Final = 86400.0
+JOULES_PER_KWH: Final = 3.6e6
+BITS_PER_BYTE: Final = 8
+
+_SUFFIXES: Final = {
+    "": 1, "k": KILO, "m": MEGA, "g": GIGA, "b": GIGA, "t": TERA,
+    "kib": KIB, "mib": MIB, "gib": GIB, "tib": 2**40,
+    "kb": KILO, "mb": MEGA, "gb": GIGA, "tb": TERA,
+}  # fmt: skip
+_DURATIONS: Final = {"s": 1.0, "m": 60.0, "h": SECONDS_PER_HOUR, "d": SECONDS_PER_DAY, "w": 7 * SECONDS_PER_DAY}
+_NUMBER: Final = re.compile(r"^\s*([0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?)\s*([A-Za-z]*)\s*$")
+
+
+def _split(text: str) -> tuple[float, str]:
+    match = _NUMBER.match(text.replace(",", "").replace("_", ""))
+    if match is None:
+        raise ValueError(f"{text!r} is not a number with an optional unit")
+    return float(match.group(1)), match.group(2)
+
+
+def parse_quantity(text: str) -> float:
+    """A count or a size as people write it: ``7e9``, ``15T``, ``8B``, ``80GB``, ``40GiB``. Raises ValueError."""
+    number, suffix = _split(text)
+    factor = _SUFFIXES.get(suffix.lower())
+    if factor is None:
+        raise ValueError(f"{text!r} has the unknown unit {suffix!r}")
+    return number * factor
+
+
+def parse_duration_s(text: str) -> float:
+    """A duration as people write it (``30d``, ``12h``, ``90m``; a bare number is seconds). Raises ValueError."""
+    number, suffix = _split(text)
+    factor = _DURATIONS.get(suffix.lower() or "s")
+    if factor is None:
+        raise ValueError(f"{text!r} has the unknown unit {suffix!r}: use s, m, h, d or w")
+    return number * factor
+
+
+def format_bytes(count: float) -> str:
+    """Bytes as GiB (binary), the unit in which GPUs' usable memory is printed."""
+    return f"{count / GIB:.1f} GiB"
+
+
+def format_count(count: float) -> str:
+    """A large count with its decimal prefix: ``8.03B``, ``15.0T``."""
+    for factor, suffix in ((TERA, "T"), (GIGA, "B"), (MEGA, "M"), (KILO, "k")):
+        if abs(count) >= factor:
+            return f"{count / factor:.3g}{suffix}"
+    return f"{count:g}"
+
+
+def format_duration(seconds: float) -> str:
+    """A duration in the largest unit that keeps it above one."""
+    for factor, suffix in ((SECONDS_PER_DAY, "days"), (SECONDS_PER_HOUR, "h"), (60.0, "min"), (1.0, "s")):
+        if seconds >= factor:
+            return f"{seconds / factor:,.1f} {suffix}"
+    return f"{seconds * 1e3:.1f} ms"
+
+
+def format_usd(amount: float) -> str:
+    """US dollars, whole when large."""
+    return f"${amount:,.0f}" if amount >= 100 else f"${amount:,.2f}"

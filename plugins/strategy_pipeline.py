@@ -1,0 +1,89 @@
+"""Pipeline parallelism: stages hold consecutive layers; a stage may hold several chunks of them (vpp).
+
+Sources: Megatron-LM, arXiv 2104.04473, section 2.2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from planner.plugin import (
+    Block,
+    Collective,
+    Communication,
+    Context,
+    Degree,
+    Layouts,
+    Part,
+    Phase,
+    Refusal,
+    Strategy,
+    divisors,
+    hookimpl,
+    powers_of_two,
+)
+
+SOURCE = "arXiv:2104.04473, section 2.2"
+LARGEST_VPP = 12
+
+
+def pp_candidates(context: Context) -> tuple[int, ...]:
+    """Divisors of the number of layers, and powers of two (their uneven stages differ by one layer)."""
+    layers = len(context.program.layers)
+    limit = min(layers, context.cluster.accelerators)
+    return tuple(sorted({*divisors(layers, limit), *powers_of_two(limit)}))
+
+
+def vpp_candidates(context: Context) -> tuple[int, ...]:
+    if "interleaved" not in context.framework.schedules:
+        return (1,)
+    return divisors(len(context.program.layers), LARGEST_VPP)
+
+
+def communications(context: Context, layouts: Layouts, block: Block) -> Iterator[Communication]:
+    """Tied embeddings live on both end stages, which all-reduce their gradient once per step."""
+    tied = [local for local in context.local_groups(block, layouts) if local.group.tied and local.group.part is Part.HEAD]
+    for local in tied:
+        yield Communication(
+            collective=Collective.ALL_REDUCE, axes=("embedding_copies",),
+            payload_bytes=local.elements * context.storage.reduce_bytes, phase=Phase.GRADIENT_SYNC, component="pp",
+            source=SOURCE,
+        )  # fmt: skip
+
+
+def boundary_communications(context: Context, layouts: Layouts) -> Iterator[Communication]:
+    """Each boundary sends the residual stream forward and its gradient back, per micro-batch and chunk, shared out over
+    the tensor-parallel ranks under sequence parallelism."""
+    shard = np.where(layouts.equals("sequence_parallel", 1), layouts["tp"], 1.0)
+    payload = context.tokens(layouts) * context.architecture.hidden * context.precision.communication_bytes / shard
+    events = np.where(layouts["pp"] > 1, layouts["vpp"], 0.0)
+    for phase in (Phase.FORWARD, Phase.BACKWARD):
+        yield Communication(
+            collective=Collective.POINT_TO_POINT, axes=("pp",), payload_bytes=payload, phase=phase, component="pp",
+            events=events, overlap=context.framework.overlaps.pipeline, source=SOURCE,
+        )  # fmt: skip
+
+
+def refusals(context: Context, layouts: Layouts) -> Iterable[Refusal]:
+    """Every chunk holds a layer; chunks of a stage need stages."""
+    pp, vpp = layouts["pp"], layouts["vpp"]
+    layers = len(context.program.layers)
+    yield Refusal(reason="fewer layers than pp x vpp", where=pp * vpp > layers)
+    yield Refusal(reason="vpp without pipeline parallelism", where=(vpp > 1) & (pp == 1))
+
+
+@hookimpl
+def planner_strategies() -> Iterator[Strategy]:
+    yield Strategy(
+        name="pipeline",
+        degrees=(
+            Degree(name="pp", candidates=pp_candidates, multiplies_gpus=True, help="pipeline stages"),
+            Degree(name="vpp", candidates=vpp_candidates, help="model chunks per stage (interleaved schedule)"),
+        ),
+        communications=communications,
+        boundary_communications=boundary_communications,
+        refusals=refusals,
+        source=SOURCE,
+    )
