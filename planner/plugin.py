@@ -17,10 +17,19 @@ from planner.domain.job import Job
 from planner.domain.mesh import Array, ChoiceValue, Layouts, Mask
 from planner.errors import InputError, PluginError
 from planner.program.footprints import (
+    attention_by_kernel,
+    cross_entropy_loss,
+    dropout_mask,
+    flash_attention,
     fused_norm,
+    gathered_linear,
+    in_place_loss,
     keep_inputs,
     keep_nothing,
     keep_router_scores,
+    score_attention,
+    separate_gated_activation,
+    shard_linear,
     stored,
 )
 from planner.program.operators import Attention, Linear, Operator, Pointwise
@@ -55,13 +64,16 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 __all__ = [
     "EXPERT_REPLICAS", "REPLICAS", "Accelerator", "Architecture", "Array", "Attention", "Axis", "Block", "Buffer",
-    "CatalogBranch", "Choice", "Cluster", "Collective", "Communication", "Component", "ConfigReader", "Context", "Degree",
-    "DeviceOverheads", "Estimate", "EstimateInput", "Estimator", "Footprint", "FootprintFunction", "Framework",
-    "ChoiceValue", "InputError", "Instant", "Job", "LatentAttention", "Layouts", "Linear", "LocalGroup", "Mask", "Method", "MixtureOfExperts",
-    "Numerics", "Operator", "Optimizer", "Overlaps", "ParameterClass", "ParameterGroup", "Part", "Phase", "PluginError",
-    "Pointwise", "Precision", "Program", "Recompute", "Refusal", "Region", "Schedule", "StageTimes", "State", "StateKind",
-    "Storage", "Stored", "Strategy", "Sublayer", "SublayerParts", "Tensor", "Value", "divisors", "fused_norm", "hookimpl", "keep_inputs", "keep_nothing", "keep_router_scores", "matrix",
-    "parameter_class", "powers_of_two", "stored", "vector",
+    "CatalogBranch", "Choice", "ChoiceValue", "Cluster", "Collective", "Communication", "Component", "ConfigReader",
+    "Context", "Degree", "DeviceOverheads", "Estimate", "EstimateInput", "Estimator", "Footprint",
+    "FootprintFunction", "Framework", "InputError", "Instant", "Job", "LatentAttention", "Layouts", "Linear",
+    "LocalGroup", "Mask", "Method", "MixtureOfExperts", "Numerics", "Operator", "Optimizer", "Overlaps",
+    "ParameterClass", "ParameterGroup", "Part", "Phase", "PluginError", "Pointwise", "Precision", "Program",
+    "Recompute", "Refusal", "Region", "Schedule", "StageTimes", "State", "StateKind", "Storage", "Stored",
+    "Strategy", "Sublayer", "SublayerParts", "Tensor", "Value", "attention_by_kernel", "cross_entropy_loss",
+    "divisors", "dropout_mask", "flash_attention", "fused_norm", "gathered_linear", "hookimpl", "in_place_loss",
+    "keep_inputs", "keep_nothing", "keep_router_scores", "matrix", "parameter_class", "powers_of_two",
+    "score_attention", "separate_gated_activation", "shard_linear", "stored", "vector",
 ]  # fmt: skip
 
 

@@ -153,12 +153,15 @@ def _numerics(
     if attention not in ("flash", "math", "eager", "efficient"):
         raise InputError(f"attention must be flash, efficient, math or eager, not {attention!r}")
     gemm_input = precision.gemm_input_bytes
+    stored_bytes = framework.storage(precision).weight_bytes
+    autocast = framework.autocasts and stored_bytes > precision.activation_bytes
     return Numerics(
         activation_bytes=precision.activation_bytes,
+        residual_bytes=stored_bytes if autocast else precision.activation_bytes,
         gemm_input_bytes=precision.activation_bytes if gemm_input is None else gemm_input,
         attention=attention,
         dropout=architecture.dropout if names.dropout is None else names.dropout,
-        autocast=framework.storage(precision).weight_bytes > precision.activation_bytes,
+        autocast=autocast,
         seq_len=job.seq_len,
     )
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from planner.plugin import (
+    Array,
     Attention,
     Block,
     Buffer,
@@ -41,7 +42,8 @@ def _kv_bytes(context: Context, layouts: Layouts, attention: Attention) -> Value
     """Keys and values of this rank's share of the sequence: (s/c) · b · heads on the rank · (qk + v) · bytes."""
     heads = np.maximum(1.0, np.ceil(attention.kv_heads / layouts["tp"]))
     width = heads * (attention.qk_dim + attention.v_dim)
-    return context.tokens(layouts) * width * context.precision.communication_bytes
+    kv_bytes: Array = context.tokens(layouts) * width * context.precision.communication_bytes
+    return kv_bytes
 
 
 def communications(context: Context, layouts: Layouts, block: Block) -> Iterator[Communication]:

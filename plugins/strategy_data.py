@@ -63,7 +63,7 @@ def communications(context: Context, layouts: Layouts, block: Block) -> Iterator
     """Gradients: all-reduced once (ZeRO-0), reduce-scattered once (1) or in every micro-batch (2, 3: sharded gradients
     cannot wait). Weights: gathered once after the step (1, 2), or before each forward and backward (3)."""
     zero = layouts["zero"]
-    dense = 0.0
+    dense: Value = 0.0
     for kind, elements in context.local_elements(block, layouts).items():
         if kind is ParameterClass.EXPERT:
             yield from _group(context, layouts, elements, zero, EXPERT_REPLICAS)
@@ -93,45 +93,41 @@ def _group(context: Context, layouts: Layouts, elements: Value, zero: Value, axi
 
 
 def buffers(context: Context, layouts: Layouts) -> Iterator[Buffer]:
-    """With ZeRO-3: the unsharded copy of the layer at work and of the one prefetched, the layer's unsharded gradient and
-    its reduce-scatter input in the backward, and the root unit (embedding, final norm, head) where it stays gathered.
-
-    Without resharding every layer's copy stays from its forward to its backward.
-    """
+    """What ZeRO-3 keeps gathered. In the forward and the backward: the layer at work and the one prefetched; at the loss the
+    last layer alone; without resharding every layer, until its backward. In the backward also the layer's unsharded gradient
+    and the reduce-scatter input of the layer before it. The root unit (embedding, final norm, head) stays gathered from the
+    first forward to the last layer's backward where the framework keeps it so; then it is freed and its gradient reduced."""
     sharded = layouts["zero"] >= 3
-    storage = context.storage
+    size, reduced = context.storage.unsharded_weight_bytes, context.storage.reduce_bytes
+    layers = np.ceil(len(context.program.layers) / layouts["pp"])
     layer: Value = 0.0
-    whole: Value = 0.0
-    layers_per_stage = np.ceil(len(context.program.layers) / layouts["pp"])
     for block in context.program.kinds:
-        elements = sum(context.local_elements(block, layouts).values())
-        layer = np.maximum(layer, elements)
-    whole = layer * layers_per_stage
+        layer = np.maximum(layer, sum(context.local_elements(block, layouts).values()))
+    two, whole = np.minimum(2.0, layers) * layer, layer * layers
     resharded = layouts["reshard_after_forward"] == 1
-    gathered = np.where(resharded, np.minimum(2.0, layers_per_stage) * layer, whole)
-    yield Buffer(
-        name="unsharded weights", component=Component.OTHER,
-        bytes=np.where(sharded, gathered * storage.unsharded_weight_bytes, 0.0),
-        instants=(Instant.FORWARD, Instant.BACKWARD),
-    )  # fmt: skip
-    yield Buffer(
-        name="unsharded weights of the last layers", component=Component.OTHER,
-        bytes=np.where(sharded, np.minimum(2.0, layers_per_stage) * layer * storage.unsharded_weight_bytes, 0.0),
-        instants=(Instant.BACKWARD_END,),
-    )  # fmt: skip
-    yield Buffer(
-        name="unsharded gradient and reduce-scatter input", component=Component.OTHER,
-        bytes=np.where(sharded, layer * (storage.unsharded_weight_bytes + storage.reduce_bytes), 0.0),
-        instants=(Instant.BACKWARD, Instant.BACKWARD_END),
-    )  # fmt: skip
+
+    def hold(name: str, elements: Value, width: float, *instants: Instant) -> Buffer:
+        held = np.where(sharded, elements * width, 0.0)
+        return Buffer(name=name, component=Component.OTHER, bytes=held, instants=instants)
+
+    yield hold("gathered layers", np.where(resharded, two, whole), size, Instant.FORWARD, Instant.BACKWARD)
+    yield hold("gathered layers at the loss", np.where(resharded, layer, whole), size, Instant.LOSS)
+    yield hold("gathered last layers", two, size, Instant.LAST_BACKWARD)
+    yield hold("unsharded gradient of a layer", layer, size, Instant.BACKWARD, Instant.LAST_BACKWARD)
+    yield hold("reduce-scatter input", layer, reduced, Instant.LAST_BACKWARD)
     if context.framework.root_stays_unsharded:
-        program = context.program
-        ends = [sum(context.local_elements(block, layouts).values()) for block in (program.embedding, program.head)]
-        yield Buffer(
-            name="unsharded root unit", component=Component.OTHER,
-            bytes=np.where(sharded, np.where(layouts["pp"] > 1, np.maximum(*ends), ends[0] + ends[1]), 0.0)
-            * storage.unsharded_weight_bytes,
+        embedding, head = (
+            sum(context.local_elements(block, layouts).values()) for block in (context.program.embedding, context.program.head)
+        )
+        alone = layouts["pp"] > 1
+        root = np.where(alone, np.maximum(embedding, head), embedding + head)
+        yield hold(
+            "gathered root unit", root, size,
+            Instant.FORWARD, Instant.LOSS, Instant.BACKWARD, Instant.LAST_BACKWARD,
         )  # fmt: skip
+        yield hold("unsharded gradient of the head", head, size, Instant.BACKWARD, Instant.LAST_BACKWARD)
+        yield hold("unsharded gradient of the root unit", root, size, Instant.EMBEDDING)
+        yield hold("reduce-scatter input of the root unit", root, reduced, Instant.EMBEDDING)
 
 
 def refusals(context: Context, layouts: Layouts) -> Iterable[Refusal]:

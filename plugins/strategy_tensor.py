@@ -37,7 +37,7 @@ def tp_candidates(context: Context) -> tuple[int, ...]:
 
 
 def region_divisors(context: Context, layouts: Layouts) -> Mapping[Region, Value]:
-    """Interiors and logits ÷ t; keys and values by whole heads; the residual stream ÷ t under sequence parallelism."""
+    """Interiors and logits ÷ t (unless they are gathered for the loss); keys and values by whole heads; the residual stream ÷ t under sequence parallelism."""
     tp, etp = layouts["tp"], layouts.degree("etp")
     kv_heads = context.architecture.kv_heads
     residual = np.where(layouts.equals("sequence_parallel", 1), tp, 1.0)
@@ -46,7 +46,7 @@ def region_divisors(context: Context, layouts: Layouts) -> Mapping[Region, Value
         Region.ROUTING: residual,
         Region.INTERIOR: tp,
         Region.KEY_VALUE: kv_heads / np.maximum(1.0, np.ceil(kv_heads / tp)),
-        Region.VOCABULARY: tp,
+        Region.VOCABULARY: np.where(layouts.equals("loss_parallel", 1), tp, 1.0),
         Region.DISPATCHED: residual / etp,
         Region.EXPERT_INTERIOR: residual,
     }
@@ -145,7 +145,13 @@ def planner_strategies() -> Iterator[Strategy]:
     yield Strategy(
         name="tensor",
         degrees=(Degree(name="tp", candidates=tp_candidates, multiplies_gpus=True, help="tensor-parallel ranks"),),
-        choices=(Choice(name="sequence_parallel", values=(0, 1), help="split norms and residual over the sequence"),),
+        choices=(
+            Choice(name="sequence_parallel", values=(0, 1), help="split norms and residual over the sequence"),
+            Choice(
+                name="loss_parallel", values=(1, 0), candidates=lambda _context: (1,),
+                help="keep logits and loss split over the vocabulary (0: gathered on every rank)",
+            ),
+        ),
         divides={Axis.HEADS: "tp", Axis.KV_HEADS: "tp", Axis.MLP: "tp", Axis.VOCAB: "tp"},
         region_divisors=region_divisors,
         communications=communications,

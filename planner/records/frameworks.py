@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from planner.program.operators import Operator
 from planner.program.tensors import Footprint
 from planner.records.states import Precision, Storage
+from planner.records.strategies import Buffer
+
+if TYPE_CHECKING:
+    from planner.domain.mesh import Layouts
+    from planner.records.context import Context
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Numerics:
-    """What an operator's implementation needs to know to say what it keeps: bytes per element, attention kernel, batch."""
+    """What an operator's implementation needs to know to say what it keeps.
+
+    Bytes per element of activations, of the residual stream (float32 under autocast) and of saved GEMM inputs; the attention
+    kernel (``flash``, ``efficient``, ``math``, ``eager``); whether dropout is active; whether mixed precision is autocast.
+    """
 
     activation_bytes: float
+    residual_bytes: float
     gemm_input_bytes: float
     attention: str
     dropout: bool
@@ -64,6 +74,8 @@ class Framework:
 
     `footprints` maps an operator kind (``norm.rmsnorm``, or ``norm`` for all norms) to what its implementation keeps.
     `fused` names the kinds that cost no separate pass over memory. `default_zero` is what the framework does unasked.
+    `buffers` is memory beside states and saved tensors. `autocasts`: mixed precision keeps float32 weights and a float32
+    residual stream, and casts at each GEMM.
     `persistent_gradients`: the gradient buffer exists all the time (else gradients appear during the first backward).
     `keeps_gathered_inputs`: under sequence parallelism GEMM inputs are saved gathered, not as the shard.
     `root_stays_unsharded`: with ZeRO-3, embedding and head stay gathered from the forward to the backward's end.
@@ -80,6 +92,8 @@ class Framework:
     zero_with_pipeline: int = 1
     schedules: tuple[str, ...] = ("1f1b", "interleaved")
     pads_vocabulary: bool = False
+    buffers: Callable[[Context, Layouts], Iterable[Buffer]] | None = None
+    autocasts: bool = False
     persistent_gradients: bool = True
     keeps_gathered_inputs: bool = False
     root_stays_unsharded: bool = False

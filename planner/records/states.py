@@ -94,12 +94,14 @@ class Optimizer:
     """An update rule: the states it keeps per group, and what a step costs beside them.
 
     `step_bytes_per_parameter` is memory traffic of one update beyond reading and writing each state, gradient and weight
-    once; `temporary_bytes` the largest transient of the step per rank, given the group it works on.
+    once; `temporary_bytes` a transient of the step per rank, given the group it works on:
+    the largest group's counts, or all of them where `temporaries_add` (an update over all groups at once).
     """
 
     name: str
     states: Callable[[LocalGroup, Storage], Iterable[State]]
     temporary_bytes: Callable[[LocalGroup, Storage], Value] | None = None
+    temporaries_add: bool = False
     step_flops_per_parameter: float = 11.0
     step_bytes_per_parameter: float = 0.0
     source: str

@@ -29,13 +29,16 @@ class Component(StrEnum):
 
 
 class Instant(StrEnum):
-    """When in a step memory is looked at: at the end of the first forward, when backward begins (at the loss, all saved
-    activations alive), when it ends (all gradients alive), and at the optimizer step."""
+    """When in a step memory is looked at: the end of the first forward; the loss's backward; the backward of the first layer
+    that runs it (all others still hold what they saved), and of the last; the embedding's backward; the optimizer step.
+    """
 
-    FORWARD = "fwd"
-    BACKWARD = "bwd"
-    BACKWARD_END = "bwd_end"
-    OPTIMIZER = "opt"
+    FORWARD = "forward"
+    LOSS = "loss"
+    BACKWARD = "backward"
+    LAST_BACKWARD = "last backward"
+    EMBEDDING = "embedding backward"
+    OPTIMIZER = "optimizer"
 
 
 class Collective(StrEnum):
@@ -117,7 +120,7 @@ class Buffer:
     name: str
     component: Component
     bytes: Value
-    instants: tuple[Instant, ...] = (Instant.FORWARD, Instant.BACKWARD, Instant.BACKWARD_END)
+    instants: tuple[Instant, ...] = (Instant.FORWARD, Instant.LOSS, Instant.BACKWARD, Instant.LAST_BACKWARD, Instant.EMBEDDING)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 
-from planner.domain.mesh import Array, Mask
+from numpy.typing import NDArray
 
-Value: TypeAlias = Array | Mask | np.float64 | np.bool_ | float | int
+Value: TypeAlias = NDArray[Any] | np.float64 | np.bool_ | float | int
 """What a plugin's function may return: a scalar, or an array that broadcasts with the layouts."""
 
 REPLICAS: Final = "replicas"

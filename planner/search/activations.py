@@ -8,7 +8,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from planner.domain.mesh import Array, Layouts
-from planner.plugin import Block, Context, Footprint, Framework, Numerics, Operator, Recompute, Region, Stored, Tensor
+from planner.plugin import (
+    Block,
+    Context,
+    Footprint,
+    Framework,
+    Numerics,
+    Operator,
+    Recompute,
+    Region,
+    Stored,
+    stored,
+)
 
 RegionDivisors = Mapping[Region, Array]
 Growth = tuple[Region, int]
@@ -21,11 +32,7 @@ def footprint(operator: Operator, framework: Framework, numerics: Numerics) -> F
     function = framework.footprints.get(kind) or framework.footprints.get(kind.split(".")[0])
     if function is not None:
         return function(operator, numerics)
-    return Footprint(saved=tuple(_as_stored(tensor, numerics) for tensor in operator.inputs))
-
-
-def _as_stored(tensor: Tensor, numerics: Numerics) -> Stored:
-    return Stored(tensor.name, tensor.width, tensor.region, numerics.activation_bytes, -1 if tensor.per_key else 0)
+    return Footprint(saved=tuple(stored(tensor, numerics.activation_bytes) for tensor in operator.inputs))
 
 
 def runs_again(operator: Operator, recompute: Recompute) -> bool:
@@ -37,20 +44,20 @@ def runs_again(operator: Operator, recompute: Recompute) -> bool:
 def saved_tensors(block: Block, recompute: Recompute, framework: Framework, numerics: Numerics) -> tuple[Stored, ...]:
     """The distinct tensors that live from forward to backward, each once, however many operators keep it."""
     if recompute.whole_layer:
-        return (_as_stored(block.input, numerics),)
+        return (stored(block.input, numerics.residual_bytes),)
     again = [operator for operator in block.operators if runs_again(operator, recompute)]
     produced = {tensor.name for operator in again for tensor in operator.outputs}
     kept: dict[str, Stored] = {}
     for operator in block.operators:
         if operator in again:
             continue
-        for stored in footprint(operator, framework, numerics).saved:
-            if stored.name not in produced:
-                kept.setdefault(stored.name, stored)
-    for operator in again:
-        for tensor in operator.inputs:
+        for tensor in footprint(operator, framework, numerics).saved:
             if tensor.name not in produced:
-                kept.setdefault(tensor.name, _as_stored(tensor, numerics))
+                kept.setdefault(tensor.name, tensor)
+    for operator in again:
+        for read in operator.inputs:
+            if read.name not in produced:
+                kept.setdefault(read.name, stored(read, numerics.activation_bytes))
     return tuple(kept.values())
 
 
@@ -105,7 +112,7 @@ def transient_tensors(operator: Operator, phase: str, framework: Framework, nume
     outputs and inputs; and whatever its implementation adds."""
     extra = footprint(operator, framework, numerics)
     own = operator.outputs if phase == "forward" else (*operator.outputs, *operator.inputs)
-    tensors = {tensor.name: _as_stored(tensor, numerics) for tensor in own}
+    tensors = {tensor.name: stored(tensor, numerics.activation_bytes) for tensor in own}
     return (*tensors.values(), *(extra.forward if phase == "forward" else extra.backward))
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from planner.domain.mesh import Array, Layouts
+from planner.domain.mesh import Array, Layouts, Mask
 from planner.domain.plan import MEMORY_COMPONENTS
 from planner.plugin import (
     Block,
@@ -35,7 +35,9 @@ from planner.search.model_states import BlockStates, block_states
 from planner.search.stages import StageColumn
 from planner.search.timing import over_stage
 
-INSTANTS = (Instant.FORWARD, Instant.BACKWARD, Instant.BACKWARD_END, Instant.OPTIMIZER)
+INSTANTS = tuple(Instant)
+WITH_PERSISTENT_GRADIENTS = (Instant.FORWARD, Instant.LOSS, Instant.BACKWARD, Instant.OPTIMIZER)
+"""Where all gradients exist all the time, the first layer's backward holds at least as much as the later ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ class MemoryParts:
     head: HeadActivations
     buffers: tuple[Buffer, ...]
     chunks_in_flight: tuple[Array, ...]
-    gradients_accumulate: Array
+    accumulates: Mask
     residual_gradient: Array
 
 
@@ -108,7 +110,9 @@ def memory_parts(
     buffers = [
         buffer for strategy in strategies if strategy.buffers is not None for buffer in strategy.buffers(context, layouts)
     ]
-    width = program.architecture.hidden * context.numerics.activation_bytes
+    if context.framework.buffers is not None:
+        buffers.extend(context.framework.buffers(context, layouts))
+    width = program.architecture.hidden * context.numerics.residual_bytes
     return MemoryParts(
         states=tuple(block_states(context, layouts, block, shards) for block in program.blocks),
         layers=tuple(_layer_activations(context, layouts, kind, recomputes, divisors) for kind in program.kinds),
@@ -116,7 +120,7 @@ def memory_parts(
         head=_head_activations(context, layouts, program.head, divisors),
         buffers=tuple(buffers),
         chunks_in_flight=tuple(_in_flight(context, layouts, schedules, column) for column in columns),
-        gradients_accumulate=np.logical_or(context.framework.persistent_gradients, layouts["micro_batches"] > 1),
+        accumulates=layouts["micro_batches"] > 1,
         residual_gradient=context.tokens(layouts) / divisors[Region.RESIDUAL] * width,
     )
 
@@ -179,24 +183,41 @@ def components_at(
 ) -> dict[str, Array]:
     """Bytes by component on the ranks of one stage at one instant."""
     states = parts.states
-    weights = over_stage(column, [block.weights for block in states])
-    gradients = over_stage(column, [block.gradients for block in states])
-    if instant in (Instant.FORWARD, Instant.BACKWARD):
-        gradients = gradients * parts.gradients_accumulate
-    optimizer = over_stage(column, [block.optimizer for block in states])
+    found = {
+        "weights": over_stage(column, [block.weights for block in states]),
+        "gradients": _gradients_at(context, parts, column, instant),
+        "optimizer": over_stage(column, [block.optimizer for block in states]),
+        "activations": _activations_at(parts, column, in_flight, instant),
+        "other": np.zeros(1),
+    }
     if instant is Instant.OPTIMIZER:
-        optimizer = optimizer + over_stage_max(column, [block.step_temporary for block in states])
-    activations = _activations_at(parts, column, in_flight, instant)
-    other: Array = np.zeros(1)
+        temporaries = [block.step_temporary for block in states]
+        combine = over_stage if context.optimizer.temporaries_add else over_stage_max
+        found["optimizer"] = found["optimizer"] + combine(column, temporaries)
     for buffer in parts.buffers:
         if instant in buffer.instants:
-            if buffer.component is Component.ACTIVATIONS:
-                activations = activations + buffer.bytes
-            else:
-                other = other + buffer.bytes
-    found = dict(zip(MEMORY_COMPONENTS, (weights, gradients, optimizer, activations, other), strict=True))
+            found[buffer.component.value] = found[buffer.component.value] + buffer.bytes
     found["other"] = found["other"] + _overheads(context, found)
     return found
+
+
+def _gradients_at(context: Context, parts: MemoryParts, column: StageColumn, instant: Instant) -> Array:
+    """All of them where the buffer persists or an earlier micro-batch left them; else those that this backward has written
+    by now: the head's first, the embedding's last. A tied embedding adds up two fresh gradients into a third."""
+    every = over_stage(column, [block.gradients for block in parts.states])
+    if context.framework.persistent_gradients or instant is Instant.OPTIMIZER:
+        return every
+    embedding, head = parts.states[0], parts.states[-1]
+    written: Array = np.zeros(1)
+    tied = context.architecture.tied_embeddings
+    if instant in (Instant.BACKWARD, Instant.LAST_BACKWARD):
+        written = column.head * np.where(tied, embedding.fresh_gradients * column.embedding, head.gradients)
+    if instant is Instant.LAST_BACKWARD:
+        written = written + over_stage(column, [np.zeros(1), *(block.gradients for block in parts.states[1:-1]), np.zeros(1)])
+    if instant is Instant.EMBEDDING:
+        copies = np.where(tied, 2.0 * embedding.fresh_gradients, 0.0) * column.embedding * column.head
+        written = every + copies
+    return np.where(parts.accumulates, np.maximum(every, written), written)
 
 
 def over_stage_max(column: StageColumn, blocks: Sequence[Array]) -> Array:
@@ -208,24 +229,26 @@ def over_stage_max(column: StageColumn, blocks: Sequence[Array]) -> Array:
 
 
 def _activations_at(parts: MemoryParts, column: StageColumn, in_flight: Array, instant: Instant) -> Array:
+    layers, zero = parts.layers, np.zeros(1)
     if instant is Instant.OPTIMIZER:
-        return np.zeros(1)
-    layers = parts.layers
+        return zero
+    embedding = column.embedding * parts.embedding_saved
+    if instant is Instant.EMBEDDING:
+        return embedding + column.embedding * parts.residual_gradient
+    backward = [layer.recomputed + layer.backward + parts.residual_gradient for layer in layers]
+    if instant is Instant.LAST_BACKWARD:
+        last = [layer.saved + working for layer, working in zip(layers, backward, strict=True)]
+        return embedding + over_stage_max(column, [zero, *last, zero])
     saved: Array = np.zeros(1)
     for count, layer in zip(column.layers, layers, strict=True):
         saved = saved + count * layer.saved
-    zero = np.zeros(1)
-    embedding = column.embedding * parts.embedding_saved * in_flight
+    held = (saved + embedding) * in_flight
     if instant is Instant.FORWARD:
-        transient = over_stage_max(column, [zero, *(layer.forward for layer in layers), parts.head.saved + parts.head.forward])
-        return saved * in_flight + embedding + transient
-    backward = [layer.recomputed + layer.backward + parts.residual_gradient for layer in layers]
-    if instant is Instant.BACKWARD:
-        at_loss = column.head * (parts.head.saved + parts.head.backward)
-        in_layer = over_stage_max(column, [zero, *backward, zero])
-        return saved * in_flight + embedding + np.maximum(at_loss, in_layer)
-    last = [layer.saved + working for layer, working in zip(layers, backward, strict=True)]
-    return over_stage_max(column, [zero, *last, zero]) + embedding
+        head = parts.head.saved + parts.head.forward
+        return held + over_stage_max(column, [zero, *(layer.forward for layer in layers), head])
+    if instant is Instant.LOSS:
+        return held + column.head * (parts.head.saved + parts.head.backward)
+    return held + over_stage_max(column, [zero, *backward, zero])
 
 
 def _overheads(context: Context, components: Mapping[str, Array]) -> Array:
@@ -241,8 +264,9 @@ def stage_instants(
     context: Context, parts: MemoryParts, columns: Sequence[StageColumn]
 ) -> Iterator[tuple[StageColumn, Instant, dict[str, Array], Array]]:
     """Every representative stage at every instant: components and their total."""
+    instants = WITH_PERSISTENT_GRADIENTS if context.framework.persistent_gradients else INSTANTS
     for column, in_flight in zip(columns, parts.chunks_in_flight, strict=True):
-        for instant in INSTANTS:
+        for instant in instants:
             components = components_at(context, parts, column, in_flight, instant)
             total: Array = np.zeros(1)
             for name in MEMORY_COMPONENTS:

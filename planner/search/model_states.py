@@ -13,10 +13,14 @@ from planner.plugin import Block, Context, LocalGroup, ParameterClass, StateKind
 
 @dataclass(frozen=True, slots=True)
 class BlockStates:
-    """Bytes of one block's states on one rank, after every kind of sharding."""
+    """Bytes of one block's states on one rank, after every kind of sharding.
+
+    `fresh_gradients` is one micro-batch's gradient as the backward writes it, before ZeRO divides it.
+    """
 
     weights: Array
     gradients: Array
+    fresh_gradients: Array
     optimizer: Array
     step_bytes: Array
     step_temporary: Array
@@ -31,8 +35,10 @@ def block_states(context: Context, layouts: Layouts, block: Block, shards: Mappi
     """Bytes of weights, gradients and optimizer (master copy and moments) of `block`, and what a step moves."""
     weights: Array = np.zeros(1)
     gradients: Array = np.zeros(1)
+    fresh: Array = np.zeros(1)
     optimizer: Array = np.zeros(1)
     temporary: Array = np.zeros(1)
+    trained: Array = np.zeros(1)
     storage = context.storage
     for local in context.local_groups(block, layouts):
         width = replica_width(parameter_class(local.group, context.divides), layouts)
@@ -40,15 +46,20 @@ def block_states(context: Context, layouts: Layouts, block: Block, shards: Mappi
         weights = weights + local.elements * storage.weight_bytes / divisor[StateKind.WEIGHT]
         if not local.group.trainable:
             continue
+        trained = trained + local.elements / divisor[StateKind.OPTIMIZER]
         copies = storage.gradient_copy_bytes / divisor[StateKind.MASTER]
         gradients = gradients + local.elements * (storage.gradient_bytes / divisor[StateKind.GRADIENT] + copies)
+        written = np.where(shards.get(StateKind.GRADIENT, False), storage.unsharded_weight_bytes, storage.gradient_bytes)
+        fresh = fresh + local.elements * written
         optimizer = optimizer + _optimizer_bytes(context, local, divisor)
         if context.optimizer.temporary_bytes is not None:
             transient = context.optimizer.temporary_bytes(local, storage) / divisor[StateKind.OPTIMIZER]
-            temporary = np.maximum(temporary, transient)
+            adds = context.optimizer.temporaries_add
+            temporary = temporary + transient if adds else np.maximum(temporary, transient)
+    extra = trained * context.optimizer.step_bytes_per_parameter
     # One update reads the gradients and the weights, reads and writes master copy and moments, and writes the weights.
-    step_bytes = gradients + 2.0 * optimizer + 2.0 * weights
-    return BlockStates(weights, gradients, optimizer, step_bytes, temporary)
+    step_bytes = gradients + 2.0 * optimizer + 2.0 * weights + extra
+    return BlockStates(weights, gradients, fresh, optimizer, step_bytes, temporary)
 
 
 def _optimizer_bytes(context: Context, local: LocalGroup, divisor: Mapping[StateKind, Array]) -> Array:

@@ -19,8 +19,9 @@ fp8 reaches (matmul_mamf rows of the catalog)."""
 ATTENTION_EFFICIENCY: Final = 0.62
 """FlashAttention-2 forward and backward, causal, head dimension 128, sequence 8k–16k on A100: about 190 of 312 TFLOP/s
 (arXiv 2307.08691, figure 4)."""
-MEMORY_EFFICIENCY: Final = 0.85
-"""Achieved over nominal HBM bandwidth of streaming kernels (planning factor in the catalog's efficiency rows)."""
+MEMORY_EFFICIENCY: Final = 0.8
+"""Achieved over nominal HBM bandwidth of streaming kernels: the planning factor of ai-dynamo/aiconfigurator (commit 095f58a5,
+systems/*.yaml; hbm_bandwidth_planning_factor in the catalog's facts)."""
 DEFAULT_COMPUTE_UNITS: Final = 108
 
 ATTENTION_BACKWARD: Final = 2.5
@@ -147,7 +148,9 @@ def _linear_s(
     else:
         rows = tokens / divisors[source] if source in (Region.ROUTING, Region.LATENT) else tokens
         depth = depth / divisors[source] if source in _SHARDED_WIDTH else depth
-        columns = columns / divisors[target] if target in _SHARDED_WIDTH else columns
+        # The head's GEMM is divided like an interior one even where the logits are gathered afterwards.
+        shard = Region.INTERIOR if target is Region.VOCABULARY else target
+        columns = columns / divisors[shard] if target in _SHARDED_WIDTH else columns
         if linear.kind == "router":
             rows = tokens / divisors[Region.ROUTING]
     flops = 2.0 * rows * columns * depth * batch

@@ -19,8 +19,10 @@ from planner.units import TERA
 
 REPORTED_INSTANT: Final[Mapping[Instant, str]] = {
     Instant.FORWARD: "fwd",
+    Instant.LOSS: "bwd",
     Instant.BACKWARD: "bwd",
-    Instant.BACKWARD_END: "bwd",
+    Instant.LAST_BACKWARD: "bwd",
+    Instant.EMBEDDING: "bwd",
     Instant.OPTIMIZER: "opt",
 }
 

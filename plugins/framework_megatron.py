@@ -1,0 +1,132 @@
+"""Megatron-Core with Transformer Engine operators, and DeepSpeed around Megatron's operators.
+
+Sources: NVIDIA/Megatron-LM, megatron/core (distributed, optimizer, tensor_parallel); arXiv 2205.05198, table 2;
+deepspeedai/DeepSpeed, deepspeed/runtime/zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from planner.plugin import (
+    DeviceOverheads,
+    Framework,
+    Overlaps,
+    Precision,
+    Storage,
+    attention_by_kernel,
+    dropout_mask,
+    fused_norm,
+    hookimpl,
+    in_place_loss,
+    keep_inputs,
+    keep_nothing,
+    keep_router_scores,
+    shard_linear,
+)
+
+MIB: Final = 1 << 20
+OVERHEADS: Final = DeviceOverheads(
+    context_bytes=500 * MIB,
+    workspace_bytes=64 * MIB,
+    communicator_bytes=0,
+    fragmentation=0.06,
+    source="CUDA context about 0.5 GiB; cuBLAS workspaces 2 x 32 MiB on Hopper; SimuMax divides allocated by 0.94 for reserved",
+)
+FOOTPRINTS: Final = {
+    "linear": shard_linear,
+    "expert_linear": shard_linear,
+    "head": keep_inputs,
+    "norm": fused_norm,
+    "attention": attention_by_kernel,
+    "activation": keep_inputs,
+    "gated_activation": keep_inputs,
+    "router": keep_router_scores,
+    "dropout": dropout_mask,
+    "loss": in_place_loss,
+    "rotary": keep_nothing,
+    "residual": keep_nothing,
+    "embedding": keep_nothing,
+    "dispatch": keep_nothing,
+    "combine": keep_nothing,
+}
+"""``combine`` keeps nothing: routing probabilities are applied inside the experts' activation."""
+
+
+def megatron_storage(precision: Precision) -> Storage:
+    """docs/user-guide/features/dist_optimizer.md: bf16 keeps 2 + 4 + 12 bytes, fp16 2 + 2 + 16, fp32 4 + 4 + 8."""
+    mixed = precision.master_bytes > 0
+    half = precision.compute == "fp16"
+    gradient_bytes = (2.0 if half else 4.0) if mixed else precision.gradient_bytes
+    return Storage(
+        weight_bytes=2.0 + precision.weight_cache_bytes if mixed else precision.weight_bytes,
+        gradient_bytes=gradient_bytes,
+        gradient_copy_bytes=4.0 if half else 0.0,
+        master_bytes=precision.master_bytes,
+        state_bytes=precision.state_bytes,
+        unsharded_weight_bytes=precision.communication_bytes,
+        reduce_bytes=gradient_bytes,
+    )
+
+
+def deepspeed_storage(precision: Precision) -> Storage:
+    """runtime/zero/stage_1_and_2.py: 16-bit weights and gradients; float32 gradient, master copy and moments are shared out."""
+    mixed = precision.master_bytes > 0
+    return Storage(
+        weight_bytes=2.0 + precision.weight_cache_bytes if mixed else precision.weight_bytes,
+        gradient_bytes=2.0 if mixed else precision.gradient_bytes,
+        gradient_copy_bytes=4.0 if mixed else 0.0,
+        master_bytes=precision.master_bytes,
+        state_bytes=precision.state_bytes,
+        unsharded_weight_bytes=precision.communication_bytes,
+        reduce_bytes=2.0 if mixed else precision.gradient_bytes,
+    )
+
+
+@hookimpl
+def planner_frameworks() -> Iterator[Framework]:
+    """megatron-core and deepspeed."""
+    yield Framework(
+        name="megatron-core",
+        aliases=("megatron", "megatron-lm", "nemo", "megatron-bridge", "nanotron", "internevo"),
+        storage=megatron_storage,
+        footprints=FOOTPRINTS,
+        overlaps=Overlaps(
+            context=1.0,
+            pipeline=1.0,
+            gradients=1.0,
+            parameters=1.0,
+            source="Megatron-LM: --overlap-grad-reduce, --overlap-param-gather, --overlap-p2p-communication",
+        ),
+        overheads=OVERHEADS,
+        zero_stages=(0, 1),
+        default_zero=0,
+        zero_with_pipeline=1,
+        schedules=("1f1b", "interleaved"),
+        pads_vocabulary=True,
+        fused=frozenset({"dropout", "rotary"}),
+        launch_overhead_s=4.0e-6,
+        source="NVIDIA/Megatron-LM, megatron/core; arXiv:2205.05198, table 2",
+    )
+    yield Framework(
+        name="deepspeed",
+        aliases=("megatron-deepspeed", "deepspeed-megatron"),
+        storage=deepspeed_storage,
+        footprints=FOOTPRINTS,
+        overlaps=Overlaps(
+            pipeline=0.0,
+            gradients=1.0,
+            parameters=1.0,
+            source="DeepSpeed: overlap_comm, ZeRO-3 prefetching; pipeline sends wait for the receiver",
+        ),
+        overheads=OVERHEADS,
+        zero_stages=(0, 1, 2, 3),
+        default_zero=0,
+        zero_with_pipeline=1,
+        schedules=("1f1b",),
+        pads_vocabulary=True,
+        fused=frozenset({"dropout"}),
+        launch_overhead_s=6.0e-6,
+        source="deepspeedai/DeepSpeed, deepspeed/runtime/zero/stage_1_and_2.py, stage3.py",
+    )

@@ -1,0 +1,119 @@
+"""PyTorch's own operators under FSDP: torchtitan (FSDP2, DTensor) and llm-foundry (FSDP1).
+
+Sources: pytorch/torchtitan, torchtitan/models/llama3/infra/parallelize.py; arXiv 2410.06511; mosaicml/llm-foundry,
+llmfoundry/models/mpt; arXiv 2304.11277.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from planner.plugin import (
+    DeviceOverheads,
+    Framework,
+    Overlaps,
+    Precision,
+    Storage,
+    attention_by_kernel,
+    cross_entropy_loss,
+    dropout_mask,
+    fused_norm,
+    gathered_linear,
+    hookimpl,
+    keep_inputs,
+    keep_nothing,
+    keep_router_scores,
+    separate_gated_activation,
+)
+
+MIB: Final = 1 << 20
+OVERHEADS: Final = DeviceOverheads(
+    context_bytes=500 * MIB,
+    workspace_bytes=64 * MIB,
+    communicator_bytes=0,
+    fragmentation=0.05,
+    source="CUDA context about 0.5 GiB; cuBLAS workspaces 2 x 32 MiB on Hopper; allocator reserve 5 % (fitcheck's default)",
+)
+OVERLAPS: Final = Overlaps(
+    context=1.0,
+    pipeline=1.0,
+    gradients=1.0,
+    parameters=1.0,
+    source="FSDP prefetches the next unit and reduces on its own stream (arXiv:2304.11277, section 3.3)",
+)
+FOOTPRINTS: Final = {
+    "linear": gathered_linear,
+    "expert_linear": gathered_linear,
+    "head": gathered_linear,
+    "norm": fused_norm,
+    "attention": attention_by_kernel,
+    "activation": keep_inputs,
+    "gated_activation": separate_gated_activation,
+    "router": keep_router_scores,
+    "dropout": dropout_mask,
+    "combine": keep_inputs,
+    "loss": cross_entropy_loss,
+    "rotary": keep_nothing,
+    "residual": keep_nothing,
+    "embedding": keep_nothing,
+    "dispatch": keep_nothing,
+}
+"""``combine`` keeps the experts' outputs, for the gradient of the routing weights."""
+
+
+def storage(precision: Precision) -> Storage:
+    """FSDP's mixed-precision policy: float32 shards of weights, gradients and moments, units in the compute format while at
+    work, reduction in float32. Pure recipes keep their own formats."""
+    mixed = precision.master_bytes > 0
+    width = 4.0 if mixed else precision.weight_bytes
+    return Storage(
+        weight_bytes=width,
+        gradient_bytes=width,
+        gradient_copy_bytes=0.0,
+        master_bytes=0.0,
+        state_bytes=width if mixed else precision.state_bytes,
+        unsharded_weight_bytes=precision.activation_bytes,
+        reduce_bytes=4.0 if mixed else precision.gradient_bytes,
+    )
+
+
+@hookimpl
+def planner_frameworks() -> Iterator[Framework]:
+    """torchtitan and llm-foundry."""
+    yield Framework(
+        name="torchtitan",
+        aliases=("torch-titan", "fsdp2", "pytorch", "nemo-automodel"),
+        storage=storage,
+        footprints=FOOTPRINTS,
+        overlaps=OVERLAPS,
+        overheads=OVERHEADS,
+        zero_stages=(0, 3),
+        default_zero=3,
+        zero_with_pipeline=3,
+        schedules=("1f1b", "interleaved"),
+        persistent_gradients=False,
+        keeps_gathered_inputs=True,
+        root_stays_unsharded=True,
+        fused=frozenset({"dropout"}),
+        launch_overhead_s=6.0e-6,
+        source="pytorch/torchtitan, torchtitan/models/llama3/infra/parallelize.py; arXiv:2410.06511",
+    )
+    yield Framework(
+        name="llm-foundry",
+        aliases=("mosaicml", "composer", "fms-fsdp", "fsdp1"),
+        storage=storage,
+        footprints=FOOTPRINTS,
+        overlaps=OVERLAPS,
+        overheads=OVERHEADS,
+        zero_stages=(0, 3),
+        default_zero=3,
+        zero_with_pipeline=0,
+        schedules=("1f1b",),
+        persistent_gradients=False,
+        keeps_gathered_inputs=True,
+        root_stays_unsharded=True,
+        fused=frozenset({"dropout"}),
+        launch_overhead_s=6.0e-6,
+        source="mosaicml/llm-foundry, llmfoundry/models/mpt; arXiv:2304.11277",
+    )

@@ -1,0 +1,279 @@
+"""Hugging Face transformers' eager model code: under autocast (`transformers`), or sharded by FSDP2 with a mixed-precision
+policy (`accelerate`).
+
+What each operator keeps follows from the model code (modeling_llama.py and its siblings) and from PyTorch's derivative
+formulas (tools/autograd/derivatives.yaml). Norms written in Python keep float32 copies; autocast keeps the float32 input of a
+norm and gives each linear a cast of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+import numpy as np
+
+from planner.plugin import (
+    Array,
+    Attention,
+    Buffer,
+    Component,
+    Context,
+    DeviceOverheads,
+    Footprint,
+    Framework,
+    Instant,
+    Layouts,
+    Linear,
+    Numerics,
+    Operator,
+    Overlaps,
+    Part,
+    Precision,
+    Region,
+    Storage,
+    Stored,
+    hookimpl,
+    keep_inputs,
+    keep_nothing,
+    stored,
+)
+
+SOURCE: Final = "huggingface/transformers, src/transformers/models/llama/modeling_llama.py; pytorch/pytorch, tools/autograd/derivatives.yaml"
+MIB: Final = 1 << 20
+FLOAT32: Final = 4.0
+
+
+def storage(precision: Precision) -> Storage:
+    """Mixed recipes keep float32 weights, gradients and moments; pure ones their own format throughout."""
+    mixed = precision.master_bytes > 0
+    width = FLOAT32 if mixed else precision.weight_bytes
+    return Storage(
+        weight_bytes=width,
+        gradient_bytes=width,
+        gradient_copy_bytes=0.0,
+        master_bytes=0.0,
+        state_bytes=width,
+        unsharded_weight_bytes=precision.activation_bytes,
+        reduce_bytes=width,
+    )
+
+
+def linear(operator: Operator, numerics: Numerics) -> Footprint:
+    """A GEMM keeps its input. Under autocast a float32 input (a norm's output) is cast once per linear; tensor-parallel
+    linears keep the gathered input."""
+    kept = []
+    for tensor in operator.inputs:
+        residual = tensor.region is Region.RESIDUAL
+        name = f"{operator.name}.cast" if residual and numerics.autocast else tensor.name
+        region = Region.GATHERED if residual else tensor.region
+        kept.append(Stored(name, tensor.width, region, numerics.activation_bytes))
+    return Footprint(saved=tuple(kept))
+
+
+def head(operator: Operator, numerics: Numerics) -> Footprint:
+    """The output projection is a linear like the others."""
+    return linear(operator, numerics)
+
+
+def rms_norm(operator: Operator, numerics: Numerics) -> Footprint:
+    """``x.float()``, its reciprocal root mean square, and the normalised x in the input's format, multiplied by the weight."""
+    source = operator.inputs[0]
+    width, region = source.width, source.region
+    inner = region is Region.RESIDUAL and numerics.autocast
+    normalised = numerics.residual_bytes if inner else numerics.activation_bytes
+    return Footprint(
+        saved=(
+            Stored(f"{operator.name}.float", width, region, FLOAT32),
+            Stored(f"{operator.name}.rsqrt", 1, region, FLOAT32),
+            Stored(f"{operator.name}.normalised", width, region, normalised),
+        )
+    )
+
+
+def gemma_norm(operator: Operator, _numerics: Numerics) -> Footprint:
+    """Gemma multiplies by 1 + weight in float32: the float32 input and the float32 normalised x."""
+    source = operator.inputs[0]
+    return Footprint(
+        saved=(
+            Stored(f"{operator.name}.float", source.width, source.region, FLOAT32),
+            Stored(f"{operator.name}.rsqrt", 1, source.region, FLOAT32),
+            Stored(f"{operator.name}.normalised", source.width, source.region, FLOAT32),
+        )
+    )
+
+
+def layer_norm(operator: Operator, numerics: Numerics) -> Footprint:
+    """aten's layer_norm: the input (the float32 residual under autocast), mean and reciprocal deviation."""
+    source = operator.inputs[0]
+    return Footprint(
+        saved=(
+            stored(source, numerics.residual_bytes),
+            Stored(f"{operator.name}.statistics", 2, source.region, FLOAT32),
+        )
+    )
+
+
+def attention(operator: Operator, numerics: Numerics) -> Footprint:
+    """scaled_dot_product_attention by kernel, or eager: softmax in float32, its copy in the compute format, and with grouped
+    queries keys and values repeated to all heads."""
+    assert isinstance(operator, Attention)
+    query, key, value, *_ = operator.inputs
+    out = operator.outputs[0]
+    size = numerics.activation_bytes
+    heads, keys = operator.heads, operator.window or -1
+    kept = [stored(query, size), stored(out, size)]
+    flash = numerics.attention == "flash"
+    if flash or operator.kv_heads == operator.heads:
+        kept += [stored(key, size), stored(value, size)]
+    else:
+        kept.append(Stored(f"{operator.name}.repeated_key", heads * operator.qk_dim, Region.INTERIOR, size))
+        kept.append(Stored(f"{operator.name}.repeated_value", heads * operator.v_dim, Region.INTERIOR, size))
+    if flash or numerics.attention == "efficient":
+        kept.append(Stored(f"{operator.name}.logsumexp", heads, Region.INTERIOR, FLOAT32))
+        return Footprint(saved=tuple(kept))
+    kept.append(Stored(f"{operator.name}.probabilities", heads, Region.INTERIOR, FLOAT32, keys))
+    scores = [Stored(f"{operator.name}.scores", 2 * heads, Region.INTERIOR, FLOAT32, keys)]
+    if numerics.attention == "eager" and size < FLOAT32:
+        kept.append(Stored(f"{operator.name}.probabilities_cast", heads, Region.INTERIOR, size, keys))
+    return Footprint(saved=tuple(kept), forward=tuple(scores), backward=tuple(scores))
+
+
+def gated_activation(operator: Operator, numerics: Numerics) -> Footprint:
+    """``act(gate) * up`` as two operators: gate, act(gate) and up stay; the product is the down projection's input."""
+    gate, up = operator.inputs
+    size = numerics.activation_bytes
+    activated = Stored(f"{operator.name}.activated", gate.width, gate.region, size)
+    return Footprint(saved=(stored(gate, size), activated, stored(up, size)))
+
+
+def gelu_new(operator: Operator, numerics: Numerics) -> Footprint:
+    """The tanh approximation written in Python keeps its input, the cubed term's square, the tanh and the halves: four."""
+    source = operator.inputs[0]
+    return Footprint(saved=(Stored(f"{operator.name}.chain", 4 * source.width, source.region, numerics.activation_bytes),))
+
+
+def router(operator: Operator, numerics: Numerics) -> Footprint:
+    """The gate's input and float32 probabilities over the experts."""
+    assert isinstance(operator, Linear)
+    scores = Stored(f"{operator.name}.probabilities", operator.out_features, Region.ROUTING, FLOAT32)
+    return Footprint(saved=(*linear(operator, numerics).saved, scores))
+
+
+def loss(operator: Operator, numerics: Numerics) -> Footprint:
+    """ForCausalLMLoss: logits to float32, log-softmax kept; the forward holds the logits, their float32 copy and the
+    log-softmax, the backward the gradient of the log-softmax in and out beside it."""
+    logits = operator.inputs[0]
+    return Footprint(
+        saved=(Stored(f"{operator.name}.log_softmax", logits.width, logits.region, FLOAT32),),
+        forward=(Stored("logits.copies", logits.width, logits.region, numerics.activation_bytes + FLOAT32),),
+        backward=(Stored("logits.gradients", logits.width, logits.region, 2 * FLOAT32),),
+    )
+
+
+def tensor_parallel_extras(context: Context, layouts: Layouts) -> Iterator[Buffer]:
+    """DTensor: the vocabulary-parallel embedding's gradient is computed whole on every rank, and the vocabulary-parallel
+    loss's backward holds one more float32 copy of the rank's logits."""
+    tp = layouts["tp"]
+    embedding = context.program.architecture.vocab * context.program.architecture.hidden
+    whole = np.where(tp > 1, embedding * (1 - 1 / tp) * context.storage.gradient_bytes, 0.0)
+    yield Buffer(
+        name="unsharded embedding gradient", component=Component.GRADIENTS, bytes=whole,
+        instants=(Instant.EMBEDDING, Instant.OPTIMIZER),
+    )  # fmt: skip
+    logits = context.tokens(layouts) * context.program.architecture.vocab / tp * FLOAT32
+    yield Buffer(
+        name="vocabulary-parallel loss", component=Component.ACTIVATIONS, instants=(Instant.LOSS,),
+        bytes=np.where((tp > 1) & layouts.equals("loss_parallel", 1), logits, 0.0),
+    )  # fmt: skip
+
+
+def extras(context: Context, layouts: Layouts) -> Iterator[Buffer]:
+    """Everything beside states and saved tensors."""
+    yield from weight_casts(context, layouts)
+    yield from tensor_parallel_extras(context, layouts)
+
+
+def weight_casts(context: Context, layouts: Layouts) -> Iterator[Buffer]:
+    """Autocast caches a compute-format copy of every linear weight through the forward; without whole-layer recomputation
+    autograd keeps each until its layer's backward."""
+    if not context.numerics.autocast:
+        return
+    copies: Array = np.zeros(1)
+    largest: Array = np.zeros(1)
+    program = context.program
+    for block, count in zip(program.blocks, (1, *program.counts(), 1), strict=True):
+        cast = np.zeros(1)
+        for local in context.local_groups(block, layouts):
+            # A tied head multiplies by the embedding's weight, so that is what gets cast.
+            tied = program.architecture.tied_embeddings and local.group.name == "token_embedding"
+            if local.group.part in (Part.MATRIX, Part.HEAD) or tied:
+                cast = cast + local.elements
+        copies = copies + cast * count / layouts["pp"]
+        largest = np.maximum(largest, cast)
+    size = context.numerics.activation_bytes
+    kept = np.where(layouts.equals("recompute", "full"), largest, copies)
+    yield Buffer(name="autocast weight copies", component=Component.OTHER, bytes=copies * size, instants=(Instant.FORWARD,))
+    yield Buffer(name="autocast weight copies kept", component=Component.OTHER, bytes=kept * size, instants=(Instant.LOSS, Instant.BACKWARD))
+    yield Buffer(
+        name="autocast weight copies of a layer", component=Component.OTHER, bytes=largest * size,
+        instants=(Instant.LAST_BACKWARD,),
+    )  # fmt: skip
+
+
+FOOTPRINTS: Final = {
+    "linear": linear,
+    "expert_linear": linear,
+    "head": head,
+    "norm.rmsnorm": rms_norm,
+    "norm.rmsnorm_gemma": gemma_norm,
+    "norm.layernorm": layer_norm,
+    "norm": layer_norm,
+    "attention": attention,
+    "activation": keep_inputs,
+    "activation.gelu_new": gelu_new,
+    "gated_activation": gated_activation,
+    "router": router,
+    "combine": keep_inputs,
+    "loss": loss,
+    "rotary": keep_nothing,
+    "residual": keep_nothing,
+    "embedding": keep_nothing,
+    "dispatch": keep_nothing,
+}
+
+OVERHEADS: Final = DeviceOverheads(
+    context_bytes=500 * MIB, workspace_bytes=64 * MIB, communicator_bytes=0, fragmentation=0.05,
+    source="CUDA context about 0.5 GiB; cuBLAS workspaces 2 x 32 MiB on Hopper; allocator reserve 5 % (FORMULAS 3.8)",
+)  # fmt: skip
+
+
+def profile(name: str, aliases: tuple[str, ...], *, autocasts: bool, zero_stages: tuple[int, ...]) -> Framework:
+    return Framework(
+        name=name,
+        aliases=aliases,
+        storage=storage,
+        footprints=FOOTPRINTS,
+        overlaps=Overlaps(
+            gradients=1.0, parameters=1.0, pipeline=1.0, context=1.0,
+            source="DDP buckets (arXiv:2006.15704, section 3.2), FSDP prefetch (arXiv:2304.11277, section 3.3)",
+        ),
+        overheads=OVERHEADS,
+        zero_stages=zero_stages,
+        default_zero=zero_stages[-1],
+        zero_with_pipeline=3,
+        schedules=("1f1b",),
+        buffers=extras,
+        autocasts=autocasts,
+        persistent_gradients=False,
+        keeps_gathered_inputs=True,
+        root_stays_unsharded=True,
+        launch_overhead_s=6.0e-6,
+        source=SOURCE,
+    )  # fmt: skip
+
+
+@hookimpl
+def planner_frameworks() -> Iterator[Framework]:
+    yield profile("transformers", ("hf", "huggingface", "litgpt", "torchtune", "peft", "trl"), autocasts=True, zero_stages=(0,))
+    yield profile("accelerate", ("accelerate-fsdp",), autocasts=False, zero_stages=(0, 3))
