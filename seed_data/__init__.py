@@ -1,1 +1,1 @@
-"""seed_data."""
+"""Frozen, dated files that releases of the catalog read."""

@@ -1,0 +1,156 @@
+"""Connections to the catalog's database, and its failures in one line each."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from planner.catalog.location import sqlite_path
+from planner.errors import CatalogError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+    from sqlalchemy.engine import URL
+
+READ_TIMEOUT_S: Final = 5.0
+"""How long a reader waits for a locked SQLite file."""
+WRITE_TIMEOUT_S: Final = 30.0
+"""How long an upgrade waits for another one to end."""
+
+_KNOWN_FAILURES: Final = (
+    ("locked", "is locked by another program", "try again when it has ended"),
+    ("readonly", "cannot be written", "make the file and its directory writable, or name another with --database"),
+    ("read-only", "cannot be written", "make the file and its directory writable, or name another with --database"),
+    ("not a database", "is not an SQLite database", "name another with --database"),
+    ("malformed", "is corrupt", "move the file away: the next command makes a new one"),
+    ("unable to open", "cannot be opened", "check that the path exists and that you may use it"),
+    ("disk is full", "cannot grow: the disk is full", "make room, then try again"),
+    ("no such column", "does not fit this program", "run: planner db upgrade"),
+    ("no such table", "does not fit this program", "run: planner db upgrade"),
+    ("undefinedtable", "does not fit this program", "run: planner db upgrade"),
+    ("undefinedcolumn", "does not fit this program", "run: planner db upgrade"),
+)
+
+
+def reading_engine(url: str) -> Engine:
+    """An engine that only reads: an SQLite file is opened so that it cannot be written. Raises CatalogError."""
+    parsed = _parsed(url)
+    path = sqlite_path(url)
+    if path is None:
+        return _engine(parsed, READ_TIMEOUT_S, isolation_level="AUTOCOMMIT")
+    if path.exists() and not path.is_file():
+        raise CatalogError(f"catalog {path} is not a file", hint="name an SQLite file with --database")
+    # Each statement is a transaction of its own, so no lock is held between two of them.
+    query = {**parsed.query, "mode": _reading_mode(path), "uri": "true"}
+    return _engine(parsed.set(database=_file_uri(path), query=query), READ_TIMEOUT_S, isolation_level="AUTOCOMMIT")
+
+
+def writing_engine(url: str, *, foreign_keys: bool = True) -> Engine:
+    """An engine whose transactions on SQLite are atomic, DDL included, and lock when they begin. Raises CatalogError.
+
+    `foreign_keys` is False for migrations, which rebuild tables: SQLite heeds the pragma only outside a transaction.
+    """
+    from sqlalchemy import event
+
+    parsed = _parsed(url)
+    engine = _engine(parsed, WRITE_TIMEOUT_S)
+    if engine.dialect.name == "sqlite":
+
+        @event.listens_for(engine, "connect")
+        def _configure(connection: Any, _record: object) -> None:  # noqa: ANN401 - a driver's connection
+            # Else the driver commits before DDL, and a failing revision leaves half of its tables behind.
+            connection.isolation_level = None
+            connection.execute(f"PRAGMA foreign_keys={'ON' if foreign_keys else 'OFF'}")
+
+        @event.listens_for(engine, "begin")
+        def _lock(connection: Any) -> None:  # noqa: ANN401 - SQLAlchemy's connection
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return engine
+
+
+@contextmanager
+def plain_errors(url: str) -> Iterator[None]:
+    """Turn what a database or its driver raises into a CatalogError of one line."""
+    from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+    try:
+        yield
+    except DBAPIError as error:
+        raise _failure(url, str(error.orig), type(error.orig).__name__) from error
+    except SQLAlchemyError as error:
+        raise _failure(url, str(error), type(error).__name__) from error
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        message = f"catalog {shown(url)} cannot be made: {reason}"
+        raise CatalogError(message, hint="name another with --database") from error
+
+
+def shown(url: str) -> str:
+    """The URL for people: a plain path for a file, and never a password."""
+    path = sqlite_path(url)
+    if path is not None:
+        return str(path)
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        return make_url(url).render_as_string(hide_password=True)
+    except ArgumentError:
+        return repr(url)
+
+
+def _failure(url: str, text: str, kind: str) -> CatalogError:
+    first = text.strip().splitlines()[0] if text.strip() else kind
+    searched = f"{kind} {first}".lower()
+    for part, what, hint in _KNOWN_FAILURES:
+        if part in searched:
+            return CatalogError(f"catalog {shown(url)} {what}", hint=hint)
+    return CatalogError(f"catalog {shown(url)} cannot be used: {first}", hint="check --database")
+
+
+def _parsed(url: str) -> URL:
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError) as error:
+        raise CatalogError(f"{url!r} is not a database URL", hint="for example sqlite:///catalog.db") from error
+    if parsed.get_backend_name() == "sqlite" and parsed.database in (None, "", ":memory:"):
+        raise CatalogError("a catalog in memory would be gone at once", hint="for example sqlite:///catalog.db")
+    return parsed
+
+
+def _engine(url: URL, timeout_s: float, **options: Any) -> Engine:  # noqa: ANN401 - create_engine's options
+    from sqlalchemy import create_engine
+    from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+    from sqlalchemy.pool import NullPool
+
+    waits = url.get_backend_name() == "sqlite" and "timeout" not in url.query
+    arguments = {"timeout": timeout_s} if waits else {}
+    try:
+        return create_engine(url, connect_args=arguments, poolclass=NullPool, **options)
+    except NoSuchModuleError as error:
+        raise CatalogError(f"no driver for a {url.drivername} database", hint="use sqlite or postgresql") from error
+    except ModuleNotFoundError as error:
+        hint = f"install the Python package {error.name}"
+        raise CatalogError(f"the driver of {url.drivername} is not installed", hint=hint) from error
+    except (ArgumentError, TypeError, ValueError) as error:
+        message = f"catalog {url.render_as_string(hide_password=True)} cannot be used: {error}"
+        raise CatalogError(message, hint="check --database") from error
+
+
+def _reading_mode(path: Path) -> str:
+    # A journal beside the file may be what an interrupted upgrade left. Only one who may write can roll it back.
+    interrupted = path.with_name(f"{path.name}-journal").exists() and os.access(path, os.W_OK)
+    return "rw" if interrupted else "ro"
+
+
+def _file_uri(path: Path) -> str:
+    from urllib.parse import quote
+
+    return f"file:{quote(str(path))}"

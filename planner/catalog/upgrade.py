@@ -1,0 +1,254 @@
+"""Alembic in process: upgrade, downgrade, current, history.
+
+One transaction holds a whole upgrade. It locks the database first and reads the revision after that, so of two
+processes that start at once one migrates and the other finds nothing to do.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from planner.catalog.engine import plain_errors, shown, writing_engine
+from planner.catalog.location import core_revisions, database_url, migrations_directory, sqlite_path
+from planner.errors import CatalogError, InputError
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+    from alembic.runtime.migration import MigrationContext
+    from alembic.script import ScriptDirectory
+    from sqlalchemy import Connection
+
+CORE: Final = "core"
+"""The branch label of the planner's own revisions."""
+_CORE_ID: Final = re.compile(r"\d{4}")
+_RELATIVE: Final = re.compile(r"[+-]\d+")
+
+Branches = Mapping[str, Path]
+"""The revisions of plugins: directory by branch label."""
+Steps = Callable[["ScriptDirectory", tuple[str, ...]], Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revision:
+    """One step of the history. `current` marks the one that a database is at, `applied` those that it has behind it."""
+
+    revision: str
+    down_revision: str | None
+    branch: str
+    message: str
+    applied: bool = False
+    current: bool = False
+
+    def to_dict(self) -> dict[str, object]:
+        """As JSON."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+def known_revisions(branches: Branches | None = None) -> str:
+    """All revisions that this program knows, in one line: the fingerprint that a database keeps."""
+    known = [f"{CORE}: {' '.join(core_revisions())}"]
+    for label, directory in sorted((branches or {}).items()):
+        known.append(f"{label}: {' '.join(sorted(path.stem for path in Path(directory).glob(f'{label}_*.py')))}")
+    return "; ".join(known)
+
+
+def upgrade(url: str | None = None, revision: str = "heads", *, branches: Branches | None = None) -> tuple[str, ...]:
+    """Move the database up to `revision` (``heads``, an id, ``+1`` meaning ``core@+1``) and return where it is then.
+
+    Makes the database where there is none. Raises CatalogError (newer, locked, read-only, not a catalog) or InputError;
+    the database then is as it was.
+    """
+    target = f"{CORE}@{revision}" if _RELATIVE.fullmatch(revision) else revision
+
+    def steps(script: ScriptDirectory, heads: tuple[str, ...]) -> Any:  # noqa: ANN401 - Alembic's own steps
+        return script._upgrade_revs(target, heads)  # type: ignore[arg-type]
+
+    return _migrate(database_url(url), steps, branches or {})
+
+
+def downgrade(url: str | None = None, revision: str = "-1", *, branches: Branches | None = None) -> tuple[str, ...]:
+    """Move the database down to `revision`: an id, ``base``, or ``-1``, meaning ``core@-1``. As `upgrade` otherwise."""
+    relative = _RELATIVE.fullmatch(revision) is not None
+    target = f"{CORE}@{revision}" if relative or revision == "base" else revision
+
+    def steps(script: ScriptDirectory, heads: tuple[str, ...]) -> Any:  # noqa: ANN401 - Alembic's own steps
+        return script._downgrade_revs(target, heads)  # type: ignore[arg-type]
+
+    return _migrate(database_url(url), steps, branches or {})
+
+
+def current(url: str | None = None) -> tuple[str, ...]:
+    """The revisions that the database is at, one for each branch; empty where nothing was made yet."""
+    from planner.catalog.engine import reading_engine
+
+    wanted = database_url(url)
+    path = sqlite_path(wanted)
+    if path is not None and not path.exists():
+        return ()
+    engine = reading_engine(wanted)
+    with plain_errors(wanted), engine.connect() as connection:
+        return _stored_heads(connection)
+
+
+def history(url: str | None = None, *, branches: Branches | None = None) -> tuple[Revision, ...]:
+    """Every revision that the program knows, newest first, and which of them the database has."""
+    at = current(url)
+    script = _script(_config(branches or {}))
+    known = tuple(head for head in at if _knows(script, head))
+    applied = {step.revision for step in script.iterate_revisions(known, "base")} if known else set()
+    return tuple(
+        Revision(
+            revision=step.revision,
+            down_revision=_one(step.down_revision),
+            branch=", ".join(sorted(step.branch_labels)) or CORE,
+            message=step.doc,
+            applied=step.revision in applied,
+            current=step.revision in at,
+        )
+        for step in script.walk_revisions()
+    )
+
+
+def orphans(heads: Iterable[str], branches: Branches | None = None) -> tuple[str, ...]:
+    """The heads that belong to plugins which are not installed."""
+    script = _script(_config(branches or {}))
+    return tuple(head for head in heads if not _CORE_ID.fullmatch(head) and not _knows(script, head))
+
+
+def refuse_newer(url: str, heads: Iterable[str]) -> None:
+    """Raise CatalogError where a head is a core revision that this program does not have."""
+    known = core_revisions()
+    for head in heads:
+        if _CORE_ID.fullmatch(head) and head not in known:
+            raise CatalogError(
+                f"catalog {shown(url)} is at revision {head}, newer than this program ({known[-1]})",
+                hint="update the planner, or name another with --database",
+            )
+
+
+def _migrate(url: str, steps: Steps, branches: Branches) -> tuple[str, ...]:
+    path = sqlite_path(url)
+    if path is not None and path.exists() and not path.is_file():
+        raise CatalogError(f"catalog {path} is not a file", hint="name an SQLite file with --database")
+    config = _config(branches)
+    script = _script(config)
+    engine = writing_engine(url, foreign_keys=False)
+    with plain_errors(url):
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        with engine.begin() as connection:
+            if connection.dialect.name == "postgresql":
+                connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7034121)")
+            _refuse_strangers(connection, url)
+            refuse_newer(url, _stored_heads(connection))
+            _run(config, script, connection, steps)
+            _check_foreign_keys(connection, url)
+            _remember(connection, branches)
+            return _stored_heads(connection)
+
+
+def _run(config: Config, script: ScriptDirectory, connection: Connection, steps: Steps) -> None:
+    from alembic.runtime.environment import EnvironmentContext
+    from alembic.script.revision import RevisionError
+    from alembic.util import CommandError
+
+    from planner.catalog.tables import Base
+
+    config.attributes["connection"] = connection
+    config.attributes["target_metadata"] = Base.metadata
+
+    def known_steps(heads: Sequence[str] | str, _context: MigrationContext) -> Any:  # noqa: ANN401 - Alembic's steps
+        # A plugin that is gone leaves its head behind. It must not stop the others, so only known heads are walked.
+        every = (heads,) if isinstance(heads, str) else tuple(heads)
+        return steps(script, tuple(head for head in every if _knows(script, head)))
+
+    try:
+        with EnvironmentContext(config, script, fn=known_steps):
+            script.run_env()
+    except (CommandError, RevisionError) as error:
+        raise InputError(f"revision: {str(error).splitlines()[0]}", hint="planner db history lists them") from error
+
+
+def _config(branches: Branches) -> Config:
+    from alembic.config import Config
+
+    folder = migrations_directory()
+    for label, directory in branches.items():
+        _check_ids(label, Path(directory))
+    locations = [str(folder / "versions"), *(str(directory) for directory in branches.values())]
+    config = Config()
+    config.set_main_option("script_location", str(folder).replace("%", "%%"))
+    config.set_main_option("path_separator", "newline")
+    config.set_main_option("version_locations", "\n".join(locations).replace("%", "%%"))
+    return config
+
+
+def _check_ids(label: str, directory: Path) -> None:
+    # Two branches with one id do not fail cleanly in Alembic, so a plugin's ids are checked by their file names.
+    for path in sorted(directory.glob("*.py")):
+        if path.stem != "__init__" and not path.stem.startswith(f"{label}_"):
+            raise CatalogError(f"revision {path.name} of catalog branch {label!r} must begin with {label}_")
+
+
+def _script(config: Config) -> ScriptDirectory:
+    from alembic.script import ScriptDirectory
+
+    return ScriptDirectory.from_config(config)
+
+
+def _knows(script: ScriptDirectory, revision: str) -> bool:
+    from alembic.script.revision import RevisionError
+    from alembic.util import CommandError
+
+    try:
+        return script.get_revision(revision) is not None
+    except (CommandError, RevisionError):
+        return False
+
+
+def _stored_heads(connection: Connection) -> tuple[str, ...]:
+    from sqlalchemy import inspect
+
+    if not inspect(connection).has_table("alembic_version"):
+        return ()
+    rows = connection.exec_driver_sql("SELECT version_num FROM alembic_version ORDER BY version_num")
+    return tuple(row[0] for row in rows)
+
+
+def _refuse_strangers(connection: Connection, url: str) -> None:
+    from sqlalchemy import inspect
+
+    tables = inspect(connection).get_table_names()
+    if tables and "alembic_version" not in tables:
+        raise CatalogError(
+            f"{shown(url)} holds other tables ({tables[0]} …) and no catalog", hint="name another with --database"
+        )
+
+
+def _check_foreign_keys(connection: Connection, url: str) -> None:
+    if connection.dialect.name != "sqlite":
+        return
+    broken = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
+    if broken is not None:
+        raise CatalogError(
+            f"catalog {shown(url)}: a row of {broken[0]} would refer to a row of {broken[2]} that is gone",
+            hint="remove it first; nothing was changed",
+        )
+
+
+def _remember(connection: Connection, branches: Branches) -> None:
+    from sqlalchemy import delete, insert, inspect
+
+    from planner.catalog.tables import CatalogState
+
+    if inspect(connection).has_table(CatalogState.__tablename__):
+        connection.execute(delete(CatalogState))
+        connection.execute(insert(CatalogState).values(id=1, known_revisions=known_revisions(branches)))
+
+
+def _one(revision: str | Sequence[str] | None) -> str | None:
+    return revision if revision is None or isinstance(revision, str) else ", ".join(revision)
