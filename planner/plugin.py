@@ -16,6 +16,7 @@ from planner.domain.hardware import Accelerator, Cluster
 from planner.domain.job import Job
 from planner.domain.mesh import Array, ChoiceValue, Layouts, Mask
 from planner.errors import InputError, PluginError
+from planner.program.construction import bias, linear, norm_kind, norm_vectors, pointwise
 from planner.program.footprints import (
     attention_by_kernel,
     cross_entropy_loss,
@@ -70,10 +71,11 @@ __all__ = [
     "LocalGroup", "Mask", "Method", "MixtureOfExperts", "Numerics", "Operator", "Optimizer", "Overlaps",
     "ParameterClass", "ParameterGroup", "Part", "Phase", "PluginError", "Pointwise", "Precision", "Program",
     "Recompute", "Refusal", "Region", "Schedule", "StageTimes", "State", "StateKind", "Storage", "Stored",
-    "Strategy", "Sublayer", "SublayerParts", "Tensor", "Value", "attention_by_kernel", "cross_entropy_loss",
+    "Strategy", "Sublayer", "SublayerParts", "Tensor", "Value", "attention_by_kernel", "bias", "cross_entropy_loss",
     "divisors", "dropout_mask", "flash_attention", "fused_norm", "gathered_linear", "hookimpl", "in_place_loss",
-    "keep_inputs", "keep_nothing", "keep_router_scores", "matrix", "parameter_class", "powers_of_two",
-    "score_attention", "separate_gated_activation", "shard_linear", "stored", "vector",
+    "keep_inputs", "keep_nothing", "keep_router_scores", "linear", "matrix", "norm_kind", "norm_vectors",
+    "parameter_class", "pointwise", "powers_of_two", "score_attention", "separate_gated_activation", "shard_linear",
+    "stored", "vector",
 ]  # fmt: skip
 
 

@@ -118,15 +118,13 @@ def attention(operator: Operator, numerics: Numerics) -> Footprint:
     """scaled_dot_product_attention by kernel, or eager: softmax in float32, its copy in the compute format, and with grouped
     queries keys and values repeated to all heads."""
     assert isinstance(operator, Attention)
-    query, key, value, *_ = operator.inputs
-    out = operator.outputs[0]
     size = numerics.activation_bytes
     heads, keys = operator.heads, operator.window or -1
-    kept = [stored(query, size), stored(out, size)]
     flash = numerics.attention == "flash"
     if flash or operator.kv_heads == operator.heads:
-        kept += [stored(key, size), stored(value, size)]
+        kept = [stored(tensor, size) for tensor in (*operator.inputs, *operator.outputs)]
     else:
+        kept = [stored(tensor, size) for tensor in (operator.inputs[0], *operator.outputs)]
         kept.append(Stored(f"{operator.name}.repeated_key", heads * operator.qk_dim, Region.INTERIOR, size))
         kept.append(Stored(f"{operator.name}.repeated_value", heads * operator.v_dim, Region.INTERIOR, size))
     if flash or numerics.attention == "efficient":

@@ -7,10 +7,11 @@ checks nothing, as SQL's simple match prescribes: what a user wrote outlives the
 
 from __future__ import annotations
 
-from typing import Final
+from typing import ClassVar, Final
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKeyConstraint, Index, MetaData, String, Text, text
+from sqlalchemy import BigInteger, CheckConstraint, Double, ForeignKeyConstraint, Index, MetaData, String, Text, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.types import TypeEngine
 
 VENDOR_LAYER: Final = "vendor"
 """The layer of released facts; a plugin's rows carry its branch label instead."""
@@ -32,6 +33,8 @@ class Base(DeclarativeBase):
     """All tables share one metadata with a naming convention, so that every constraint can be dropped by name."""
 
     metadata = MetaData(naming_convention=NAMING)
+    # Which type a float gets by itself differs between releases of SQLAlchemy.
+    type_annotation_map: ClassVar[dict[type, TypeEngine[float]]] = {float: Double()}
 
 
 def positive(*columns: str) -> tuple[CheckConstraint, ...]:

@@ -7,18 +7,17 @@ processes that start at once one migrates and the other finds nothing to do.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from planner.catalog.engine import plain_errors, shown, writing_engine
 from planner.catalog.location import core_revisions, database_url, migrations_directory, sqlite_path
-from planner.errors import CatalogError, InputError
+from planner.errors import CatalogError, InputError, PlannerError
 
 if TYPE_CHECKING:
     from alembic.config import Config
-    from alembic.runtime.migration import MigrationContext
     from alembic.script import ScriptDirectory
     from sqlalchemy import Connection
 
@@ -29,7 +28,6 @@ _RELATIVE: Final = re.compile(r"[+-]\d+")
 
 Branches = Mapping[str, Path]
 """The revisions of plugins: directory by branch label."""
-Steps = Callable[["ScriptDirectory", tuple[str, ...]], Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,22 +61,14 @@ def upgrade(url: str | None = None, revision: str = "heads", *, branches: Branch
     the database then is as it was.
     """
     target = f"{CORE}@{revision}" if _RELATIVE.fullmatch(revision) else revision
-
-    def steps(script: ScriptDirectory, heads: tuple[str, ...]) -> Any:  # noqa: ANN401 - Alembic's own steps
-        return script._upgrade_revs(target, heads)  # type: ignore[arg-type]
-
-    return _migrate(database_url(url), steps, branches or {})
+    return _migrate(database_url(url), "upgrade", target, branches or {})
 
 
 def downgrade(url: str | None = None, revision: str = "-1", *, branches: Branches | None = None) -> tuple[str, ...]:
     """Move the database down to `revision`: an id, ``base``, or ``-1``, meaning ``core@-1``. As `upgrade` otherwise."""
     relative = _RELATIVE.fullmatch(revision) is not None
     target = f"{CORE}@{revision}" if relative or revision == "base" else revision
-
-    def steps(script: ScriptDirectory, heads: tuple[str, ...]) -> Any:  # noqa: ANN401 - Alembic's own steps
-        return script._downgrade_revs(target, heads)  # type: ignore[arg-type]
-
-    return _migrate(database_url(url), steps, branches or {})
+    return _migrate(database_url(url), "downgrade", target, branches or {})
 
 
 def current(url: str | None = None) -> tuple[str, ...]:
@@ -98,8 +88,7 @@ def history(url: str | None = None, *, branches: Branches | None = None) -> tupl
     """Every revision that the program knows, newest first, and which of them the database has."""
     at = current(url)
     script = _script(_config(branches or {}))
-    known = tuple(head for head in at if _knows(script, head))
-    applied = {step.revision for step in script.iterate_revisions(known, "base")} if known else set()
+    applied = _applied(script, at)
     return tuple(
         Revision(
             revision=step.revision,
@@ -130,7 +119,7 @@ def refuse_newer(url: str, heads: Iterable[str]) -> None:
             )
 
 
-def _migrate(url: str, steps: Steps, branches: Branches) -> tuple[str, ...]:
+def _migrate(url: str, command: str, target: str, branches: Branches) -> tuple[str, ...]:
     path = sqlite_path(url)
     if path is not None and path.exists() and not path.is_file():
         raise CatalogError(f"catalog {path} is not a file", hint="name an SQLite file with --database")
@@ -145,32 +134,37 @@ def _migrate(url: str, steps: Steps, branches: Branches) -> tuple[str, ...]:
                 connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7034121)")
             _refuse_strangers(connection, url)
             refuse_newer(url, _stored_heads(connection))
-            _run(config, script, connection, steps)
+            gone = orphans(_stored_heads(connection), branches)
+            _forget(connection, gone)
+            _unpin_core(script, connection, url)
+            _run(config, connection, command, target)
+            _pin_core(script, connection)
+            _put_back(connection, gone)
             _check_foreign_keys(connection, url)
             _remember(connection, branches)
             return _stored_heads(connection)
 
 
-def _run(config: Config, script: ScriptDirectory, connection: Connection, steps: Steps) -> None:
-    from alembic.runtime.environment import EnvironmentContext
+def _run(config: Config, connection: Connection, command: str, target: str) -> None:
+    from alembic import command as commands
     from alembic.script.revision import RevisionError
     from alembic.util import CommandError
+    from sqlalchemy.exc import SQLAlchemyError
 
     from planner.catalog.tables import Base
 
     config.attributes["connection"] = connection
     config.attributes["target_metadata"] = Base.metadata
-
-    def known_steps(heads: Sequence[str] | str, _context: MigrationContext) -> Any:  # noqa: ANN401 - Alembic's steps
-        # A plugin that is gone leaves its head behind. It must not stop the others, so only known heads are walked.
-        every = (heads,) if isinstance(heads, str) else tuple(heads)
-        return steps(script, tuple(head for head in every if _knows(script, head)))
-
     try:
-        with EnvironmentContext(config, script, fn=known_steps):
-            script.run_env()
+        getattr(commands, command)(config, target)
     except (CommandError, RevisionError) as error:
         raise InputError(f"revision: {str(error).splitlines()[0]}", hint="planner db history lists them") from error
+    except (SQLAlchemyError, PlannerError):
+        raise
+    except Exception as error:
+        # Anything: a revision may be a stranger's.
+        message = f"a revision of the catalog failed: {type(error).__name__}: {error}"
+        raise CatalogError(message, hint="nothing was changed") from error
 
 
 def _config(branches: Branches) -> Config:
@@ -208,6 +202,58 @@ def _knows(script: ScriptDirectory, revision: str) -> bool:
         return script.get_revision(revision) is not None
     except (CommandError, RevisionError):
         return False
+
+
+def _forget(connection: Connection, heads: Iterable[str]) -> None:
+    # A plugin that is gone leaves its head behind, and Alembic stops at a head that it cannot find. So these are taken
+    # out while it works and put back in the same transaction.
+    from sqlalchemy import text
+
+    for head in heads:
+        connection.execute(text("DELETE FROM alembic_version WHERE version_num = :head"), {"head": head})
+
+
+def _put_back(connection: Connection, heads: Iterable[str]) -> None:
+    from sqlalchemy import text
+
+    for head in heads:
+        connection.execute(text("INSERT INTO alembic_version (version_num) VALUES (:head)"), {"head": head})
+
+
+def _applied(script: ScriptDirectory, heads: Iterable[str]) -> set[str]:
+    """The known heads and everything that they follow or depend on."""
+    found: set[str] = set()
+    waiting = [head for head in heads if _knows(script, head)]
+    while waiting:
+        revision = waiting.pop()
+        if revision not in found:
+            found.add(revision)
+            waiting += script.get_revision(revision)._all_down_revisions
+    return found
+
+
+def _unpin_core(script: ScriptDirectory, connection: Connection, url: str) -> None:
+    heads = _stored_heads(connection)
+    core = next((head for head in heads if _CORE_ID.fullmatch(head)), None)
+    for head in heads:
+        needed = max((found for found in _applied(script, [head]) if _CORE_ID.fullmatch(found)), default="")
+        if head != core and core is not None and needed > core:
+            raise CatalogError(
+                f"catalog {shown(url)} is at revision {core}, and {head} of a plugin needs {needed}",
+                hint="uninstall the plugin, run planner db upgrade, then install it again",
+            )
+        if head != core and core is not None and needed == core:
+            _forget(connection, [core])
+            core = None
+
+
+def _pin_core(script: ScriptDirectory, connection: Connection) -> None:
+    # Alembic stores no head that another one depends on. Were that one a plugin's and the plugin gone, nobody could
+    # tell where the core is, so its revision is always written down.
+    heads = _stored_heads(connection)
+    core = [revision for revision in _applied(script, heads) if _CORE_ID.fullmatch(revision)]
+    if core and not any(_CORE_ID.fullmatch(head) for head in heads):
+        _put_back(connection, [max(core)])
 
 
 def _stored_heads(connection: Connection) -> tuple[str, ...]:

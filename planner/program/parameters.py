@@ -21,6 +21,7 @@ class Axis(StrEnum):
     MLP = "mlp"
     EXPERT_MLP = "expert_mlp"
     EXPERTS = "experts"
+    ROUTES = "routes"  # a router's outputs: one per expert, yet whole on every rank
     VOCAB = "vocab"
     POSITIONS = "positions"
     NORM = "norm"

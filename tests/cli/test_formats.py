@@ -17,7 +17,7 @@ COMMANDS = {
     "planner.evaluate/1": ("evaluate", "--model", "llama3-7b", "--cluster", "a100-pool"),
     "planner.explain/1": ("explain", "--model", "llama3-7b", "--cluster", "a100-pool"),
     "planner.estimate/1": ("estimate", "--params", "7e9"),
-    "planner.evaluate.runs/1": ("evaluate", "--runs", "runs.csv"),
+    "planner.runs/1": ("evaluate", "--runs", "runs.csv"),
     "planner.plugins.list/1": ("plugins", "list"),
     "planner.plugins.show/1": ("plugins", "show", "optimizer_adam"),
     "planner.plugins.check/1": ("plugins", "check", "optimizer_sgd"),
@@ -107,20 +107,20 @@ def test_the_csv_of_a_plan_has_the_recommended_one_first(planner):
 
 
 def test_runs_come_back_as_csv_with_their_columns_in_order(planner):
-    out = planner(*COMMANDS["planner.evaluate.runs/1"], "--format", "csv").out
+    out = planner(*COMMANDS["planner.runs/1"], "--format", "csv").out
     assert out.splitlines()[0] == "run,gpu,n_gpus,predicted_step_time_s,predicted_when_peak,fits,error"
     assert out.splitlines()[2] == "b,z9,8,,,,unknown accelerator 'z9'"
 
 
 def test_runs_in_json_have_numbers_where_something_was_predicted(planner):
-    rows = json.loads(planner(*COMMANDS["planner.evaluate.runs/1"], "--format", "json").out)["rows"]
+    rows = json.loads(planner(*COMMANDS["planner.runs/1"], "--format", "json").out)["rows"]
     assert [row["predicted_step_time_s"] for row in rows] == [1.5, None]
     assert rows[0]["predicted_when_peak"] == "bwd"
     assert rows[0]["n_gpus"] == "8"
 
 
 def test_runs_as_text_count_the_rows_and_the_reasons(planner):
-    text = planner(*COMMANDS["planner.evaluate.runs/1"]).out
+    text = planner(*COMMANDS["planner.runs/1"]).out
     assert "2 runs, 1 evaluated, 1 not" in text
     assert "unknown accelerator 'z9'" in text
     assert "--format csv" in text

@@ -1,0 +1,87 @@
+"""`planner catalog`."""
+
+from __future__ import annotations
+
+import click
+
+from planner.cli.command import Command, option
+from planner.cli.configuration import CONFIG_FILE, one_model
+from planner.cli.lazy import Lazy, LazyGroup
+from planner.cli.opened import opened_catalog
+from planner.cli.output import deliver
+from planner.cli.settings import Settings
+from planner.errors import InputError
+
+
+@click.group(
+    cls=LazyGroup,
+    lazy={
+        "list": Lazy("planner.cli.catalog:list_kind", "All entries of a kind."),
+        "show": Lazy("planner.cli.catalog:show_entry", "One entry with its sources."),
+        "search": Lazy("planner.cli.catalog:search_all", "Entries whose name contains a text."),
+        "params": Lazy("planner.cli.catalog:params", "The exact number of parameters of a model."),
+    },
+    examples=("planner catalog list clusters", "planner catalog show accelerators a100-sxm4-80gb"),
+)
+def catalog() -> None:
+    """Known models, accelerators, nodes, clusters and prices, each fact with its source."""
+
+
+def kind_named(typed: str) -> str:
+    """The kind that a user means: its name, or one of it, or what most people call an accelerator."""
+    from planner.catalog.reader import TABLES
+
+    word = typed.casefold()
+    for name in (word, f"{word}s", word.replace("gpu", "accelerator").removesuffix("s") + "s"):
+        if name in TABLES:
+            return name
+    raise InputError(f"unknown kind {typed!r}", hint=f"there are {', '.join(TABLES)}")
+
+
+@click.command(
+    "list", cls=Command, examples=("planner catalog list models", "planner catalog list accelerators -f csv")
+)
+@click.argument("kind")
+def list_kind(kind: str) -> int:
+    """All entries of a KIND: models, accelerators, nodes, clusters, prices, links, vendors or sources."""
+    from planner.reports.catalog import kind_report
+
+    with opened_catalog() as source:
+        return deliver(kind_report(kind_named(kind), source.rows(kind_named(kind))))
+
+
+@click.command("show", cls=Command, examples=("planner catalog show models llama3-7b",))
+@click.argument("kind")
+@click.argument("slug")
+def show_entry(kind: str, slug: str) -> int:
+    """The entry of a KIND that a SLUG or alias names, with its sources."""
+    from planner.reports.catalog import entry_report
+
+    with opened_catalog() as source:
+        return deliver(entry_report(kind_named(kind), source.row(kind_named(kind), slug)))
+
+
+@click.command("search", cls=Command, examples=("planner catalog search llama", "planner catalog search h100"))
+@click.argument("text", nargs=-1, required=True)
+def search_all(text: tuple[str, ...]) -> int:
+    """Entries of every kind with a slug, name or alias that contains every word of TEXT."""
+    from planner.reports.catalog import search_report
+
+    with opened_catalog() as source:
+        words = " ".join(text)
+        return deliver(search_report(words, source.search(words)))
+
+
+@click.command(
+    "params", cls=Command,
+    examples=("planner catalog params --model llama3-7b", "planner catalog params --model-config config.json -f json"),
+)  # fmt: skip
+@option("--model", metavar="MODEL", help="A model of the catalog.")
+@option("--model-config", type=CONFIG_FILE, metavar="FILE", help="The config.json of a model, instead of --model.")
+def params(model: str | None, model_config: str | None) -> int:
+    """The exact number of parameters of a model: in all, active per token, in the embeddings."""
+    from planner import api
+    from planner.reports.rules import parameters_report
+
+    document = api.model_parameters(one_model(model, model_config), database=Settings.current().database)
+    return deliver(parameters_report(document))

@@ -1,0 +1,74 @@
+"""`planner db`."""
+
+from __future__ import annotations
+
+import click
+
+from planner.cli.command import Command
+from planner.cli.lazy import Lazy, LazyGroup
+from planner.cli.output import deliver
+from planner.cli.registered import catalog_branches
+from planner.cli.settings import Settings
+
+
+@click.group(
+    cls=LazyGroup,
+    lazy={
+        "upgrade": Lazy("planner.cli.db:upgrade", "Bring the catalog to the newest revision, or to REVISION."),
+        "downgrade": Lazy("planner.cli.db:downgrade", "Take the catalog back to REVISION."),
+        "current": Lazy("planner.cli.db:current", "The revisions that the catalog is at."),
+        "history": Lazy("planner.cli.db:history", "All revisions, newest first, and whether the catalog has them."),
+    },
+    examples=("planner db current", "planner db upgrade", "planner db downgrade -1"),
+)
+def db() -> None:
+    """The catalog's database: its revisions, forth and back."""
+
+
+@click.command("upgrade", cls=Command, examples=("planner db upgrade", "planner db upgrade 0001"))
+@click.argument("revision", default="heads")
+def upgrade(revision: str) -> int:
+    """Bring the catalog to the newest revision, or to REVISION. All of it or nothing."""
+    from planner.catalog import upgrade as revisions
+
+    revisions.upgrade(Settings.current().database, revision, branches=catalog_branches())
+    return _show_current()
+
+
+@click.command(
+    "downgrade", cls=Command, examples=("planner db downgrade -1", "planner db downgrade 0001"),
+    context_settings={"ignore_unknown_options": True, "help_option_names": ["-h", "--help"]},  # -1 is a revision
+)  # fmt: skip
+@click.argument("revision")
+def downgrade(revision: str) -> int:
+    """Take the catalog back to REVISION; -1 means one revision back. Rows of the user's own stay."""
+    from planner.catalog import upgrade as revisions
+
+    revisions.downgrade(Settings.current().database, revision, branches=catalog_branches())
+    return _show_current()
+
+
+@click.command("current", cls=Command, examples=("planner db current",))
+def current() -> int:
+    """The revisions that the catalog is at: one for the planner, one for each plugin with facts of its own."""
+    return _show_current()
+
+
+@click.command("history", cls=Command, examples=("planner db history",))
+def history() -> int:
+    """All revisions, newest first, and whether the catalog has them."""
+    from planner.catalog import upgrade as revisions
+    from planner.reports.listing import listing
+
+    found = revisions.history(Settings.current().database, branches=catalog_branches())
+    shown = ("revision", "branch", "message", "applied", "current")
+    items = [revision.to_dict() for revision in found]
+    return deliver(listing("planner.db.history/1", items, shown, empty="no revisions"))
+
+
+def _show_current() -> int:
+    from planner.catalog import upgrade as revisions
+    from planner.reports.listing import listing
+
+    items = [{"revision": revision} for revision in revisions.current(Settings.current().database)]
+    return deliver(listing("planner.db.current/1", items, ("revision",), empty="no catalog yet: planner db upgrade"))

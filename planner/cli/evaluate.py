@@ -1,0 +1,57 @@
+"""`planner evaluate`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from planner.cli.command import Command, option
+from planner.cli.configuration import configuration_options, evaluated
+from planner.cli.output import deliver
+from planner.cli.settings import Settings
+
+
+@click.command(
+    cls=Command,
+    examples=(
+        "planner evaluate --model llama3-7b --cluster a100-pool --tp 2 --dp 4 --zero 1 --micro-batch 2",
+        "planner evaluate --model-config config.json --cluster h100-sxm5-80gb:2x8 --gpus 16 --zero 3",
+        "planner evaluate --runs runs.csv --format csv -o predicted.csv",
+    ),
+)
+@option(
+    "--runs", type=click.Path(), metavar="FILE.csv", section="Many configurations",
+    help="One exact configuration per row, instead of the options below.",
+)  # fmt: skip
+@configuration_options
+@click.pass_context
+def evaluate(context: click.Context, /, runs: str | None, **given: Any) -> int:  # noqa: ANN401 - the options, by name
+    """What one exact configuration uses and reaches: no search.
+
+    Degrees that are not given are 1. A file of runs comes back with predictions beside every row.
+    """
+    if runs is not None:
+        _refuse_beside_runs(context, given)
+        return _evaluate_runs(runs)
+    from planner.reports.evaluate import report
+
+    answer = evaluated(given)
+    return deliver(report(answer), answered=answer.answered)
+
+
+def _refuse_beside_runs(context: click.Context, given: dict[str, Any]) -> None:
+    for name in given:
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            spelled = next(parameter.opts[0] for parameter in context.command.params if parameter.name == name)
+            raise click.UsageError(f"{spelled} cannot be given with --runs: the rows of the file say it", context)
+
+
+def _evaluate_runs(path: str) -> int:
+    from planner import api
+    from planner.reports.runs import report
+
+    settings = Settings.current()
+    # A row that cannot be evaluated says so in its own cell; the file as a whole is answered.
+    return deliver(report(api.evaluate_runs(path, database=settings.database, strict_plugins=settings.strict_plugins)))

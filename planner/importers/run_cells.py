@@ -1,0 +1,320 @@
+"""One cell of a table of runs to one typed value: what people write for precisions, ZeRO stages, optimizers and flags.
+
+A cell is read by its leading word, whatever its case; ``(…)`` and ``:…`` qualify it. An empty cell and ``unknown`` are
+None. A word that nobody knows is an InputError that names the column.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from planner.errors import InputError
+from planner.units import BITS_PER_BYTE, GIGA
+
+LARGEST_COUNT: Final = 2**31
+_ABSENT: Final = frozenset({"", "unknown"})
+_TRUE: Final = frozenset({"1", "1.0", "true", "yes", "on"})
+_FALSE: Final = frozenset({"0", "0.0", "false", "no", "off", "none"})
+_WORD: Final = re.compile(r"[^\s(:,;+]+")
+
+PRECISIONS: Final[Mapping[str, str]] = {
+    "bf16": "bf16-mixed", "bfloat16": "bf16-mixed", "fp16": "fp16-mixed", "float16": "fp16-mixed", "fp8": "fp8-delayed",
+    "fp32": "fp32", "float32": "fp32",
+}  # fmt: skip
+"""The precisions that a bare word stands for; every registered name stands for itself."""
+
+OPTIMIZERS: Final[Mapping[str, str]] = {
+    "adam": "adamw", "adamw": "adamw", "decoupled_adamw": "adamw", "fusedadam": "adamw", "fused_adam": "adamw",
+    "fusedadamw": "adamw", "distributed_fused_adam": "adamw", "mcore_distributed_optim": "adamw",
+    "distributed": "adamw",
+}  # fmt: skip
+"""All are AdamW's two moments; what a name says about sharding is the ZeRO column's to say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sharding:
+    """A ZeRO stage; `shard_group` where the state is divided among fewer ranks than all replicas."""
+
+    stage: int
+    shard_group: int | None = None
+    offloads: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Worded:
+    """A name with what qualified it in the cell ("" where nothing did)."""
+
+    name: str
+    qualifier: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """A training method, and the rank of its adapters where it is stated."""
+
+    name: str
+    rank: int | None = None
+    qualifier: str = ""
+
+
+def text_or_none(text: str | None) -> str | None:
+    """The cell without outer blanks, or None if it says nothing."""
+    stripped = (text or "").strip()
+    return None if stripped.casefold() in _ABSENT else stripped
+
+
+def leading_word(text: str) -> Worded:
+    """The first word in lower case, and the rest as written.
+
+    >>> leading_word("selective:mlp")
+    Worded(name='selective', qualifier='mlp')
+    """
+    match = _WORD.match(text.strip())
+    if match is None:
+        return Worded("", text.strip())
+    rest = text.strip()[match.end() :].strip(" :;,")
+    if rest.startswith("(") and rest.endswith(")"):
+        rest = rest[1:-1]
+    return Worded(match.group().casefold(), rest)
+
+
+def _unknown(column: str, text: str, known: Collection[str]) -> InputError:
+    return InputError(f"{column}: {text!r} is not known", hint=f"known are {', '.join(sorted(known))}")
+
+
+def whole(column: str, text: str | None, least: int = 1) -> int | None:
+    """A count: ``8``, ``8.0``. Raises InputError for anything else."""
+    value = number(column, text)
+    if value is None:
+        return None
+    if value != int(value) or not least <= value <= LARGEST_COUNT:
+        written = (text or "").strip()
+        raise InputError(f"{column}: must be a whole number from {least} to {LARGEST_COUNT:,}, not {written!r}")
+    return int(value)
+
+
+def number(column: str, text: str | None) -> float | None:
+    """A finite number. Raises InputError for anything else."""
+    stripped = text_or_none(text)
+    if stripped is None:
+        return None
+    try:
+        value = float(stripped)
+    except ValueError:
+        raise InputError(f"{column}: {stripped!r} is not a number") from None
+    if not math.isfinite(value):
+        raise InputError(f"{column}: {stripped!r} is not a finite number")
+    return value
+
+
+def flag(column: str, text: str | None) -> bool | None:
+    """A yes or no. Raises InputError for anything else."""
+    stripped = text_or_none(text)
+    if stripped is None:
+        return None
+    word = leading_word(stripped).name
+    if word in _TRUE:
+        return True
+    if word in _FALSE:
+        return False
+    raise _unknown(column, stripped, ("0", "1"))
+
+
+def precision(text: str | None, registered: Collection[str] = ()) -> str | None:
+    """The name of a precision; `registered` are those that stand for themselves. Raises InputError."""
+    stripped = text_or_none(text)
+    if stripped is None:
+        return None
+    word = leading_word(stripped).name
+    if word in PRECISIONS:
+        return PRECISIONS[word]
+    if word in registered:
+        return word
+    raise _unknown("precision", stripped, {*PRECISIONS, *registered})
+
+
+def optimizer(text: str | None, registered: Collection[str] = ()) -> Worded | None:
+    """The name of an optimizer; of several (``Muon + AdamW``) the first. Raises InputError."""
+    stripped = text_or_none(text)
+    if stripped is None:
+        return None
+    word = leading_word(stripped)
+    if word.name in OPTIMIZERS:
+        return Worded(OPTIMIZERS[word.name], word.qualifier)
+    if word.name in registered:
+        return word
+    raise _unknown("optimizer", stripped, {*OPTIMIZERS, *registered})
+
+
+_STAGE: Final = re.compile(r"^(?:zero)?[-_ ]?(?:stage[-_ ]?)?([0-3])(?![\w.])")
+_FSDP: Final = re.compile(r"^fsdp(?:\s?[12](?!\d))?(?![a-z\d])|^fully[_ ]?shard\w*|^full[_ ]?shard\b")
+_SHARD_GROUP: Final = re.compile(r"(?:group|size|=)\s*(\d+)|^\s*(\d+)\b")
+_SHARDING_WORDS: Final = ("ZeRO-0…3", "FSDP", "FULL_SHARD", "SHARD_GRAD_OP", "HSDP", "DDP", "distributed optimizer")
+
+
+def sharding(text: str | None) -> Sharding | None:
+    """How training state is divided among replicas. Raises InputError.
+
+    >>> sharding("FSDP SHARD_GRAD_OP").stage, sharding("ZeRO-1 (shard group 8)").shard_group
+    (2, 8)
+    """
+    stripped = text_or_none(text)
+    if stripped is None:
+        return None
+    lowered = stripped.casefold()
+    offloads = "offload" in lowered
+    stage = _STAGE.match(lowered)
+    if stage is not None:
+        return Sharding(int(stage.group(1)), _shard_group(lowered[stage.end() :]), offloads)
+    word = leading_word(lowered).name
+    if word in ("ddp", "none", "no_shard", "dp"):
+        return Sharding(0)
+    if word == "shard_grad_op":
+        return Sharding(2, None, offloads)
+    if word in ("distributed", "distributed_optimizer", "dist_optimizer"):
+        return Sharding(1, None, offloads)
+    if word in ("hsdp", "hybrid_shard"):
+        return Sharding(3, _shard_group(lowered[len(word) :]), offloads)
+    match = _FSDP.match(lowered)
+    if match is not None:
+        return _fsdp(lowered[match.end() :], offloads)
+    raise _unknown("zero_stage_or_fsdp", stripped, _SHARDING_WORDS)
+
+
+def _fsdp(rest: str, offloads: bool) -> Sharding:
+    if "no_shard" in rest or "no-shard" in rest:
+        return Sharding(0)
+    group = _shard_group(rest)
+    if group in (0, 1):
+        # FSDP=0 is FSDP switched off, and a group of one rank divides nothing.
+        return Sharding(0)
+    if "shard_grad_op" in rest:
+        return Sharding(2, group, offloads)
+    return Sharding(3, group, offloads)
+
+
+def _shard_group(rest: str) -> int | None:
+    match = _SHARD_GROUP.search(rest)
+    return None if match is None else int(match.group(1) or match.group(2))
+
+
+RECOMPUTES: Final[Mapping[str, str]] = {
+    "none": "none", "off": "none", "no": "none", "full": "full", "selective": "selective",
+    "partial": "selective",
+}  # fmt: skip
+_NEARLY_FULL: Final = ("custom", "offload")
+
+
+def recompute(text: str | None, registered: Collection[str] = ()) -> Worded | None:
+    """The name of a recompute policy; of a partial one the nearest. Raises InputError.
+
+    ``partial:minimal`` keeps the outputs of all matmuls, as selective does; ``partial:custom`` keeps little more than a
+    layer's input, as full does.
+    """
+    stripped = text_or_none(text)
+    if stripped is None:
+        return None
+    if stripped.casefold() in registered:
+        return Worded(stripped.casefold())
+    word = leading_word(stripped)
+    if word.name not in RECOMPUTES:
+        raise _unknown("recompute", stripped, {*RECOMPUTES, *registered})
+    if word.name == "partial" and any(mark in word.qualifier.casefold() for mark in _NEARLY_FULL):
+        return Worded("full", word.qualifier)
+    return Worded(RECOMPUTES[word.name], word.qualifier)
+
+
+NOT_OFFLOADED: Final = "none"
+
+
+def offload(text: str | None) -> str | None:
+    """What is moved to the host, as written; `NOT_OFFLOADED` for nothing."""
+    stripped = text_or_none(text)
+    if stripped is not None and leading_word(stripped).name in _FALSE:
+        return NOT_OFFLOADED
+    return stripped
+
+
+_FULL_METHODS: Final = frozenset({"full", "pretrain", "pretraining", "sft", "finetune"})
+_RANK: Final = re.compile(r"^\s*(\d+)\b")
+
+
+def method(text: str | None, registered: Collection[str] = ()) -> Tuning | None:
+    """A training method: ``pretrain``, ``full``, ``lora:16``. Raises InputError for one that is not registered."""
+    stripped = text_or_none(text)
+    if stripped is None:
+        return None
+    word = leading_word(stripped)
+    if word.name in _FULL_METHODS:
+        return Tuning("full")
+    if word.name in registered and "dora" not in word.qualifier.casefold():
+        rank = _RANK.match(word.qualifier) if stripped[len(word.name) :].startswith(":") else None
+        qualifier = word.qualifier if rank is None else word.qualifier[rank.end() :].strip(" ()")
+        return Tuning(word.name, None if rank is None else int(rank.group(1)), qualifier)
+    raise _unknown("finetune_method", stripped, {*_FULL_METHODS, *registered})
+
+
+FRAMEWORK_WORDS: Final[tuple[tuple[str, str], ...]] = (
+    ("megatron-deepspeed", "megatron-deepspeed"), ("megatron", "megatron-core"), ("nemo automodel", "nemo-automodel"),
+    ("nemo", "megatron-core"), ("nvidia nemo", "megatron-core"), ("torchtitan", "torchtitan"),
+    ("composer", "llm-foundry"), ("llm-foundry", "llm-foundry"), ("nanotron", "nanotron"), ("maxtext", "maxtext"),
+    ("internevo", "internevo"), ("litgpt", "litgpt"), ("lit-gpt", "litgpt"), ("oneflow", "oneflow"),
+    ("torchtune", "torchtune"), ("levanter", "levanter"), ("paxml", "paxml"), ("colossal", "colossalai"),
+    ("pytorch fsdp (fms-fsdp)", "fms-fsdp"), ("fms-fsdp", "fms-fsdp"), ("deepspeed", "deepspeed"),
+    ("peft", "transformers"), ("hf", "transformers"),
+    ("hugging", "transformers"), ("transformers", "transformers"), ("unsloth", "transformers"),
+    ("accelerate", "transformers"),
+)  # fmt: skip
+"""How the name of a framework begins, and the framework it is; more specific beginnings first."""
+
+
+def framework(slug: str | None, name: str | None) -> str | None:
+    """The framework's slug: the `slug` cell, else how the `name` cell begins, else that cell's leading word."""
+    given = text_or_none(slug)
+    if given is not None:
+        return given.casefold()
+    named = text_or_none(name)
+    if named is None:
+        return None
+    lowered = named.casefold()
+    for beginning, found in FRAMEWORK_WORDS:
+        if lowered.startswith(beginning):
+            return found
+    return leading_word(named).name
+
+
+_PEAK_KINDS: Final = re.compile(r"nvidia-smi|reserved|allocated|active", re.IGNORECASE)
+
+
+def peak_kind(text: str | None) -> str:
+    """What a peak was measured as: ``allocated``, ``active``, ``reserved`` or ``nvidia-smi``.
+
+    The cell's own words come before those in parentheses; allocated where it says nothing.
+    """
+    stripped = text or ""
+    outside = re.sub(r"\([^)]*\)", " ", stripped)
+    match = _PEAK_KINDS.search(outside) or _PEAK_KINDS.search(stripped)
+    return "allocated" if match is None else match.group().casefold()
+
+
+_RATE: Final = re.compile(
+    r"(?:(?P<count>\d+)\s*x\s+(?:[A-Za-z][\w-]*\s+)?)?(?P<rate>\d+(?:\.\d+)?)\s*Gb(?:ps|/s)?(?![\w/])(?P<after>[^,;]*)"
+)
+_PER_NODE: Final = re.compile(r"\bper\b(?:\s+[\w-]+){0,3}\s+node\b|node-node")
+
+
+def network_bytes_per_s(text: str | None) -> float | None:
+    """A node's whole network bandwidth [byte/s], where the note gives it per node.
+
+    So do ``1600 Gbps node-node`` and ``4 x 100 Gb RoCE per node``.
+
+    Rates per GPU, per card or of storage are left out: what they add up to is not said.
+    """
+    for match in _RATE.finditer(text or ""):
+        if _PER_NODE.search(match.group("after")):
+            return float(match.group("rate")) * int(match.group("count") or 1) * GIGA / BITS_PER_BYTE
+    return None

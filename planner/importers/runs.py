@@ -1,0 +1,207 @@
+"""A table of training runs, one exact configuration per row: read as CSV, one row parsed into a `RunRow`."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import sys
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from planner.errors import InputError
+from planner.importers import run_cells as cells
+from planner.importers.run_cells import Sharding, Tuning, Worded
+from planner.units import MIB
+
+LARGEST_FILE_BYTES: Final = 256 * MIB
+STANDARD_INPUT: Final = "-"
+DEGREES: Final = ("tp", "pp", "vpp", "dp", "cp", "ep")
+EXPERT_COUNTS: Final = frozenset({"n_experts", "topk", "expert_ffn"})
+SHAPE_COUNTS: Final = (
+    "layers", "hidden", "heads", "kv_heads", "ffn_hidden", "vocab", "n_experts", "topk", "expert_ffn",
+)  # fmt: skip
+METHOD_WORDS: Final[Mapping[str, str]] = {"lora": "lora", "qlora": "qlora", "sft": "full"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vocabulary:
+    """The names that plugins registered, which cells may use beside the usual spellings."""
+
+    precisions: Collection[str] = ()
+    optimizers: Collection[str] = ()
+    recomputes: Collection[str] = ()
+    methods: Collection[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RunsFile:
+    """The columns of a file in their order, and its rows as text by column; `broken` names rows that are no rows."""
+
+    columns: tuple[str, ...]
+    rows: tuple[dict[str, str], ...]
+    broken: Mapping[int, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRow:
+    """One configuration as its row states it; None is what the row leaves open.
+
+    `shape` holds the counts of `SHAPE_COUNTS` that the row gives. `offload` is the text of what moves to the host.
+    """
+
+    model_name: str | None = None
+    shape: Mapping[str, int] = field(default_factory=dict)
+    gated: bool | None = None
+    gpu_slug: str | None = None
+    gpu: str | None = None
+    gpu_memory_gb: float | None = None
+    n_gpus: int
+    gpus_per_node: int | None = None
+    network_bytes_per_s: float | None = None
+    degrees: Mapping[str, int] = field(default_factory=dict)
+    sequence_parallel: bool | None = None
+    sharding: Sharding | None = None
+    micro_batch: int | None = None
+    global_batch: int | None = None
+    seq_len: int | None = None
+    recompute: Worded | None = None
+    precision: str | None = None
+    flash_attention: bool | None = None
+    optimizer: Worded | None = None
+    offload: str | None = None
+    method: Tuning | None = None
+    framework: str | None = None
+    peak_kind: str = "allocated"
+
+
+def read_runs(path: str) -> RunsFile:
+    """The rows of a CSV file; ``-`` is standard input. Raises InputError for what is no such file."""
+    text = _decoded(path, _content(path))
+    try:
+        reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+        records = [record for record in reader if any(map(str.strip, record))]
+    except csv.Error as problem:
+        raise InputError(f"{_named(path)} is not a CSV file: {problem}") from None
+    if not records:
+        raise InputError(f"{_named(path)} has no header", hint="the first line names the columns")
+    columns = tuple(name.strip() for name in records[0])
+    _check_columns(path, columns)
+    rows: list[dict[str, str]] = []
+    broken: dict[int, str] = {}
+    for index, record in enumerate(records[1:]):
+        if any(map(str.strip, record[len(columns) :])):
+            broken[index] = f"the row has {len(record)} cells for {len(columns)} columns"
+        padded = record[: len(columns)] + [""] * (len(columns) - len(record))
+        rows.append(dict(zip(columns, padded, strict=True)))
+    return RunsFile(columns, tuple(rows), broken)
+
+
+def _named(path: str) -> str:
+    return "standard input" if path == STANDARD_INPUT else path
+
+
+def _content(path: str) -> bytes:
+    try:
+        if path == STANDARD_INPUT:
+            content = sys.stdin.buffer.read(LARGEST_FILE_BYTES + 1)
+        else:
+            if os.path.isdir(path):
+                raise InputError(f"{path} is a folder, not a CSV file")
+            with open(path, "rb") as file:
+                content = file.read(LARGEST_FILE_BYTES + 1)
+    except (OSError, ValueError) as problem:
+        reason = problem.strerror if isinstance(problem, OSError) and problem.strerror else str(problem)
+        raise InputError(f"cannot read {_named(path)}: {reason}") from None
+    if len(content) > LARGEST_FILE_BYTES:
+        raise InputError(f"{_named(path)} is larger than {LARGEST_FILE_BYTES // MIB} MiB", hint="split it")
+    return content
+
+
+def _decoded(path: str, content: bytes) -> str:
+    if b"\0" in content:
+        raise InputError(f"{_named(path)} is not a text file", hint="save it as CSV in UTF-8")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as problem:
+        raise InputError(f"{_named(path)} is not UTF-8: byte {problem.start}", hint="save it as CSV in UTF-8") from None
+
+
+def _check_columns(path: str, columns: tuple[str, ...]) -> None:
+    twice = sorted({name for name in columns if columns.count(name) > 1})
+    if twice:
+        raise InputError(f"{_named(path)} has the column {twice[0]!r} twice")
+    missing = []
+    if not {"gpu", "gpu_slug"} & set(columns):
+        missing.append("gpu (or gpu_slug)")
+    if "n_gpus" not in columns:
+        missing.append("n_gpus")
+    if missing:
+        raise InputError(
+            f"{_named(path)} has no column {' and no column '.join(missing)}",
+            hint="the first line must name comma-separated columns such as model_name, gpu, n_gpus, tp, pp, seq_len",
+        )
+
+
+def parse_row(cell: Mapping[str, str], vocabulary: Vocabulary) -> RunRow:
+    """One row as values. Raises InputError that names the column."""
+    n_gpus = cells.whole("n_gpus", cell.get("n_gpus"))
+    if n_gpus is None:
+        raise InputError("n_gpus: not given")
+    # First, because a method that is not known makes every other cell of the row mean something else.
+    method = cells.method(cell.get("finetune_method"), vocabulary.methods) or _method_elsewhere(cell, vocabulary)
+    sharding = cells.sharding(cell.get("zero_stage_or_fsdp"))
+    optimizer = cells.optimizer(cell.get("optimizer"), vocabulary.optimizers)
+    offload = cells.offload(cell.get("offload"))
+    if offload in (None, cells.NOT_OFFLOADED):
+        offload = _offload_elsewhere(sharding, optimizer) or offload
+    return RunRow(
+        model_name=cells.text_or_none(cell.get("model_name")),
+        shape=_counts(cell, SHAPE_COUNTS),
+        gated=cells.flag("gated_mlp", cell.get("gated_mlp")),
+        gpu_slug=cells.text_or_none(cell.get("gpu_slug")),
+        gpu=cells.text_or_none(cell.get("gpu")),
+        gpu_memory_gb=cells.number("gpu_mem_gb", cell.get("gpu_mem_gb")),
+        n_gpus=n_gpus,
+        gpus_per_node=cells.whole("gpus_per_node", cell.get("gpus_per_node")),
+        network_bytes_per_s=cells.network_bytes_per_s(cell.get("interconnect_note")),
+        degrees=_counts(cell, DEGREES),
+        sequence_parallel=cells.flag("sequence_parallel", cell.get("sequence_parallel")),
+        sharding=sharding,
+        micro_batch=cells.whole("micro_batch", cell.get("micro_batch")),
+        global_batch=cells.whole("global_batch", cell.get("global_batch")),
+        seq_len=cells.whole("seq_len", cell.get("seq_len")),
+        recompute=cells.recompute(cell.get("recompute"), vocabulary.recomputes),
+        precision=cells.precision(cell.get("precision"), vocabulary.precisions),
+        flash_attention=cells.flag("flash_attention", cell.get("flash_attention")),
+        optimizer=optimizer,
+        offload=offload,
+        method=method,
+        framework=cells.framework(cell.get("framework_slug"), cell.get("framework")),
+        peak_kind=cells.peak_kind(cell.get("peak_mem_unit")),
+    )
+
+
+def _counts(cell: Mapping[str, str], names: tuple[str, ...]) -> dict[str, int]:
+    found = {name: cells.whole(name, cell.get(name), least=0 if name in EXPERT_COUNTS else 1) for name in names}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _offload_elsewhere(sharding: Sharding | None, optimizer: Worded | None) -> str | None:
+    """What the ZeRO and optimizer columns say about offloading in passing."""
+    if sharding is not None and sharding.offloads:
+        return "offload, as zero_stage_or_fsdp says"
+    if optimizer is not None and "offload" in optimizer.qualifier.casefold():
+        return f"{optimizer.qualifier}, as optimizer says"
+    return None
+
+
+def _method_elsewhere(cell: Mapping[str, str], vocabulary: Vocabulary) -> Tuning | None:
+    """The method that the names of model or framework carry (``Llama 2 70B LoRA``), where the column is silent."""
+    for column in ("model_name", "framework"):
+        for word in (cell.get(column) or "").casefold().replace("(", " ").split():
+            if word in METHOD_WORDS:
+                found = cells.method(METHOD_WORDS[word], vocabulary.methods)
+                return None if found is None else Tuning(found.name, None, f"as {column} says")
+    return None

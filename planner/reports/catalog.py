@@ -1,0 +1,41 @@
+"""Entries of the catalog."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from planner.reports.blocks import Report
+from planner.reports.listing import entry, listing
+
+SHOWN: Final[Mapping[str, tuple[str, ...]]] = {
+    "models": ("slug", "family", "layers", "hidden", "heads", "kv_heads", "vocab"),
+    "accelerators": ("slug", "vendor", "year", "capacity_bytes", "memory_bandwidth_bytes_per_s", "bf16_flop_per_s"),
+    "nodes": ("slug", "provider", "accelerator", "accelerators_per_node", "network_bytes_per_s"),
+    "clusters": ("slug", "nodes", "node", "name"),
+    "prices": ("accelerator", "node", "provider", "kind", "usd_per_accelerator_hour", "date"),
+    "links": ("slug", "name"),
+    "vendors": ("slug", "name"),
+    "sources": ("slug", "name"),
+}
+"""The columns that a person sees of a kind; the data formats have all."""
+_OTHERWISE: Final = 6
+
+
+def kind_report(kind: str, items: Iterable[Mapping[str, Any]]) -> Report:
+    """All entries of a kind."""
+    rows = tuple(items)
+    every = tuple(dict.fromkeys(key for row in rows for key in row))
+    shown = SHOWN.get(kind, every[:_OTHERWISE])
+    return listing("planner.catalog.list/1", rows, shown, empty=f"no {kind} in the catalog: planner db upgrade")
+
+
+def entry_report(kind: str, fields: Mapping[str, Any]) -> Report:
+    """One entry with all that is known of it."""
+    return entry("planner.catalog.show/1", f"{kind.removesuffix('s').capitalize()} {fields.get('slug', '')}", fields)
+
+
+def search_report(text: str, found: Iterable[Mapping[str, Any]]) -> Report:
+    """Entries of every kind that match a text."""
+    shown = ("kind", "slug", "name", "matched")
+    return listing("planner.catalog.search/1", found, shown, empty=f"nothing in the catalog contains {text!r}")

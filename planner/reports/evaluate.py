@@ -1,0 +1,64 @@
+"""The answer of `planner evaluate`: what one exact configuration uses and reaches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from planner.domain.plan import EvaluateAnswer
+from planner.reports.blocks import Block, Bullets, Facts, Flat, Heading, Paragraph, Report, Tone
+from planner.reports.figures import gpus
+from planner.reports.footnotes import footnote_blocks
+from planner.reports.layout import layout_text
+from planner.reports.memory import memory_blocks, memory_text
+from planner.reports.plan_table import COLUMNS, flat_row
+from planner.reports.step import speed_text, step_blocks
+from planner.units import format_bytes, format_count, format_duration, format_usd
+
+
+def report(answer: EvaluateAnswer) -> Report:
+    """One configuration for every format; CSV has one row, ``fits`` and ``refusals`` at its end."""
+    verdict = {"fits": answer.plan.memory.fits, "refusals": "; ".join(answer.refusals)}
+    row = {**flat_row("evaluated", answer.plan), **verdict}
+    return Report(
+        document=answer.to_dict(),
+        blocks=tuple(_blocks(answer)),
+        flat=Flat(columns=(*COLUMNS, "fits", "refusals"), rows=(row,)),
+    )
+
+
+def verdict_blocks(answer: EvaluateAnswer) -> Iterator[Block]:
+    """Whether it runs, and the figures that a person looks for first."""
+    plan = answer.plan
+    model, cluster = answer.question.get("model", "the model"), answer.question.get("cluster", "the cluster")
+    yield Paragraph(f"{model} on {gpus(plan.n_gpus)} of {cluster} {_verdict(answer)}", _tone(answer))
+    if answer.refusals:
+        yield Bullets(answer.refusals)
+    cost = "no price known" if plan.cost_usd is None else format_usd(plan.cost_usd)
+    yield Facts(
+        (
+            ("parameters", format_count(answer.params)),
+            ("layout", layout_text(plan.layout)),
+            ("memory", memory_text(plan.memory)),
+            ("speed", speed_text(plan)),
+            ("whole run", f"{format_duration(plan.duration_s)}, {cost}"),
+        )
+    )
+
+
+def _blocks(answer: EvaluateAnswer) -> Iterator[Block]:
+    yield from verdict_blocks(answer)
+    yield from memory_blocks(answer.plan.memory)
+    yield from step_blocks(answer.plan)
+    yield from footnote_blocks(answer.assumptions, answer.notes, answer.provenance)
+    yield Heading("Every term of these numbers: planner explain, with the same options")
+
+
+def _verdict(answer: EvaluateAnswer) -> str:
+    memory = answer.plan.memory
+    if answer.refusals:
+        return "cannot run"
+    return "fits" if memory.fits else f"does not fit: {format_bytes(memory.missing_bytes)} too much"
+
+
+def _tone(answer: EvaluateAnswer) -> Tone:
+    return Tone.GOOD if answer.answered else Tone.BAD

@@ -1,0 +1,137 @@
+"""The answer of `planner plan`: the first screen says how many GPUs, why, laid out how, how long, how much."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from planner.domain.plan import NearestMiss, Plan, PlanAnswer
+from planner.reports.blocks import Block, Facts, Flat, Heading, Paragraph, Report, Table, Tone, left, right
+from planner.reports.figures import NOTHING, gpus, percent, share
+from planner.reports.footnotes import footnote_blocks
+from planner.reports.layout import layout_text
+from planner.reports.memory import largest_component, memory_blocks, memory_text
+from planner.reports.plan_table import COLUMNS, flat_row, scaling_table, side_by_side
+from planner.reports.rules import rules_table
+from planner.reports.step import slowest_overheads, speed_text, step_blocks
+from planner.units import format_bytes, format_duration, format_usd
+
+
+def report(answer: PlanAnswer) -> Report:
+    """A plan's answer for every format; CSV has one row per plan, its `role` telling which."""
+    return Report(document=answer.to_dict(), blocks=tuple(_blocks(answer)), flat=_flat(answer))
+
+
+def _flat(answer: PlanAnswer) -> Flat:
+    rows = [] if answer.recommended is None else [flat_row("recommended", answer.recommended)]
+    rows += [flat_row("alternative", plan) for plan in answer.alternatives]
+    rows += [flat_row("scaling", plan) for plan in answer.scaling]
+    if answer.nearest_miss is not None:
+        miss = answer.nearest_miss.to_dict()
+        rows.append({"role": "nearest-miss", **miss.pop("layout"), **miss})
+    return Flat(columns=(*COLUMNS, "missing_bytes", "fix"), rows=tuple(rows))
+
+
+def _blocks(answer: PlanAnswer) -> Iterator[Block]:
+    plan = answer.recommended
+    if plan is None:
+        yield Paragraph(_refusal(answer), Tone.BAD)
+        yield Facts(tuple(_miss_facts(answer)))
+    else:
+        yield Paragraph(_headline(answer, plan), Tone.GOOD)
+        yield Facts(tuple(_first_screen(answer, plan)))
+        yield from memory_blocks(plan.memory)
+        yield from step_blocks(plan)
+    yield from _more(answer)
+    yield from footnote_blocks(answer.assumptions, answer.notes, answer.provenance)
+
+
+def subject(answer: PlanAnswer) -> str:
+    """What was asked about: the model and the cluster."""
+    return f"{answer.question.get('model', 'the model')} on {answer.question.get('cluster', 'the cluster')}"
+
+
+def _headline(answer: PlanAnswer, plan: Plan) -> str:
+    accelerator = answer.provenance.get("accelerator")
+    kind = f" ({accelerator['slug']})" if isinstance(accelerator, Mapping) and "slug" in accelerator else ""
+    if answer.min_gpus is None or answer.min_gpus == plan.n_gpus:
+        return f"{subject(answer)} needs {gpus(plan.n_gpus)}{kind}"
+    return f"{subject(answer)} needs at least {gpus(answer.min_gpus)}{kind}; {gpus(plan.n_gpus)} recommended"
+
+
+def _refusal(answer: PlanAnswer) -> str:
+    miss = answer.nearest_miss
+    if miss is not None and not miss.missing_bytes:
+        return f"{subject(answer)} cannot meet what was asked"
+    return f"{subject(answer)} does not fit"
+
+
+def _first_screen(answer: PlanAnswer, plan: Plan) -> Iterator[tuple[str, str]]:
+    yield "why", _why(answer, plan)
+    yield "layout", layout_text(plan.layout)
+    yield "how long", f"{format_duration(plan.duration_s)} ({speed_text(plan)})"
+    yield "how much", _cost(plan)
+    yield "memory", f"{memory_text(plan.memory)}, mostly {largest_component(plan.memory)}"
+    overheads = slowest_overheads(plan)
+    if overheads:
+        yield "slowed by", overheads
+
+
+def _why(answer: PlanAnswer, plan: Plan) -> str:
+    miss = answer.nearest_miss
+    if miss is not None:
+        short = f"lacks {_missed(miss)}" if miss.missing_bytes else "fits, but does not meet what was asked"
+        return f"the nearest miss, {gpus(miss.n_gpus)}, {short}"
+    if answer.min_gpus == 1:
+        return "one is enough: the whole job fits on one GPU"
+    if answer.rejected:
+        reason = max(answer.rejected, key=lambda key: answer.rejected[key])
+        return f"no layout on fewer passes; what refuses most layouts is: {reason}"
+    return f"the fewest that were asked for and fit, {gpus(plan.n_gpus)}"
+
+
+def _missed(miss: NearestMiss) -> str:
+    if not miss.missing_bytes:
+        return "not memory: it fits, but does not meet what was asked"
+    where = "" if miss.stage is None else f" on stage {miss.stage}"
+    return f"{format_bytes(miss.missing_bytes)}{where}"
+
+
+def _cost(plan: Plan) -> str:
+    cost = "no price known" if plan.cost_usd is None else format_usd(plan.cost_usd)
+    return cost if plan.energy_kwh is None else f"{cost} ({plan.energy_kwh:,.0f} kWh)"
+
+
+def _miss_facts(answer: PlanAnswer) -> Iterator[tuple[str, str]]:
+    miss = answer.nearest_miss
+    if miss is None:
+        yield "nearest miss", "none: every layout is refused for another reason than memory (below)"
+        return
+    yield "nearest miss", f"{gpus(miss.n_gpus)}, {layout_text(miss.layout)}"
+    yield "misses by", _missed(miss)
+    yield "what helps", miss.fix or NOTHING
+
+
+def _more(answer: PlanAnswer) -> Iterator[Block]:
+    plan = answer.recommended
+    strong = () if plan is None else (plan,)
+    if answer.alternatives:
+        yield Heading("Alternatives")
+        yield side_by_side(answer.alternatives)
+    if answer.scaling:
+        yield Heading("What more GPUs buy")
+        yield scaling_table(answer.scaling, strong)
+    search = answer.search
+    yield Heading(f"Searched {search.layouts:,} layouts in {format_duration(search.elapsed_s)}")
+    yield _searched(answer)
+    if answer.rule_of_thumb:
+        yield Heading("Rule of thumb, to compare")
+        yield rules_table(answer.rule_of_thumb)
+
+
+def _searched(answer: PlanAnswer) -> Table:
+    counted = sorted(answer.rejected.items(), key=lambda entry: -entry[1])
+    rows = [("fit", answer.search.feasible), *((f"refused: {reason}", count) for reason, count in counted)]
+    return Table(
+        columns=(left(""), right(""), right("")),
+        rows=tuple((label, f"{count:,}", percent(share(count, answer.search.layouts))) for label, count in rows),
+    )

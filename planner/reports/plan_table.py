@@ -1,0 +1,106 @@
+"""Plans as rows: for CSV, and side by side for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from planner.domain.plan import LAYOUT_FIELDS, MEMORY_COMPONENTS, TIME_COMPONENTS, Plan
+from planner.reports.blocks import Column, Table, left, right
+from planner.reports.figures import NOTHING, percent
+from planner.reports.footnotes import value_text
+from planner.units import format_bytes, format_duration, format_usd
+
+COLUMNS: Final = (
+    "role", "n_gpus", *LAYOUT_FIELDS, "total_bytes", "capacity_bytes", "headroom_bytes", "stage", "when",
+    *(f"{name}_bytes" for name in MEMORY_COMPONENTS), "step_time_s", *(f"{name}_s" for name in TIME_COMPONENTS),
+    "mfu", "hfu", "tokens_per_s", "tokens_per_s_per_gpu", "duration_s", "cost_usd", "energy_kwh",
+)  # fmt: skip
+"""The columns of a plan in CSV; time components are seconds, memory components bytes."""
+
+
+def flat_row(role: str, plan: Plan) -> Mapping[str, Any]:
+    """One plan as a row under `COLUMNS`."""
+    document = plan.to_dict()
+    memory, times = document.pop("memory"), document.pop("step_time_components_s")
+    components = memory.pop("components")
+    return {
+        "role": role,
+        **document.pop("layout"),
+        **document,
+        **memory,
+        **{f"{name}_bytes": components.get(name) for name in MEMORY_COMPONENTS},
+        **{f"{name}_s": times.get(name) for name in TIME_COMPONENTS},
+    }
+
+
+def side_by_side(plans: Iterable[Plan], strong: Sequence[Plan] = ()) -> Table:
+    """Plans one a row, as a person compares them; those also in `strong` stand out."""
+    listed = tuple(plans)
+    axes = tuple(axis for axis in _AXES if axis.is_worth_a_column(listed))
+    return Table(
+        columns=(
+            right("GPUs"), *(axis.column for axis in axes), right("memory"), right("step"), right("MFU"),
+            right("duration"), right("cost"),
+        ),
+        rows=tuple((f"{plan.n_gpus:,}", *(axis.cell(plan) for axis in axes), *_results(plan)) for plan in listed),
+        strong=frozenset(number for number, plan in enumerate(listed) if plan in strong),
+    )  # fmt: skip
+
+
+def scaling_table(plans: Sequence[Plan], strong: Sequence[Plan] = (), limit: int = 12) -> Table:
+    """What more GPUs buy: the first, then each that at least doubles the one before, the last, and the strong."""
+    kept = [plan for number, plan in enumerate(plans) if number in _doublings(plans) or plan in strong]
+    return side_by_side(kept if len(plans) > limit else plans, strong)
+
+
+@dataclass(frozen=True, slots=True)
+class _Axis:
+    """A field of the layout as a column, shown unless all plans have one of the `usual` values, all the same."""
+
+    field: str
+    column: Column
+    usual: tuple[object, ...] = (1, None)
+
+    def is_worth_a_column(self, plans: Sequence[Plan]) -> bool:
+        values = {plan.layout.get(self.field) for plan in plans}
+        return len(values) > 1 or not values <= set(self.usual)
+
+    def cell(self, plan: Plan) -> str:
+        value = plan.layout.get(self.field)
+        return NOTHING if value is None else value_text(value)
+
+
+_AXES: Final = (
+    _Axis("tp", right("tp"), ()),
+    _Axis("pp", right("pp"), ()),
+    _Axis("vpp", right("vpp")),
+    _Axis("cp", right("cp")),
+    _Axis("ep", right("ep")),
+    _Axis("etp", right("etp")),
+    _Axis("dp", right("dp"), ()),
+    _Axis("zero", right("zero"), ()),
+    _Axis("sequence_parallel", right("sp"), (0, 1, None)),
+    _Axis("micro_batch", right("mb"), ()),
+    _Axis("schedule", left("schedule"), ("1f1b", "interleaved", None)),
+    _Axis("recompute", left("recompute"), ()),
+)
+
+
+def _doublings(plans: Sequence[Plan]) -> frozenset[int]:
+    kept = [0]
+    for number, plan in enumerate(plans):
+        if plan.n_gpus >= 2 * plans[kept[-1]].n_gpus:
+            kept.append(number)
+    return frozenset({*kept, len(plans) - 1})
+
+
+def _results(plan: Plan) -> tuple[str, ...]:
+    return (
+        format_bytes(plan.memory.total_bytes),
+        format_duration(plan.step_time_s),
+        percent(plan.mfu),
+        format_duration(plan.duration_s),
+        NOTHING if plan.cost_usd is None else format_usd(plan.cost_usd),
+    )

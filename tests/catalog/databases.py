@@ -1,0 +1,64 @@
+"""Looking at a catalog's file without the planner, and plugins' branches made by hand."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+REVISION = """
+import sqlalchemy as sa
+from alembic import op
+
+revision = "{revision}"
+down_revision = {down!r}
+branch_labels = {labels!r}
+depends_on = {depends!r}
+
+
+def upgrade():
+    op.create_table("{table}", sa.Column("id", sa.Integer(), primary_key=True))
+    op.execute("INSERT INTO {table} VALUES (1)")
+    {extra}
+
+
+def downgrade():
+    op.drop_table("{table}")
+"""
+
+
+def dump(path: Path) -> dict[str, Any]:
+    """Every table's definition and rows; the revision too."""
+    with sqlite3.connect(path) as connection:
+        tables = dict(connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table'").fetchall())
+        return {
+            name: (sql, sorted(connection.execute(f'SELECT * FROM "{name}"').fetchall(), key=repr))
+            for name, sql in tables.items()
+        }
+
+
+def run(path: Path, *statements: str) -> None:
+    """Change a catalog behind the planner's back."""
+    connection = sqlite3.connect(path)
+    with connection:
+        for statement in statements:
+            connection.execute(statement)
+    connection.close()
+
+
+def checksum(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def branch(
+    folder: Path, label: str, *, extra: str = "pass", revision: str | None = None, depends: str = "0001"
+) -> Path:
+    """A plugin's directory of revisions with one revision that makes one table; `extra` runs at its end."""
+    folder.mkdir()
+    name = revision or f"{label}_0001"
+    text = REVISION.format(
+        revision=name, down=None, labels=(label,), depends=depends, table=f"{label}_fact", extra=extra
+    )
+    (folder / f"{name}.py").write_text(text)
+    return folder

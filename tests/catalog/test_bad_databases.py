@@ -1,0 +1,168 @@
+"""A database that cannot be used is refused in one line, and nothing in it changes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from catalog.databases import checksum, run
+
+from planner.catalog.engine import shown
+from planner.catalog.reader import Catalog
+from planner.catalog.upgrade import current, upgrade
+from planner.errors import CatalogError, PlannerError
+
+KILLED = """
+import os, signal, sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("PRAGMA cache_size = 2")
+connection.execute("BEGIN IMMEDIATE")
+connection.execute("DELETE FROM alias")
+connection.execute("DELETE FROM architecture")
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def refusal(url: str) -> CatalogError:
+    """What opening says; it is one line with a hint."""
+    with pytest.raises(CatalogError) as caught:
+        Catalog.open(url).close()
+    assert caught.value.hint
+    assert "\n" not in str(caught.value)
+    assert caught.value.exit_status == 2
+    return caught.value
+
+
+def test_a_newer_database_is_refused_and_unchanged(url: str, path: Path) -> None:
+    run(
+        path,
+        "UPDATE alembic_version SET version_num = '0999'",
+        "UPDATE catalog_state SET known_revisions = 'core: 0999'",
+    )
+    before = checksum(path)
+    assert "newer than this program" in str(refusal(url))
+    with pytest.raises(CatalogError, match="newer than this program"):
+        upgrade(url)
+    assert checksum(path) == before
+
+
+def test_a_locked_database_is_refused(url: str, path: Path) -> None:
+    holder = sqlite3.connect(path, isolation_level=None)
+    holder.execute("BEGIN EXCLUSIVE")
+    assert "locked" in str(refusal(f"{url}?timeout=0.05"))
+    with pytest.raises(CatalogError, match="locked"):
+        upgrade(f"{url}?timeout=0.05")
+    holder.close()
+
+
+def test_a_file_that_is_no_database_is_refused_and_unchanged(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("shopping: milk, bread\n" * 100)
+    before = checksum(path)
+    assert "not an SQLite database" in str(refusal(f"sqlite:///{path}"))
+    assert checksum(path) == before
+
+
+def test_a_corrupt_database_is_refused_and_unchanged(url: str, path: Path) -> None:
+    with path.open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xff" * (path.stat().st_size - 4096))
+    before = checksum(path)
+    assert "corrupt" in str(refusal(url))
+    assert checksum(path) == before
+
+
+def test_a_database_cut_short_never_ends_in_another_error(url: str, path: Path) -> None:
+    for size in (60, 1000, 4096, 20_000):
+        os.truncate(path, size)
+        with pytest.raises(PlannerError):
+            Catalog.open(url).architecture("llama-3-8b")
+
+
+def test_another_programs_database_is_refused_and_unchanged(tmp_path: Path) -> None:
+    path = tmp_path / "other.db"
+    run(path, "CREATE TABLE bookmark (id INTEGER)")
+    before = checksum(path)
+    assert "no catalog" in str(refusal(f"sqlite:///{path}"))
+    assert checksum(path) == before
+
+
+def test_a_directory_is_refused(tmp_path: Path) -> None:
+    assert "not a file" in str(refusal(f"sqlite:///{tmp_path}"))
+    with pytest.raises(CatalogError, match="not a file"):
+        upgrade(str(tmp_path))
+    with pytest.raises(CatalogError, match="not a file"):
+        current(str(tmp_path))
+
+
+def test_a_directory_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert "cannot be made" in str(refusal(f"sqlite:///{tmp_path}/file/deep/catalog.db"))
+
+
+def test_a_database_opened_read_only_cannot_be_upgraded(path: Path) -> None:
+    run(path, "UPDATE alembic_version SET version_num = '0001'", "DELETE FROM catalog_state")
+    before = checksum(path)
+    assert "cannot be written" in str(refusal(f"sqlite:///file:{path}?mode=ro&uri=true"))
+    assert checksum(path) == before
+
+
+def test_an_up_to_date_read_only_file_is_read(url: str, path: Path) -> None:
+    path.chmod(0o444)
+    path.parent.chmod(0o555)
+    try:
+        with Catalog.open(url) as catalog:
+            assert catalog.resolve("models", "llama3-7b") == "llama-3-8b"
+    finally:
+        path.parent.chmod(0o755)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_read_only_directory_without_a_catalog_is_refused(tmp_path: Path) -> None:
+    tmp_path.chmod(0o555)
+    refusal(f"sqlite:///{tmp_path}/catalog.db")
+    tmp_path.chmod(0o755)
+
+
+def test_an_interrupted_writer_is_rolled_back(url: str, path: Path) -> None:
+    process = subprocess.run([sys.executable, "-c", KILLED, str(path)], check=False)
+    assert process.returncode == -signal.SIGKILL
+    assert path.with_name("catalog.db-journal").exists()
+    with Catalog.open(url) as catalog:
+        assert catalog.architecture("llama3-7b").layers == 32
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sqlite://", "sqlite:///:memory:", "nonsense://host/db", "://", "mysql://user:secret@localhost/db",
+        "postgresql+psycopg://user:secret@127.0.0.1:1/db",
+    ],
+)  # fmt: skip
+def test_a_url_that_leads_nowhere_is_refused(url: str) -> None:
+    assert "secret" not in str(refusal(url))
+
+
+def test_a_password_is_never_shown() -> None:
+    assert "secret" not in shown("postgresql+psycopg://user:secret@host/db")
+
+
+def test_an_empty_file_becomes_a_catalog(tmp_path: Path) -> None:
+    path = tmp_path / "catalog.db"
+    path.touch()
+    with Catalog.open(str(path)) as catalog:
+        assert catalog.names("models")
+
+
+def test_reading_takes_no_lock(url: str, path: Path) -> None:
+    with Catalog.open(url) as catalog:
+        catalog.cluster("a100-pool")
+        writer = sqlite3.connect(path, isolation_level=None, timeout=0)
+        writer.execute("BEGIN EXCLUSIVE")
+        writer.execute("ROLLBACK")
+        writer.close()

@@ -1,0 +1,98 @@
+"""Rules that the released facts keep, and the frozen files that they come from."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from planner.catalog.location import migrations_directory
+from planner.catalog.reader import Catalog
+
+FROZEN = {}
+
+OPEN_QUESTIONS = (
+    "rubin-sxm", "mi455x", "b100-sxm6-192gb", "ascend-950dt", "mi308x", "rtx-pro-4500-bw", "h100-sxm5-64gb",
+)  # fmt: skip
+
+
+def released() -> Path:
+    return migrations_directory().parent / "seed_data" / "releases" / "2026-11"
+
+
+@pytest.mark.parametrize("name", sorted(FROZEN))
+def test_the_files_of_a_release_never_change(name: str) -> None:
+    found = hashlib.sha256((released() / name).read_bytes()).hexdigest()
+    assert found == FROZEN[name], f"{name} is frozen: put the correction into a new release and a new revision"
+
+
+def test_every_file_of_the_release_is_frozen() -> None:
+    assert {path.name for path in released().iterdir() if path.suffix != ".md"} == set(FROZEN)
+
+
+def test_the_catalog_is_large_enough_to_be_useful(catalog: Catalog) -> None:
+    for kind, least in (("accelerators", 40), ("models", 80), ("nodes", 20), ("clusters", 7)):
+        assert len(catalog.names(kind)) >= least
+
+
+def test_what_lacks_a_source_stays_out(catalog: Catalog) -> None:
+    assert not set(OPEN_QUESTIONS) & set(catalog.names("accelerators"))
+
+
+def test_every_fact_names_its_source_and_its_date(catalog: Catalog) -> None:
+    for kind in ("models", "accelerators", "nodes", "clusters", "prices", "links", "vendors"):
+        for row in catalog.rows(kind):
+            assert row["source"], row["slug"]
+            assert row["document"], row["slug"]
+            assert row["source_date"], row["slug"]
+
+
+def test_no_foreign_key_is_broken(made: Path) -> None:
+    with sqlite3.connect(made) as connection:
+        assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+
+
+def test_a_reference_node_holds_the_accelerator_that_names_it(catalog: Catalog) -> None:
+    named = [row for row in catalog.rows("accelerators") if row["reference_node"]]
+    assert len(named) > 25
+    for row in named:
+        assert catalog.node(row["reference_node"]).accelerator == row["slug"]
+
+
+def test_rates_are_dense(catalog: Catalog) -> None:
+    for slug in catalog.names("accelerators"):
+        rates = catalog.accelerator(slug).peak_flop_per_s
+        assert rates, slug
+        # With sparsity the ratio would be four.
+        assert rates.get("fp8", 0) <= 3.8 * rates.get("bf16", float("inf")), slug
+        assert rates.get("tf32", 0) <= rates.get("bf16", float("inf")), slug
+
+
+def test_prices_are_plausible_and_dated(catalog: Catalog) -> None:
+    for row in catalog.rows("prices"):
+        assert 0.05 < row["usd_per_accelerator_hour"] < 40, row["slug"]
+        assert row["date"] <= "2026-11-24"
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE architecture SET layers = 0",
+        "UPDATE architecture SET kv_heads = heads + 1",
+        "UPDATE accelerator SET usable_bytes = capacity_bytes + 1",
+        "UPDATE node SET network_bytes_per_s = 0",
+        "UPDATE price SET usd_per_accelerator_hour = -1",
+        "UPDATE price SET date = 'yesterday'",
+        "UPDATE peak_rate SET flop_per_s = 0",
+        "UPDATE node SET accelerator = 'no-such-thing'",
+        "INSERT INTO peak_rate VALUES ('a100-sxm4-80gb', 'vendor', 'bf16', 1.0)",
+    ],
+)
+def test_the_database_refuses_what_cannot_be_true(path: Path, statement: str) -> None:
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA foreign_keys = ON")
+    with pytest.raises(sqlite3.IntegrityError):
+        connection.execute(statement)
+    connection.close()

@@ -1,0 +1,208 @@
+"""Up, down and up again; whole or not at all; once; and never stopped by a plugin that is gone."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from catalog.databases import branch, dump, run
+
+from planner.catalog.reader import Catalog
+from planner.catalog.tables import Base
+from planner.catalog.upgrade import current, downgrade, history, orphans, upgrade
+from planner.errors import CatalogError, InputError
+
+OPEN = "import sys; from planner.catalog.reader import Catalog; print(len(Catalog.open(sys.argv[1]).names('models')))"
+
+
+def test_up_down_up_gives_equal_data(url: str, path: Path) -> None:
+    before = dump(path)
+    assert downgrade(url, "0001") == ("0001",)
+    assert upgrade(url) == ("0002",)
+    assert dump(path) == before
+
+
+def test_down_to_base_and_up_again_gives_equal_data(url: str, path: Path) -> None:
+    before = dump(path)
+    downgrade(url, "base")
+    assert set(dump(path)) == {"alembic_version"}
+    upgrade(url)
+    assert dump(path) == before
+
+
+def test_a_downgrade_of_the_release_leaves_no_fact(url: str, path: Path) -> None:
+    downgrade(url, "-1")
+    kept = {"alembic_version", "catalog_state"}
+    assert not [name for name, (_, rows) in dump(path).items() if rows and name not in kept]
+
+
+def test_relative_revisions_mean_the_core_branch(url: str) -> None:
+    assert downgrade(url, "-1") == ("0001",)
+    assert upgrade(url, "+1") == ("0002",)
+
+
+def test_the_models_of_the_tables_equal_the_migrated_schema(url: str) -> None:
+    engine = sa.create_engine(url)
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
+    engine.dispose()
+
+
+def test_the_constraints_of_the_tables_equal_those_of_the_migrated_schema(url: str, path: Path, tmp_path: Path) -> None:
+    engine = sa.create_engine(f"sqlite:///{tmp_path / 'models.db'}")
+    Base.metadata.create_all(engine)
+    engine.dispose()
+    by_models, by_revisions = dump(tmp_path / "models.db"), dump(path)
+    for name, (sql, _) in by_models.items():
+        assert _parts(sql) == _parts(by_revisions[name][0]), name
+
+
+def _parts(sql: str) -> list[str]:
+    lines = [line.strip().rstrip(",").replace('"', "") for line in sql.split("\n")]
+    return sorted(line for line in lines if line)
+
+
+def test_every_revision_goes_up_and_down_on_its_own(empty_url: str) -> None:
+    revisions = [step.revision for step in reversed(history(empty_url))]
+    for revision in revisions:
+        assert upgrade(empty_url, revision) == (revision,)
+        downgrade(empty_url, "-1")
+        assert upgrade(empty_url, revision) == (revision,)
+
+
+def test_history_tells_what_a_database_has_behind_it(url: str, empty_url: str) -> None:
+    downgrade(url)
+    assert [(step.revision, step.applied, step.current) for step in history(url)] == [
+        ("0002", False, False), ("0001", True, True),
+    ]  # fmt: skip
+    assert not any(step.applied for step in history(empty_url))
+    assert current(empty_url) == ()
+
+
+def test_a_failing_revision_leaves_nothing_behind(url: str, path: Path, tmp_path: Path) -> None:
+    broken = branch(tmp_path / "versions", "bad", extra="raise RuntimeError('half way')")
+    before = dump(path)
+    with pytest.raises(CatalogError, match=r"half way.*nothing was changed"):
+        upgrade(url, branches={"bad": broken})
+    assert dump(path) == before
+
+
+def test_a_first_upgrade_that_fails_leaves_no_table(empty_url: str, tmp_path: Path) -> None:
+    broken = branch(tmp_path / "versions", "bad", extra='op.execute("no sql")')
+    with pytest.raises(CatalogError):
+        upgrade(empty_url, branches={"bad": broken})
+    assert dump(tmp_path / "new" / "catalog.db") == {}
+    assert upgrade(empty_url) == ("0002",)
+
+
+def test_processes_that_start_at_once_migrate_once(empty_url: str, tmp_path: Path) -> None:
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", OPEN, empty_url], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        for _ in range(3)
+    ]
+    answers = [process.communicate(timeout=60) for process in started]
+    assert [process.returncode for process in started] == [0, 0, 0], answers
+    assert len({out for out, _ in answers}) == 1
+    assert dump(tmp_path / "new" / "catalog.db")["alembic_version"][1] == [("0002",)]
+
+
+def test_an_upgrade_that_waited_finds_nothing_to_do(empty_url: str, tmp_path: Path) -> None:
+    upgrade(empty_url)
+    before = dump(tmp_path / "new" / "catalog.db")
+    assert upgrade(empty_url) == ("0002",)
+    assert dump(tmp_path / "new" / "catalog.db") == before
+
+
+def test_an_uninstalled_plugins_head_does_not_block(url: str, path: Path, tmp_path: Path) -> None:
+    downgrade(url)
+    pack = branch(tmp_path / "versions", "gh200")
+    assert upgrade(url, "gh200@head", branches={"gh200": pack}) == ("0001", "gh200_0001")
+    assert upgrade(url) == ("0002", "gh200_0001")
+    assert orphans(current(url)) == ("gh200_0001",)
+    assert downgrade(url, "-1") == ("0001", "gh200_0001")
+    assert upgrade(url) == ("0002", "gh200_0001")
+    assert dump(path)["gh200_fact"][1] == [(1,)]
+    with Catalog.open(url) as catalog:
+        assert catalog.resolve("models", "llama3-7b") == "llama-3-8b"
+
+
+def test_a_plugin_that_depends_on_the_newest_release_does_not_hide_the_core(url: str, tmp_path: Path) -> None:
+    pack = branch(tmp_path / "versions", "gh200", depends="0002")
+    assert upgrade(url, branches={"gh200": pack}) == ("0002", "gh200_0001")
+    assert upgrade(url, branches={"gh200": pack}) == ("0002", "gh200_0001")
+    assert upgrade(url) == ("0002", "gh200_0001")
+    assert downgrade(url, "-1") == ("0001", "gh200_0001")
+    with pytest.raises(CatalogError, match="gh200_0001 of a plugin needs 0002"):
+        upgrade(url, branches={"gh200": pack})
+    assert upgrade(url) == ("0002", "gh200_0001")
+    assert upgrade(url, branches={"gh200": pack}) == ("0002", "gh200_0001")
+    assert downgrade(url, "0001", branches={"gh200": pack}) == ("0001",)
+
+
+def test_a_plugin_that_comes_back_can_take_its_rows_away(url: str, path: Path, tmp_path: Path) -> None:
+    pack = branch(tmp_path / "versions", "gh200")
+    branches = {"gh200": pack}
+    assert upgrade(url, branches=branches) == ("0002", "gh200_0001")
+    assert downgrade(url, "gh200@base", branches=branches) == ("0002",)
+    assert "gh200_fact" not in dump(path)
+
+
+def test_a_plugins_revision_must_begin_with_its_label(url: str, tmp_path: Path) -> None:
+    pack = branch(tmp_path / "versions", "gh200", revision="0002")
+    with pytest.raises(CatalogError, match="must begin with gh200_"):
+        upgrade(url, branches={"gh200": pack})
+
+
+@pytest.mark.parametrize("revision", ["9999", "nonsense", "core@+7", "-9"])
+def test_a_revision_that_does_not_exist_is_bad_input(url: str, path: Path, revision: str) -> None:
+    before = dump(path)
+    move = downgrade if revision == "-9" else upgrade
+    with pytest.raises(InputError):
+        move(url, revision)
+    assert dump(path) == before
+
+
+def test_what_a_user_wrote_survives_down_and_up(url: str, path: Path) -> None:
+    columns = "slug, layer, name, source, confidence, note, node, nodes"
+    run(
+        path,
+        f"INSERT INTO cluster ({columns}) VALUES ('mine', 'user', 'Mine', 'me', 'high', '', 'dgx-a100-640', 3)",
+        "INSERT INTO alias VALUES ('clusters', 'mine', 'user', 'mine', 'mine', 'slug')",
+    )
+    downgrade(url)
+    upgrade(url)
+    with Catalog.open(url) as catalog:
+        assert catalog.cluster("mine").accelerators == 24
+
+
+def test_a_users_row_shadows_the_released_one(url: str, path: Path) -> None:
+    columns = "slug, layer, name, source, confidence, note, node, nodes"
+    run(
+        path,
+        f"INSERT INTO cluster ({columns}) VALUES ('a100-pool', 'user', 'Ours', 'me', 'high', '', 'dgx-a100-640', 2)",
+    )
+    with Catalog.open(url) as catalog:
+        assert catalog.cluster("a100-pool").accelerators == 16
+        assert len([row for row in catalog.rows("clusters") if row["slug"] == "a100-pool"]) == 1
+
+
+def test_after_a_chosen_downgrade_opening_does_not_upgrade_again(url: str) -> None:
+    downgrade(url)
+    with Catalog.open(url) as catalog, pytest.raises(CatalogError, match="planner db upgrade"):
+        catalog.architecture("llama-3-8b")
+    assert current(url) == ("0001",)
+
+
+def test_an_older_catalog_is_upgraded_when_opened(url: str, path: Path) -> None:
+    downgrade(url)
+    run(path, "UPDATE catalog_state SET known_revisions = 'core: 0001'")
+    with Catalog.open(url) as catalog:
+        assert catalog.names("models")
+    assert current(url) == ("0002",)

@@ -1,0 +1,174 @@
+"""The contract of ``planner evaluate --runs``: columns, sums, defaults, errors that stop nobody else."""
+
+import csv
+import math
+
+import pytest
+from runs.conftest import DENSE, MEASURED
+
+from planner.runs import PREDICTED, evaluate_runs
+
+CONTRACT = (
+    "predicted_step_time_s, predicted_tokens_per_s_per_gpu, predicted_model_tflops_per_gpu, predicted_mfu, "
+    "predicted_hfu, "
+    "predicted_peak_memory_gib, predicted_weights_gib, predicted_gradients_gib, predicted_optimizer_gib, "
+    "predicted_activations_gib, predicted_other_gib, predicted_when_peak, predicted_params, fits, defaults, error"
+)
+NUMBERS = tuple(name for name in PREDICTED if name.startswith("predicted_") and name != "predicted_when_peak")
+PARTS = tuple(f"predicted_{name}_gib" for name in ("weights", "gradients", "optimizer", "activations", "other"))
+
+
+def filled(row):
+    return dict(text.split(" = ", 1) for text in row["defaults"].split("; ") if " = " in text)
+
+
+def test_the_files_columns_come_back_followed_by_the_contracts(measured):
+    with MEASURED.open(newline="", encoding="utf-8") as file:
+        given = list(csv.DictReader(file))
+    assert measured.columns == (*given[0], *CONTRACT.split(", "))
+    assert all(tuple(row) == measured.columns for row in measured.rows)
+    assert [{name: row[name] for name in given[0]} for row in measured.rows] == given
+
+
+def test_a_row_has_predictions_or_an_error(measured):
+    for row in measured.rows:
+        if row["error"]:
+            assert not any(row[name] for name in PREDICTED if name != "error")
+            assert "\n" not in row["error"]
+        else:
+            assert all(math.isfinite(float(row[name])) for name in NUMBERS)
+            assert float(row["predicted_step_time_s"]) > 0
+            assert row["predicted_when_peak"] in ("fwd", "bwd", "opt")
+            assert row["fits"] in ("true", "false")
+
+
+def test_the_components_sum_to_the_peak_as_printed(measured):
+    for row in measured.rows:
+        if not row["error"]:
+            total = sum(round(float(row[name]) * 10**6) for name in PARTS)
+            assert total == round(float(row["predicted_peak_memory_gib"]) * 10**6)
+
+
+def test_most_rows_are_answered_and_the_others_say_why(measured):
+    errors = {row["id"]: row["error"] for row in measured.rows if row["error"]}
+    assert len(errors) <= len(measured.rows) // 2
+    assert errors["fsdpqlora-0001"].startswith("finetune_method: 'qlora'")
+    assert errors["peft-0001"].startswith("finetune_method: 'adalora:8")
+    assert errors["MB-013"].startswith(("layers: ", "model_name: "))
+    assert errors["levanter-0001"].startswith("layers: ")
+    assert errors["stas-0001"].startswith("offload: 'cpu optimizer'")
+
+
+def test_a_full_row_fills_nothing(predict):
+    (row,) = predict({})
+    assert row["error"] == ""
+    assert row["defaults"] == ""
+    assert row["predicted_params"] == "8030261248"
+
+
+def test_empty_and_unknown_cells_take_the_contracts_defaults(predict):
+    names = set(DENSE) - {"model_name", "gpu_slug", "n_gpus", "seq_len", "framework_slug"}
+    empty, unknown = predict(dict.fromkeys(names, ""), dict.fromkeys(names, "unknown"))
+    assert empty["defaults"] == unknown["defaults"]
+    found = filled(empty)
+    assert {name: found[name] for name in ("tp", "pp", "cp", "ep", "vpp", "micro_batch", "zero")} == {
+        "tp": "1", "pp": "1", "cp": "1", "ep": "1", "vpp": "1", "micro_batch": "1", "zero": "0",
+    }  # fmt: skip
+    assert found["dp"].startswith("8 ")
+    assert found["global_batch"].startswith("8 ")
+    assert found["precision"] == "bf16-mixed"
+    assert (found["optimizer"], found["recompute"], found["offload"]) == ("adamw", "none", "none")
+    assert (found["sequence_parallel"], found["flash_attention"]) == ("0", "1")
+
+
+def test_columns_may_be_missing(database, tmp_path):
+    path = tmp_path / "few.csv"
+    path.write_text("gpu,n_gpus,model_name,seq_len\nH100 80GB,8,Llama 3.1 8B,4096\n")
+    (row,) = evaluate_runs(str(path), database=database).rows
+    assert row["error"] == ""
+    assert filled(row)["framework"] == "megatron-core"
+
+
+@pytest.mark.parametrize("framework", ["torchtitan", "llm-foundry", "fms-fsdp"])
+def test_frameworks_that_shard_unasked_shard_everything(predict, framework):
+    (row,) = predict({"framework_slug": framework, "zero_stage_or_fsdp": "", "tp": "1", "dp": "8"})
+    assert filled(row)["zero"] == "3"
+
+
+def test_an_accelerator_without_bf16_takes_fp16_and_no_flash_attention(predict):
+    (row,) = predict({"gpu_slug": "v100-sxm2-32gb", "precision": "", "flash_attention": ""})
+    assert (filled(row)["precision"], filled(row)["flash_attention"]) == ("fp16-mixed", "0")
+
+
+def test_an_unknown_framework_never_fails_a_row(predict):
+    (row,) = predict({"framework_slug": "brand-new-framework"})
+    assert row["error"] == ""
+    assert "framework brand-new-framework taken as megatron-core" in row["defaults"]
+
+
+def test_one_bad_row_does_not_stop_the_others(predict):
+    bad = {
+        "tp": "0", "pp": "x", "precision": "fp7", "zero_stage_or_fsdp": "magic", "n_gpus": "", "seq_len": "", "cp": "3",
+        "recompute": "sometimes", "optimizer": "sophia", "offload": "cpu optimizer", "finetune_method": "qlora:8",
+        "gpu_slug": "z9", "flash_attention": "maybe", "global_batch": "nan", "micro_batch": "-1",
+    }  # fmt: skip
+    rows = predict({}, *({name: value} for name, value in bad.items()), {})
+    assert rows[0] == rows[-1]
+    assert rows[0]["error"] == ""
+    named = {"cp": "dp"}
+    for name, row in zip(bad, rows[1:-1], strict=True):
+        assert row["error"].startswith(f"{named.get(name, name)}: "), row["error"]
+
+
+def test_a_model_that_is_nobodys_is_read_from_its_cells(predict):
+    cells = {"model_name": "GPT 22B", "layers": "48", "hidden": "6144", "heads": "64", "gated_mlp": "0"}
+    (row,) = predict(cells | {"model_name": "some GPT"})
+    # 12 L h² + 2 V h and the norms, untied.
+    assert int(row["predicted_params"]) == pytest.approx(12 * 48 * 6144**2 + 2 * 50304 * 6144, rel=1e-3)
+    assert filled(row)["vocab"] == "50304"
+
+
+def test_a_dp_that_contradicts_n_gpus_is_replaced_and_named(predict):
+    (row,) = predict({"dp": "16"})
+    assert row["error"] == ""
+    assert "dp = 4 (n_gpus / (tp x pp x cp); the row says 16)" in row["defaults"]
+
+
+def test_what_a_search_would_refuse_is_predicted_and_named(predict):
+    (row,) = predict({"global_batch": "126"})
+    assert row["error"] == ""
+    assert "refused in a search: global batch is not a multiple of dp x micro batch" in row["defaults"]
+
+
+def test_the_peak_is_what_the_row_measured(predict):
+    units = ("", "GB", "GiB active", "GiB reserved, per GPU", "GB (nvidia-smi, first/last stage)")
+    nothing, allocated, active, reserved, device = (
+        float(row["predicted_peak_memory_gib"]) for row in predict(*({"peak_mem_unit": unit} for unit in units))
+    )
+    assert nothing == allocated == active
+    assert allocated < reserved < device
+
+
+def test_fits_compares_the_whole_device_not_what_was_measured(predict):
+    units = [{"peak_mem_unit": unit} for unit in ("GB allocated", "GiB reserved, per GPU")]
+    assert [row["fits"] for row in predict(*units)] == ["true", "true"]
+    assert [row["fits"] for row in predict(*({"micro_batch": "16"} | unit for unit in units))] == ["false", "false"]
+
+
+def test_a_row_alone_equals_the_row_among_others(predict):
+    changes = [{"tp": str(tp), "dp": str(8 // tp), "recompute": kind} for tp in (1, 2, 4) for kind in ("none", "full")]
+    assert list(predict(*changes)) == [row for change in changes for row in predict(change)]
+
+
+def test_predictions_of_an_earlier_run_are_replaced(predict, database, tmp_path):
+    path = tmp_path / "again.csv"
+    path.write_text("gpu_slug,n_gpus,model_name,seq_len,fits,error\nh100-sxm5-80gb,8,Llama 3.1 8B,4096,old,old\n")
+    answer = evaluate_runs(str(path), database=database)
+    assert answer.columns == ("gpu_slug", "n_gpus", "model_name", "seq_len", *PREDICTED)
+    assert answer.rows[0]["error"] == ""
+
+
+def test_the_json_document_has_the_columns_as_keys(measured):
+    document = measured.to_dict()
+    assert document["schema"] == "planner.runs/1"
+    assert tuple(document["rows"][0]) == measured.columns
