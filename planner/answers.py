@@ -70,7 +70,27 @@ def answer_plan(
         search=SearchSummary(layouts=findings.layouts, feasible=findings.feasible, elapsed_s=findings.elapsed_s),
         rule_of_thumb=_rule_of_thumb(registry, question),
         provenance=provenance,
+        why=_why(question, limits, findings),
         notes=(*_name_notes(recipe, context.architecture), *NOTES),
+    )
+
+
+def _why(question: Question, limits: Limits, findings: Findings) -> str:
+    """Why not fewer GPUs: what the leanest layout on the next smaller number would need."""
+    if not findings.by_gpus:
+        return ""
+    fewest = min(findings.by_gpus)
+    capacity = question.context.cluster.accelerator.memory_bytes * (1 - limits.headroom)
+    smaller = [count for count in findings.leanest if count < fewest]
+    if not smaller:
+        return "one GPU is enough" if fewest == 1 else f"no allowed layout has fewer than {fewest} GPUs"
+    count = max(smaller)
+    needed = findings.leanest[count]
+    if needed <= capacity:
+        return f"layouts on {count} fit in memory, but miss the deadline or the budget"
+    return (
+        f"on {count} the leanest layout needs {needed / GIB:.1f} GiB per GPU, of {capacity / GIB:.1f} GiB that may be used "
+        f"({limits.headroom:.0%} kept free)"
     )
 
 

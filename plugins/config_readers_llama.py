@@ -11,6 +11,7 @@ from typing import Any, Final
 from planner.plugin import Architecture, ConfigFields, ConfigReader, hookimpl, read_decoder, read_layers, read_windows
 
 SOURCE: Final = "huggingface/transformers, src/transformers/models"
+AFTER: Final = "norms follow the sublayers; counted as if they preceded them"
 Read = Callable[[Mapping[str, Any]], Architecture]
 
 
@@ -21,9 +22,11 @@ def biased_attention(fields: ConfigFields, *, default: bool = False) -> dict[str
 
 
 def llama(config: Mapping[str, Any]) -> Architecture:
+    """The plain shape; Granite adds scalar multipliers only."""
     fields = ConfigFields(config)
     mlp_bias = fields.flag("mlp_bias", default=False)
-    return read_decoder(fields, family=fields.text("model_type", default="llama"), mlp_bias=mlp_bias, **biased_attention(fields))
+    family = fields.text("model_type", default="llama")
+    return read_decoder(fields, family=family, mlp_bias=mlp_bias, **biased_attention(fields))
 
 
 def mistral(config: Mapping[str, Any]) -> Architecture:
@@ -34,7 +37,7 @@ def mistral(config: Mapping[str, Any]) -> Architecture:
 
 
 def phi3(config: Mapping[str, Any]) -> Architecture:
-    """Queries, keys, values in one matrix, gate and up in another: the same parameters. Dropout rates are zero in practice."""
+    """Queries, keys and values in one matrix, gate and up in another: the same parameters."""
     return mistral(config)
 
 
@@ -49,12 +52,27 @@ def olmo2(config: Mapping[str, Any]) -> Architecture:
     fields = ConfigFields(config)
     layers = read_layers(fields)
     windows = read_windows(fields, "sliding_window", unless_listed=layers - layers // 4)
-    note = "norms follow the sublayers; counted as if they preceded them"
     family = fields.text("model_type", default="olmo2")
-    return read_decoder(fields, family=family, qk_norm="full", note=note, **biased_attention(fields), **windows)
+    return read_decoder(fields, family=family, qk_norm="full", note=AFTER, **biased_attention(fields), **windows)
+
+
+def exaone4(config: Mapping[str, Any]) -> Architecture:
+    """Norms after the sublayers; queries and keys normed per head; three local layers in four where there is a window."""
+    fields = ConfigFields(config)
+    layers = read_layers(fields)
+    windows = read_windows(fields, "sliding_window", unless_listed=layers - layers // 4)
+    return read_decoder(fields, family="exaone4", qk_norm="head", note=AFTER, **windows)
+
+
+def hunyuan(config: Mapping[str, Any]) -> Architecture:
+    """Queries and keys normed per head."""
+    fields = ConfigFields(config)
+    fields.refuse("use_qk_norm", True)
+    return read_decoder(fields, family="hunyuan_v1_dense", qk_norm="head", **biased_attention(fields))
 
 
 def internlm2(config: Mapping[str, Any]) -> Architecture:
+    """Queries, keys and values in one matrix: the same parameters."""
     fields = ConfigFields(config)
     bias = fields.flag("bias", default=False)
     return read_decoder(fields, family="internlm2", qkv_bias=bias, attention_out_bias=bias)
@@ -67,9 +85,18 @@ def baichuan(config: Mapping[str, Any]) -> Architecture:
     return read_decoder(fields, family="baichuan", position=position)
 
 
-def glm(config: Mapping[str, Any]) -> Architecture:
+def smollm3(config: Mapping[str, Any]) -> Architecture:
+    """Llama with tied embeddings; one layer in four has no rotation."""
     fields = ConfigFields(config)
-    return read_decoder(fields, family="glm", qkv_bias=fields.flag("attention_bias", default=False))
+    mlp_bias = fields.flag("mlp_bias", default=False)
+    return read_decoder(fields, family="smollm3", tied=True, mlp_bias=mlp_bias, **biased_attention(fields))
+
+
+def glm(config: Mapping[str, Any]) -> Architecture:
+    """``attention_bias`` spares the output projection."""
+    fields = ConfigFields(config)
+    bias, mlp_bias = fields.flag("attention_bias", default=False), fields.flag("mlp_bias", default=False)
+    return read_decoder(fields, family=fields.text("model_type", default="glm"), qkv_bias=bias, mlp_bias=mlp_bias)
 
 
 def glm4(config: Mapping[str, Any]) -> Architecture:
@@ -105,14 +132,17 @@ def ernie(config: Mapping[str, Any]) -> Architecture:
 
 
 READERS: Final[tuple[tuple[Read, tuple[str, ...]], ...]] = (
-    (llama, ("llama", "granite", "helium", "smollm3", "exaone4_llama")),
+    (llama, ("llama", "granite")),
+    (smollm3, ("smollm3",)),
     (mistral, ("mistral", "ministral3", "ministral")),
     (phi3, ("phi3",)),
     (olmo, ("olmo",)),
     (olmo2, ("olmo2", "olmo3")),
-    (internlm2, ("internlm2", "internlm3")),
+    (exaone4, ("exaone4",)),
+    (hunyuan, ("hunyuan_v1_dense",)),
+    (internlm2, ("internlm2",)),
     (baichuan, ("baichuan",)),
-    (glm, ("glm",)),
+    (glm, ("glm", "helium")),
     (glm4, ("glm4",)),
     (seed_oss, ("seed_oss",)),
     (arcee, ("arcee",)),

@@ -106,7 +106,7 @@ def planner_frameworks() -> Iterator[Framework]:
         schedules=("1f1b", "interleaved"),
         pads_vocabulary=True,
         fused=frozenset({"dropout", "rotary"}),
-        launch_overhead_s=4.0e-6,
+        host_s_per_operator=4.0e-6,
         source="NVIDIA/Megatron-LM, megatron/core; arXiv:2205.05198, table 2",
     )
     yield Framework(
@@ -127,6 +127,6 @@ def planner_frameworks() -> Iterator[Framework]:
         schedules=("1f1b",),
         pads_vocabulary=True,
         fused=frozenset({"dropout"}),
-        launch_overhead_s=6.0e-6,
+        host_s_per_operator=6.0e-6,
         source="deepspeedai/DeepSpeed, deepspeed/runtime/zero/stage_1_and_2.py, stage3.py",
     )

@@ -96,7 +96,7 @@ def planner_frameworks() -> Iterator[Framework]:
         keeps_gathered_inputs=True,
         root_stays_unsharded=True,
         fused=frozenset({"dropout"}),
-        launch_overhead_s=6.0e-6,
+        host_s_per_operator=6.0e-6,
         source="pytorch/torchtitan, torchtitan/models/llama3/infra/parallelize.py; arXiv:2410.06511",
     )
     yield Framework(
@@ -114,6 +114,6 @@ def planner_frameworks() -> Iterator[Framework]:
         keeps_gathered_inputs=True,
         root_stays_unsharded=True,
         fused=frozenset({"dropout"}),
-        launch_overhead_s=6.0e-6,
+        host_s_per_operator=6.0e-6,
         source="mosaicml/llm-foundry, llmfoundry/models/mpt; arXiv:2304.11277",
     )

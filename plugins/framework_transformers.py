@@ -266,7 +266,7 @@ def profile(name: str, aliases: tuple[str, ...], *, autocasts: bool, zero_stages
         persistent_gradients=False,
         keeps_gathered_inputs=True,
         root_stays_unsharded=True,
-        launch_overhead_s=6.0e-6,
+        host_s_per_operator=6.0e-6,
         source=SOURCE,
     )  # fmt: skip
 

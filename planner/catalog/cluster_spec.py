@@ -29,7 +29,7 @@ class BareCluster:
     @property
     def accelerators(self) -> int:
         """All accelerators of the pool."""
-        return self.count * (self.per_node or 1)
+        return self.count * (1 if self.per_node is None else self.per_node)
 
 
 def parse(spec: str) -> BareCluster | None:
@@ -118,7 +118,7 @@ def _node(catalog: Catalog, accelerator: Accelerator, bare: BareCluster, name: s
 
 
 def _synthetic(accelerator: Accelerator, bare: BareCluster) -> Node:
-    size = bare.per_node or min(bare.count, SYNTHETIC_NODE_SIZE)
+    size = min(bare.count, SYNTHETIC_NODE_SIZE) if bare.per_node is None else bare.per_node
     if size > SYNTHETIC_NODE_SIZE:
         raise InputError(
             f"{accelerator.slug} has no reference node, and a made-up one holds at most {SYNTHETIC_NODE_SIZE}",

@@ -122,7 +122,9 @@ def _parsed(url: str) -> URL:
         raise CatalogError(f"{url!r} is not a database URL", hint="for example sqlite:///catalog.db") from error
     if parsed.get_backend_name() == "sqlite" and parsed.database in (None, "", ":memory:"):
         raise CatalogError("a catalog in memory would be gone at once", hint="for example sqlite:///catalog.db")
-    return parsed
+    # Releases of SQLAlchemy differ in whether they unquote the path.
+    path = sqlite_path(url)
+    return parsed if path is None else parsed.set(database=str(path))
 
 
 def _engine(url: URL, timeout_s: float, **options: Any) -> Engine:  # noqa: ANN401 - create_engine's options

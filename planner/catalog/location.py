@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote, unquote
 
 from planner.errors import CatalogError
 
@@ -22,8 +23,8 @@ def database_url(given: str | None = None, environment: Mapping[str, str] | None
     if not wanted:
         from platformdirs import user_data_path
 
-        return f"sqlite:///{user_data_path('planner', appauthor=False) / 'catalog.db'}"
-    return wanted if "://" in wanted else f"sqlite:///{Path(wanted).expanduser()}"
+        return _file_url(user_data_path("planner", appauthor=False) / "catalog.db")
+    return wanted if "://" in wanted else _file_url(Path(wanted).expanduser())
 
 
 def sqlite_path(url: str) -> Path | None:
@@ -32,7 +33,11 @@ def sqlite_path(url: str) -> Path | None:
     if scheme.partition("+")[0] != "sqlite":
         return None
     path = rest.removeprefix("/").partition("?")[0]
-    return None if path in ("", ":memory:") or path.startswith("file:") else Path(path)
+    return None if path in ("", ":memory:") or path.startswith("file:") else Path(unquote(path))
+
+
+def _file_url(path: Path) -> str:
+    return f"sqlite:///{quote(str(path), safe='/:')}"
 
 
 def migrations_directory() -> Path:

@@ -36,6 +36,8 @@ TABLES: Final = {
 _SINGULAR: Final = {kind: kind.removesuffix("s") for kind in TABLES}
 # A user's own row shadows a released one of the same slug.
 _USER_FIRST: Final = "CASE WHEN layer = 'user' THEN 0 ELSE 1 END"
+# Slugs come last: where an alias is spelled as the slug is but for case, the slug is what a suggestion shows.
+_ALL_NAMES: Final = "SELECT alias, slug FROM alias WHERE kind = :kind ORDER BY role, alias"
 
 
 class Catalog:
@@ -185,12 +187,15 @@ class Catalog:
         slug = self.find(kind, name)
         if slug is not None:
             return slug
-        slugs = self.names(kind)
-        if not slugs:
+        owners = {row["alias"]: row["slug"] for row in self._select(_ALL_NAMES, kind=kind)}
+        if not owners:
             message = f"catalog {shown(self.url)} holds no {kind}"
             raise CatalogError(message, hint="run: planner db upgrade")
-        known = slugs if nearest_names(name, slugs) else self._aliases(kind)
-        raise UnknownNameError(_SINGULAR[kind], name, known)
+        # Of the near names one for each entry, so that three suggestions are three entries.
+        near: dict[str, str] = {}
+        for known in nearest_names(name, owners, limit=12):
+            near.setdefault(owners[known], known)
+        raise UnknownNameError(_SINGULAR[kind], name, near.values())
 
     def rows(self, kind: str) -> list[Row]:
         """All entries of a kind by slug, with their columns; accelerators with their bf16 rate."""
@@ -249,11 +254,9 @@ class Catalog:
             raise UnknownNameError(_SINGULAR[kind], slug, self.names(kind))
         return rows[0]
 
-    def _aliases(self, kind: str, slug: str | None = None) -> tuple[str, ...]:
-        where = "" if slug is None else " AND slug = :slug"
-        query = f"SELECT alias FROM alias WHERE kind = :kind{where} ORDER BY alias"
-        values = {"kind": kind} if slug is None else {"kind": kind, "slug": slug}
-        return tuple(row["alias"] for row in self._select(query, **values))
+    def _aliases(self, kind: str, slug: str) -> tuple[str, ...]:
+        query = "SELECT alias FROM alias WHERE kind = :kind AND slug = :slug ORDER BY alias"
+        return tuple(row["alias"] for row in self._select(query, kind=kind, slug=slug))
 
     def _peaks(self, row: Row) -> dict[str, float]:
         query = "SELECT format, flop_per_s FROM peak_rate WHERE accelerator = :slug AND layer = :layer ORDER BY format"

@@ -171,6 +171,7 @@ class PlanAnswer:
     search: SearchSummary
     rule_of_thumb: Mapping[str, Any]
     provenance: Mapping[str, Any]
+    why: str = ""
     notes: tuple[str, ...] = ()
 
     @property
@@ -189,6 +190,7 @@ class PlanAnswer:
                 "recommended": None if self.recommended is None else self.recommended.to_dict(),
                 "nearest_miss": None if self.nearest_miss is None else self.nearest_miss.to_dict(),
             },
+            "why": self.why,
             "alternatives": [plan.to_dict() for plan in self.alternatives],
             "scaling": [plan.to_dict() for plan in self.scaling],
             "rejected": dict(self.rejected),

@@ -43,13 +43,15 @@ class Candidate:
 @dataclass(slots=True)
 class Findings:
     """What a search has seen so far. `closest` is the allowed layout that needs least memory; `fastest` the one that fits
-    and takes least time, whether or not it meets deadline and budget."""
+    and takes least time, whether or not it meets deadline and budget. `leanest` is the smallest peak [bytes] of the allowed
+    layouts for each number of GPUs."""
 
     by_gpus: dict[int, list[Candidate]] = field(default_factory=dict)
     rejected: dict[str, int] = field(default_factory=dict)
     layouts: int = 0
     feasible: int = 0
     elapsed_s: float = 0.0
+    leanest: dict[int, float] = field(default_factory=dict)
     closest: tuple[float, Candidate] | None = None
     fastest: Candidate | None = None
     cheapest: Candidate | None = None
@@ -87,7 +89,9 @@ def _look_at(
     capacity = context.cluster.accelerator.memory_bytes
     fits = ~forbidden & (peak + limits.headroom * capacity <= capacity)
     findings.count(DOES_NOT_FIT, int(np.count_nonzero(~forbidden & ~fits)))
-    _remember_closest(layouts, np.where(forbidden, np.inf, peak), n_gpus, step_s, findings)
+    allowed_peak = np.where(forbidden, np.inf, peak)
+    _remember_closest(layouts, allowed_peak, n_gpus, step_s, findings)
+    _remember_leanest(layouts, allowed_peak, findings)
     meets = _meets(context, layouts, rules, limits, step_s, fits, findings)
     findings.feasible += int(np.count_nonzero(meets))
     _remember_extremes(layouts, fits, n_gpus, step_s, findings)
@@ -126,6 +130,16 @@ def _remember_closest(layouts: Layouts, peak: Array, n_gpus: Array, step_s: Arra
     lowest = float(peak.flat[index])
     if np.isfinite(lowest) and (findings.closest is None or lowest < findings.closest[0]):
         findings.closest = (lowest, _candidate(layouts, index, n_gpus, step_s))
+
+
+def _remember_leanest(layouts: Layouts, peak: Array, findings: Findings) -> None:
+    per_tuple = peak.reshape(-1, peak.shape[-1]).min(axis=0)
+    counts, inverse = np.unique(layouts["n_gpus"], return_inverse=True)
+    smallest = np.full(len(counts), np.inf)
+    np.minimum.at(smallest, inverse, per_tuple)
+    for count, value in zip(counts, smallest, strict=True):
+        if np.isfinite(value):
+            findings.leanest[int(count)] = min(findings.leanest.get(int(count), np.inf), float(value))
 
 
 def _remember_extremes(layouts: Layouts, fits: Mask, n_gpus: Array, step_s: Array, findings: Findings) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -14,7 +15,7 @@ from planner.formulas.roofline import roofline_s, split_k_efficiency
 from planner.plugin import Attention, Block, Context, Linear, Operator, Region, Tensor
 
 DEFAULT_MATMUL_EFFICIENCY: Final = 0.75
-"""Best GEMM rate over peak where the catalog has no figure: between H100's 0.80 and B200's 0.78 in bf16 and the 0.72–0.77 that
+"""GEMM rate over peak where the catalog has no figure: between H100's 0.80 and B200's 0.78 in bf16 and the 0.72–0.77 that
 fp8 reaches (matmul_mamf rows of the catalog)."""
 ATTENTION_EFFICIENCY: Final = 0.62
 """FlashAttention-2 forward and backward, causal, head dimension 128, sequence 8k–16k on A100: about 190 of 312 TFLOP/s
@@ -35,11 +36,22 @@ _SHARDED_WIDTH: Final = frozenset({Region.INTERIOR, Region.KEY_VALUE, Region.EXP
 
 
 @dataclass(frozen=True, slots=True)
-class Rates:
-    """What the accelerator reaches: matmul and attention [FLOP/s], memory [byte/s], compute units for wave quantisation."""
+class MatmulEfficiency:
+    """Published fractions of the peak: what the best shape reaches, and the median over large shapes (m, n, k ≥ 4096)."""
 
-    matmul_flop_per_s: float
-    head_flop_per_s: float
+    best: float
+    typical: float
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """The accelerator's peaks for layers' GEMMs and for those in the compute format (head, router), with what GEMMs reach of
+    them; what attention reaches [FLOP/s]; what memory reaches [byte/s]; compute units for wave quantisation."""
+
+    matmul_peak: float
+    matmul: MatmulEfficiency
+    compute_peak: float
+    compute: MatmulEfficiency
     attention_flop_per_s: float
     memory_bytes_per_s: float
     compute_units: int
@@ -66,28 +78,38 @@ def peak_flop_per_s(accelerator: Accelerator, wanted: str) -> float:
     return max(accelerator.peak_flop_per_s.values())
 
 
-def matmul_efficiency(accelerator: Accelerator, number_format: str) -> float:
-    """The best published GEMM rate over the peak, for the format or else for bf16."""
-    for metric in ("matmul_mamf", "gemm_best"):
-        for name in (number_format, "bf16"):
-            found = [
-                efficiency.fraction
-                for efficiency in accelerator.efficiencies
-                if efficiency.metric == metric and efficiency.format.startswith(name)
-            ]
-            if found:
-                return max(found)
-    return DEFAULT_MATMUL_EFFICIENCY
+def matmul_efficiency(accelerator: Accelerator, number_format: str) -> MatmulEfficiency:
+    """The median over GEMM libraries of their best and of their median large shape, for the format or else for bf16; where
+    only a search for the best shape is published, that for both."""
+    for name in (number_format, "bf16"):
+        best = _published(accelerator, "gemm_best", name)
+        typical = _published(accelerator, "gemm_median_large", name)
+        found = _published(accelerator, "matmul_mamf", name)
+        if best and typical:
+            return MatmulEfficiency(best=min(1.0, best), typical=min(typical, best))
+        if found:
+            return MatmulEfficiency(best=found, typical=found)
+    return MatmulEfficiency(DEFAULT_MATMUL_EFFICIENCY, DEFAULT_MATMUL_EFFICIENCY)
+
+
+def _published(accelerator: Accelerator, metric: str, number_format: str) -> float | None:
+    found = [
+        efficiency.fraction
+        for efficiency in accelerator.efficiencies
+        if efficiency.metric == metric and efficiency.format.startswith(number_format)
+    ]
+    return statistics.median(found) if found else None
 
 
 def rates_of(context: Context) -> Rates:
     """The rates of the cluster's accelerator for the context's precision."""
     accelerator, precision = context.cluster.accelerator, context.precision
-    matmul = peak_flop_per_s(accelerator, precision.matmul) * matmul_efficiency(accelerator, precision.matmul)
     compute = peak_flop_per_s(accelerator, precision.compute)
     return Rates(
-        matmul_flop_per_s=matmul,
-        head_flop_per_s=compute * matmul_efficiency(accelerator, precision.compute),
+        matmul_peak=peak_flop_per_s(accelerator, precision.matmul),
+        matmul=matmul_efficiency(accelerator, precision.matmul),
+        compute_peak=compute,
+        compute=matmul_efficiency(accelerator, precision.compute),
         attention_flop_per_s=compute * ATTENTION_EFFICIENCY,
         memory_bytes_per_s=accelerator.memory_bandwidth_bytes_per_s * MEMORY_EFFICIENCY,
         compute_units=accelerator.compute_units or DEFAULT_COMPUTE_UNITS,
@@ -104,17 +126,16 @@ def block_costs(
 def operator_cost(
     context: Context, layouts: Layouts, operator: Operator, divisors: Mapping[Region, Array], rates: Rates
 ) -> OperatorCost:
-    """Roofline seconds of one operator, with the framework's launch floor."""
-    floor = context.framework.launch_overhead_s
+    """Roofline seconds of one operator."""
     if isinstance(operator, Linear):
-        forward = np.maximum(_linear_s(context, layouts, operator, divisors, rates), floor)
+        forward = _linear_s(context, layouts, operator, divisors, rates)
         return OperatorCost(operator, forward, LINEAR_BACKWARD * forward, forward)
     if isinstance(operator, Attention):
-        forward = np.maximum(_attention_s(context, layouts, operator, divisors, rates), floor)
+        forward = _attention_s(context, layouts, operator, divisors, rates)
         return OperatorCost(operator, forward, ATTENTION_BACKWARD * forward, np.zeros(1))
     if operator.kind in context.framework.fused or operator.kind.split(".")[0] in context.framework.fused:
         return OperatorCost(operator, np.zeros(1), np.zeros(1), np.zeros(1))
-    forward = np.maximum(_traffic(context, layouts, operator, divisors) / rates.memory_bytes_per_s, floor)
+    forward = _traffic(context, layouts, operator, divisors) / rates.memory_bytes_per_s
     return OperatorCost(operator, forward, POINTWISE_BACKWARD * forward, np.zeros(1))
 
 
@@ -155,8 +176,11 @@ def _linear_s(
             rows = tokens / divisors[Region.ROUTING]
     flops = 2.0 * rows * columns * depth * batch
     traffic = (rows * depth + depth * columns + rows * columns) * batch * context.precision.activation_bytes
-    peak = rates.head_flop_per_s if linear.kind in ("head", "router") else rates.matmul_flop_per_s
-    rate = peak * split_k_efficiency(rows, columns, depth, batch, rates.compute_units)
+    plain = linear.kind in ("head", "router")
+    peak, reached = (rates.compute_peak, rates.compute) if plain else (rates.matmul_peak, rates.matmul)
+    # The median large shape already has its share of half-empty waves: only shapes that fill less than that are slower.
+    waves = split_k_efficiency(rows, columns, depth, batch, rates.compute_units)
+    rate = peak * np.minimum(reached.typical, reached.best * waves)
     return roofline_s(flops, traffic, rate, rates.memory_bytes_per_s)
 
 
@@ -171,5 +195,5 @@ def _attention_s(
         keys = context.job.seq_len if attention.window is None else min(attention.window, context.job.seq_len)
         scores = tokens * keys * attention.heads / divisors[Region.INTERIOR] * context.precision.activation_bytes
         full = flops * (2.0 if attention.causal else 1.0)
-        return roofline_s(full, traffic + 4.0 * scores, np.asarray(rates.head_flop_per_s), rates.memory_bytes_per_s)
+        return roofline_s(full, traffic + 4.0 * scores, np.asarray(rates.compute_peak * rates.compute.typical), rates.memory_bytes_per_s)
     return roofline_s(flops, traffic, np.asarray(rates.attention_flop_per_s), rates.memory_bytes_per_s)

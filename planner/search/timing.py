@@ -83,7 +83,12 @@ def block_times(
         forward = forward + cost.forward_s
         backward = backward + cost.backward_s
         weight_gradient = weight_gradient + cost.weight_gradient_s
-    again = _recompute_s(layouts, costs, recomputes) if block.name not in ("embedding", "head") else np.zeros(1)
+    # The host runs ahead of the device: it sets the pace only where the device would be done before the launches are.
+    host_s = context.framework.host_s_per_operator * len(costs)
+    forward, backward = np.maximum(forward, host_s), np.maximum(backward, host_s)
+    again = np.zeros(1)
+    if block.name not in ("embedding", "head"):
+        again = _recompute_s(layouts, costs, recomputes, context.framework.host_s_per_operator)
     sent = [
         communication
         for strategy in strategies
@@ -100,12 +105,16 @@ def block_times(
     return BlockTimes(forward, backward, again, weight_gradient, exposed, syncs)
 
 
-def _recompute_s(layouts: Layouts, costs: Sequence[OperatorCost], recomputes: Sequence[Recompute]) -> Array:
+def _recompute_s(
+    layouts: Layouts, costs: Sequence[OperatorCost], recomputes: Sequence[Recompute], host_s_per_operator: float
+) -> Array:
     total: Array = np.zeros(1)
+    counts = [0.0] * len(recomputes)
     for cost in costs:
         weights = [float(runs_again(cost.operator, recompute)) for recompute in recomputes]
+        counts = [count + weight for count, weight in zip(counts, weights, strict=True)]
         total = total + layouts.choose("recompute", weights) * cost.forward_s
-    return total
+    return np.maximum(total, layouts.choose("recompute", counts) * host_s_per_operator)
 
 
 def exposed_s(

@@ -83,7 +83,7 @@ def test_what_does_not_fit_together_is_refused_with_one_helpful_line(
     assert caught.value.hint
 
 
-@pytest.mark.parametrize(("spec", "near"), [("a100-pol", "a100-pool"), ("h10:8", "h100-sxm5-80gb"), ("", "")])
+@pytest.mark.parametrize(("spec", "near"), [("a100-pol", "a100-pool"), ("h10:8", "h100"), ("", "")])
 def test_an_unknown_cluster_or_accelerator_comes_back_with_near_names(catalog: Catalog, spec: str, near: str) -> None:
     with pytest.raises(UnknownNameError) as caught:
         catalog.cluster(spec)

@@ -11,7 +11,18 @@ import pytest
 from planner.catalog.location import migrations_directory
 from planner.catalog.reader import Catalog
 
-FROZEN = {}
+FROZEN = {
+    "accelerators.json": "5a727e1f95c10d112c48d36524c8ee8cbfa4bae47da4f7fdfa140ee184f15e20",
+    "aliases.csv": "19f61080138455b2af7d5a3bc7687aae118cba9be88f6080187dcc16b11f5a86",
+    "architectures.json": "f7217fb1aa204c2e8f3d0b00dea79a35610c14c616a733ef0c1a1b123605bddc",
+    "clusters.csv": "e81b6e09d6526881e8b7c4d05e75465d84e019851601469780e570e5aa2baaa6",
+    "efficiencies.csv": "a551d3f117cb6cad1273b71aa6ac36904dbb710e0c0eb4479d2d9e3ad7106f72",
+    "links.csv": "9b12e3802eb4e1bbb5b58b09f3b2e78fa3e0a69359c720e59f8cb4933ff36bca",
+    "nodes.csv": "0e28e211c69d29b3f93955fa534da23efa712da2bf1b2e0b438a51bf4c74dbb4",
+    "prices.csv": "16ad611c747092ffe3467ce34f29e256dfcf9326bb305298e5169f5ab94986de",
+    "sources.csv": "a3ba7a630df924ca4f54525a03fc75d4d3d004ae988ee0bb2ba0ffeac0759f22",
+    "vendors.csv": "4761224f7540d3931b882b4e2a27ae3c7ff2452733378151c3f5d9f69b82137a",
+}
 
 OPEN_QUESTIONS = (
     "rubin-sxm", "mi455x", "b100-sxm6-192gb", "ascend-950dt", "mi308x", "rtx-pro-4500-bw", "h100-sxm5-64gb",

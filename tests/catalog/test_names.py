@@ -11,14 +11,16 @@ from planner.catalog.names import lookup_keys, name_key
 from planner.catalog.reader import TABLES, Catalog
 from planner.errors import UnknownNameError
 
-ORACLE = """
-bloom-560m bloom-7b1 deepseek-v2 deepseek-v2-lite falcon-40b falcon-7b falcon3-7b gemma-2-2b gemma-2b gemma-3-12b-text
-gemma-3-4b-text gemma-7b gpt-oss-20b gpt2 gpt2-medium gpt2-xl llama-2-70b llama-2-7b llama-3-70b llama-3-8b llama-3.1-70b
-llama-3.1-8b llama-3.2-1b llama-3.2-3b llama-4-scout-text mistral-7b-v0.1 mistral-7b-v0.3 mixtral-8x7b-v0.1 open-llama-3b
-opt-1.3b opt-125m opt-30b opt-6.7b phi-2 phi-4-mini pythia-1.4b pythia-160m pythia-6.9b qwen2.5-0.5b qwen2.5-1.5b
-qwen2.5-14b qwen2.5-32b qwen2.5-3b qwen2.5-7b qwen3-0.6b qwen3-1.7b qwen3-14b qwen3-30b-a3b qwen3-32b qwen3-4b
-salamandra-7b smollm2-1.7b tinyllama-1.1b
-""".split()
+ORACLE = (
+    "bloom-560m", "bloom-7b1", "deepseek-v2", "deepseek-v2-lite", "falcon-40b", "falcon-7b", "falcon3-7b",
+    "gemma-2-2b", "gemma-2b", "gemma-3-12b-text", "gemma-3-4b-text", "gemma-7b", "gpt-oss-20b", "gpt2",
+    "gpt2-medium", "gpt2-xl", "llama-2-70b", "llama-2-7b", "llama-3-70b", "llama-3-8b", "llama-3.1-70b",
+    "llama-3.1-8b", "llama-3.2-1b", "llama-3.2-3b", "llama-4-scout-text", "mistral-7b-v0.1", "mistral-7b-v0.3",
+    "mixtral-8x7b-v0.1", "open-llama-3b", "opt-1.3b", "opt-125m", "opt-30b", "opt-6.7b", "phi-2", "phi-4-mini",
+    "pythia-1.4b", "pythia-160m", "pythia-6.9b", "qwen2.5-0.5b", "qwen2.5-1.5b", "qwen2.5-14b", "qwen2.5-32b",
+    "qwen2.5-3b", "qwen2.5-7b", "qwen3-0.6b", "qwen3-1.7b", "qwen3-14b", "qwen3-30b-a3b", "qwen3-32b", "qwen3-4b",
+    "salamandra-7b", "smollm2-1.7b", "tinyllama-1.1b",
+)  # fmt: skip
 
 TYPED = {
     "llama3-7b": "llama-3-8b",
@@ -107,7 +109,7 @@ def test_every_alias_leads_to_an_entry(catalog: Catalog, made: Path) -> None:
 def test_an_unknown_name_comes_back_with_the_nearest_ones(catalog: Catalog) -> None:
     with pytest.raises(UnknownNameError, match=r"unknown model 'llama-3-9b' \(did you mean llama-3-8b"):
         catalog.resolve("models", "llama-3-9b")
-    with pytest.raises(UnknownNameError, match="unknown kind of entry 'model'.*models"):
+    with pytest.raises(UnknownNameError, match=r"unknown kind of entry 'model'.*models"):
         catalog.rows("model")
 
 

@@ -142,8 +142,9 @@ def offer(
 
 def test_the_usual_price_is_the_median_of_the_providers_latest() -> None:
     price = typical([
-        offer(9, "A", "2023-01-01"), offer(3, "A", "2026-01-01"), offer(4, "B", "2026-02-01"), offer(8, "C", "2026-03-01"),
-        offer(1, "D", "2026"), offer(0.5, "B", "2026-05-01", kind="spot"), offer(99, "E", "2026-05-01", superseded=True),
+        offer(9, "A", "2023-01-01"), offer(3, "A", "2026-01-01"), offer(4, "B", "2026-02-01"),
+        offer(8, "C", "2026-03-01"), offer(1, "D", "2026"), offer(0.5, "B", "2026-05-01", kind="spot"),
+        offer(99, "E", "2026-05-01", superseded=True),
     ])  # fmt: skip
     assert price is not None
     assert (price.usd_per_accelerator_hour, price.date, price.provider) == (4, "2026-03-01", "median of A, B, C")
