@@ -19,7 +19,7 @@ from planner.domain.plan import (
     PlanAnswer,
     SearchSummary,
 )
-from planner.errors import InputError
+from planner.errors import InputError, UnknownNameError
 from planner.plugin import EstimateInput
 from planner.program.assemble import assemble
 from planner.question import Question
@@ -27,7 +27,7 @@ from planner.registry import Registry
 from planner.search.evaluation import refusals
 from planner.search.objectives import OBJECTIVES, Candidate, Findings, Limits, recommended, search
 from planner.search.plans import plans_of
-from planner.search.space import all_choices, all_degrees, build_space, derive, make_layouts
+from planner.search.space import all_choices, all_degrees, build_space, choice_values, derive, make_layouts
 from planner.search.trace import memory_terms, time_terms
 from planner.units import GIB, SECONDS_PER_DAY
 
@@ -199,7 +199,11 @@ def _missed_limit(question: Question, limits: Limits, findings: Findings) -> Nea
     kind = "fastest" if late else "cheapest"
     if late and limits.deadline_s is not None:
         share = plan.duration_s / limits.deadline_s
-        advice = f"train on {1 / share:.0%} of the tokens, or find about {share * plan.n_gpus:,.0f} such GPUs" if share > 1 else "raise the budget"
+        advice = (
+            f"train on {1 / share:.0%} of the tokens, or find about {share * plan.n_gpus:,.0f} such GPUs"
+            if share > 1
+            else "raise the budget"
+        )
     else:
         advice = "raise the budget, or train on fewer tokens"
     return NearestMiss(
@@ -209,7 +213,11 @@ def _missed_limit(question: Question, limits: Limits, findings: Findings) -> Nea
 
 
 def answer_evaluate(
-    question: Question, registry: Registry, recipe: Recipe, layout: Mapping[str, int | str], provenance: Mapping[str, Any]
+    question: Question,
+    registry: Registry,
+    recipe: Recipe,
+    layout: Mapping[str, int | str],
+    provenance: Mapping[str, Any],
 ) -> EvaluateAnswer:
     """Memory and time of one layout, with every term, whether or not it is allowed or fits."""
     context, rules = question.context, question.rules
@@ -249,13 +257,13 @@ def exact_layout(
     for choice in choices:
         filled.setdefault(choice.name, choice.values[0])
     filled["recompute"] = registry.recompute(str(filled["recompute"])).name
-    pool = max(context.cluster.accelerators, 1)
-    space = build_space(context, (), choices, {key: value for key, value in filled.items() if key in {c.name for c in choices}}, 1, pool)
-    unknown = set(given) - {degree.name for degree in degrees} - {choice.name for choice in choices}
-    if unknown:
-        raise InputError(f"unknown layout axis {sorted(unknown)[0]!r}")
+    known = {degree.name for degree in degrees} | {choice.name for choice in choices}
+    for axis in given:
+        if axis not in known:
+            raise UnknownNameError("layout axis", axis, known)
     tuples = {degree.name: np.asarray([float(_positive(degree.name, filled[degree.name]))]) for degree in degrees}
-    mesh = make_layouts(derive(context, tuples), space.choices).at(np.asarray([0]))
+    chosen = {choice.name: choice_values(context, choice, filled) for choice in choices}
+    mesh = make_layouts(derive(context, tuples), chosen).at(np.asarray([0]))
     assumed = tuple(
         Assumption(name=axis, value=value, origin="not given") for axis, value in filled.items() if axis not in given
     )
@@ -322,7 +330,9 @@ def _estimate_input(
     memory = None if accelerator is None else float(accelerator.capacity_bytes)
     if architecture is None:
         assert params is not None  # the caller checks that one of the two is given
-        return EstimateInput(params=params, gpu_memory_bytes=memory, seq_len=seq_len, micro_batch=micro_batch, tokens=tokens)
+        return EstimateInput(
+            params=params, gpu_memory_bytes=memory, seq_len=seq_len, micro_batch=micro_batch, tokens=tokens
+        )
     total = float(assemble(architecture, registry.sublayers).total_params)
     length = seq_len or min(architecture.max_seq_len or 2048, 8192)
     return EstimateInput(
@@ -337,4 +347,7 @@ def _rule_of_thumb(registry: Registry, question: Question) -> dict[str, Any]:
     document = answer_estimate(
         registry, context.architecture, None, context.cluster.accelerator, context.job.seq_len, 1, context.job.tokens
     )
-    return {item["name"]: {"value": item["value"], "unit": item["unit"], "formula": item["formula"]} for item in document["items"]}
+    return {
+        item["name"]: {"value": item["value"], "unit": item["unit"], "formula": item["formula"]}
+        for item in document["items"]
+    }

@@ -72,8 +72,8 @@ def plan(
 
     wanted = Search() if search is None else search
     _check_fraction("memory headroom", recipe.memory_headroom)
-    with _opened(database) as catalog:
-        registry = _registry(strict_plugins)
+    registry = _registry(strict_plugins)
+    with _opened(database, registry) as catalog:
         question = _question(catalog, registry, recipe)
         return answer_plan(question, registry, recipe, wanted, _provenance(catalog, registry, question))
 
@@ -88,8 +88,8 @@ def evaluate(
     from planner.answers import answer_evaluate
 
     _check_fraction("memory headroom", recipe.memory_headroom)
-    with _opened(database) as catalog:
-        registry = _registry(strict_plugins)
+    registry = _registry(strict_plugins)
+    with _opened(database, registry) as catalog:
         question = _question(catalog, registry, recipe)
         return answer_evaluate(question, registry, recipe, layout, _provenance(catalog, registry, question))
 
@@ -116,7 +116,7 @@ def estimate(
     registry = load_registry()
     if model is None and gpu is None:
         return answer_estimate(registry, None, params, None, seq_len, micro_batch, tokens)
-    with _opened(database) as catalog:
+    with _opened(database, registry) as catalog:
         architecture = None if model is None else load_architecture(catalog, registry, model)
         accelerator = None if gpu is None else catalog.accelerator(gpu)
         return answer_estimate(registry, architecture, params, accelerator, seq_len, micro_batch, tokens)
@@ -134,7 +134,7 @@ def model_parameters(model: str, *, database: str | None = None) -> dict[str, An
     if _looks_like_path(model):
         architecture = _from_file(registry, model)
     else:
-        with _opened(database) as catalog:
+        with _opened(database, registry) as catalog:
             architecture = catalog.architecture(model)
     program = assemble(architecture, registry.sublayers)
     return {
@@ -148,10 +148,10 @@ def model_parameters(model: str, *, database: str | None = None) -> dict[str, An
 
 
 def evaluate_runs(path: str, *, database: str | None = None, strict_plugins: bool = False) -> Any:  # noqa: ANN401 - planner.runs.RunsAnswer, not imported at the top
-    """One row, one exact configuration: see `planner.runs.evaluate_runs`."""
-    from planner import runs
+    """One row, one exact configuration: see `planner.runs.evaluate.evaluate_runs`."""
+    from planner.runs.evaluate import evaluate_runs as evaluate_file
 
-    return runs.evaluate_runs(path, database=database, strict_plugins=strict_plugins)
+    return evaluate_file(path, database=database, strict_plugins=strict_plugins)
 
 
 def load_architecture(catalog: Catalog, registry: Registry, model: str) -> Architecture:
@@ -171,10 +171,12 @@ def _from_file(registry: Registry, path: str) -> Architecture:
     return read_config(path, registry.config_readers.values())
 
 
-def _opened(database: str | None) -> Catalog:
+def _opened(database: str | None, registry: Registry) -> Catalog:
+    """The catalog, with the branches of installed plugins."""
     from planner.catalog.reader import Catalog
 
-    return Catalog.open(database)
+    branches = {label: branch.directory for label, branch in registry.catalog_branches.items()}
+    return Catalog.open(database, branches=branches or None)
 
 
 def _registry(strict: bool) -> Registry:

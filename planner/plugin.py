@@ -37,6 +37,7 @@ from planner.program.operators import Attention, Linear, Operator, Pointwise
 from planner.program.parameters import Axis, ParameterClass, ParameterGroup, Part, matrix, vector
 from planner.program.program import Block, Program
 from planner.program.tensors import Footprint, Region, Stored, Tensor
+from planner.records.config_fields import ConfigFields, read_decoder, read_layers, read_windows
 from planner.records.context import Context, parameter_class
 from planner.records.estimates import CatalogBranch, Estimate, EstimateInput, Estimator
 from planner.records.frameworks import DeviceOverheads, FootprintFunction, Framework, Numerics, Overlaps
@@ -65,8 +66,8 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 __all__ = [
     "EXPERT_REPLICAS", "REPLICAS", "Accelerator", "Architecture", "Array", "Attention", "Axis", "Block", "Buffer",
-    "CatalogBranch", "Choice", "ChoiceValue", "Cluster", "Collective", "Communication", "Component", "ConfigReader",
-    "Context", "Degree", "DeviceOverheads", "Estimate", "EstimateInput", "Estimator", "Footprint",
+    "CatalogBranch", "Choice", "ChoiceValue", "Cluster", "Collective", "Communication", "Component", "ConfigFields",
+    "ConfigReader", "Context", "Degree", "DeviceOverheads", "Estimate", "EstimateInput", "Estimator", "Footprint",
     "FootprintFunction", "Framework", "InputError", "Instant", "Job", "LatentAttention", "Layouts", "Linear",
     "LocalGroup", "Mask", "Method", "MixtureOfExperts", "Numerics", "Operator", "Optimizer", "Overlaps",
     "ParameterClass", "ParameterGroup", "Part", "Phase", "PluginError", "Pointwise", "Precision", "Program",
@@ -74,8 +75,8 @@ __all__ = [
     "Strategy", "Sublayer", "SublayerParts", "Tensor", "Value", "attention_by_kernel", "bias", "cross_entropy_loss",
     "divisors", "dropout_mask", "flash_attention", "fused_norm", "gathered_linear", "hookimpl", "in_place_loss",
     "keep_inputs", "keep_nothing", "keep_router_scores", "linear", "matrix", "norm_kind", "norm_vectors",
-    "parameter_class", "pointwise", "powers_of_two", "score_attention", "separate_gated_activation", "shard_linear",
-    "stored", "vector",
+    "parameter_class", "pointwise", "powers_of_two", "read_decoder", "read_layers", "read_windows",
+    "score_attention", "separate_gated_activation", "shard_linear", "stored", "vector",
 ]  # fmt: skip
 
 

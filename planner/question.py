@@ -77,8 +77,12 @@ def build_question(registry: Registry, architecture: Architecture, cluster: Clus
     program = registry.method(names.method).apply(assemble(architecture, registry.sublayers), _numbers(names.options))
     job = _job(program, names, assumptions)
     precision = registry.precision(_precision_name(cluster, names.precision, assumptions))
-    optimizer = registry.optimizer(assumptions.fill("optimizer", names.optimizer, DEFAULT_OPTIMIZER, "the common choice"))
-    framework = registry.framework(assumptions.fill("framework", names.framework, DEFAULT_FRAMEWORK, "the planner's default"))
+    optimizer = registry.optimizer(
+        assumptions.fill("optimizer", names.optimizer, DEFAULT_OPTIMIZER, "the common choice")
+    )
+    framework = registry.framework(
+        assumptions.fill("framework", names.framework, DEFAULT_FRAMEWORK, "the planner's default")
+    )
     rules = rules_of(registry)
     context = Context(
         program=program,

@@ -76,7 +76,12 @@ STORAGE: Final = Storage(
 NARROW_STORAGE: Final = replace(STORAGE, gradient_bytes=2, master_bytes=0, state_bytes=2, reduce_bytes=2)
 NUMERICS: Final = Numerics(
     residual_bytes=2,
-    activation_bytes=2, gemm_input_bytes=2, attention="flash", dropout=False, autocast=False, seq_len=16384
+    activation_bytes=2,
+    gemm_input_bytes=2,
+    attention="flash",
+    dropout=False,
+    autocast=False,
+    seq_len=16384,
 )
 
 

@@ -78,7 +78,9 @@ def _read(path: str) -> tuple[Sequence[str], list[dict[str, str]]]:
         raise InputError(f"cannot read {path}: {error}") from None
     missing = {"model", "seq", "micro_batch", "mode"} - set(columns)
     if missing:
-        raise InputError(f"{path} lacks the column {sorted(missing)[0]!r}", hint="see docs/validation.md for the columns")
+        raise InputError(
+            f"{path} lacks the column {sorted(missing)[0]!r}", hint="see docs/validation.md for the columns"
+        )
     return columns, rows
 
 
@@ -185,5 +187,3 @@ def relative_errors(validation: Validation, predicted: str, measured: str) -> It
     for row in validation.rows:
         if row.get(predicted) and row.get(measured):
             yield float(row[predicted]) / float(row[measured]) - 1.0
-
-

@@ -78,7 +78,7 @@ def parameters(architecture: Architecture) -> Iterator[ParameterGroup]:
         for name in ("query", "key"):
             yield from norm_vectors(architecture, f"attention.{name}_norm", shared)
     elif architecture.qk_norm == "full":
-        # One weight per head and channel; OLMo 2, OLMoE, Cohere and StableLM 2 have no bias here, even beside LayerNorm.
+        # One weight per head and channel, and no bias, even beside LayerNorm (OLMo 2, Cohere, StableLM 2).
         for name, of in (("query", heads), ("key", kv_heads)):
             yield from norm_vectors(architecture, f"attention.{name}_norm", of, head_dim, biased=False)
     if architecture.attention_sinks:

@@ -23,15 +23,17 @@ SOURCE: Final = "huggingface/transformers, src/transformers/models/deepseek_v2, 
 
 
 def experts(fields: ConfigFields) -> MixtureOfExperts | None:
-    """Shared experts form one feed-forward of their total width. The bias that balances the routing is not trained by the
-    optimizer and not counted."""
+    """Shared experts form one feed-forward of their total width.
+
+    The bias that balances the routing is not trained by the optimizer, and not counted.
+    """
     routed = fields.optional_count("n_routed_experts")
     if routed is None:
         return None
     width, kinds = fields.count("moe_intermediate_size"), fields.words("mlp_layer_types")
     dense = kinds.index("sparse") if "sparse" in kinds else fields.count_or_zero("first_k_dense_replace")
     if "dense" in kinds[dense:]:
-        raise InputError("mlp_layer_types must name dense layers first, then sparse ones", hint="others are not supported")
+        raise InputError("mlp_layer_types must name dense layers first, then sparse ones")
     return MixtureOfExperts(
         experts=routed, topk=fields.count("num_experts_per_tok"), expert_ffn=width, first_k_dense=dense,
         shared_ffn=fields.count_or_zero("n_shared_experts") * width, interval=fields.count("moe_layer_freq", default=1),

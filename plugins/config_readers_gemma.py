@@ -1,4 +1,4 @@
-"""Readers of Gemma: wide heads, tied embeddings, a gated tanh-GELU; from Gemma 2 on four norms a layer and local attention.
+"""Readers of Gemma: wide heads, tied embeddings, gated tanh-GELU; from Gemma 2 on four norms a layer and local layers.
 
 Facts from huggingface/transformers, src/transformers/models/gemma, gemma2, gemma3.
 """
@@ -13,13 +13,15 @@ from planner.plugin import Architecture, ConfigFields, ConfigReader, hookimpl, r
 SOURCE: Final = "huggingface/transformers, src/transformers/models/gemma, gemma2, gemma3"
 GEMMA3_DEFAULTS: Final[Mapping[str, int]] = {
     "num_hidden_layers": 26, "hidden_size": 2304, "intermediate_size": 9216, "num_attention_heads": 8,
-    "num_key_value_heads": 4, "head_dim": 256, "vocab_size": 262208, "max_position_embeddings": 131072, "sliding_window": 4096,
+    "num_key_value_heads": 4, "head_dim": 256, "vocab_size": 262208, "max_position_embeddings": 131072,
+    "sliding_window": 4096,
 }  # fmt: skip
 """Published Gemma 3 files leave out what equals these (configuration_gemma3.py)."""
 GEMMA3_PATTERN: Final = 6
 
 
 def biases(fields: ConfigFields) -> dict[str, bool]:
+    """``attention_bias`` on all four projections."""
     bias = fields.flag("attention_bias", default=False)
     return {"qkv_bias": bias, "attention_out_bias": bias}
 

@@ -22,6 +22,7 @@ def four_times_hidden(fields: ConfigFields) -> int:
 
 
 def gpt2(config: Mapping[str, Any]) -> Architecture:
+    """Biases everywhere, a feed-forward four times as wide unless the file says otherwise."""
     fields = ConfigFields(config)
     return read_decoder(
         fields, family="gpt2", tied=True, gated=False, norm="layernorm", position="learned",
@@ -100,7 +101,6 @@ def mpt(config: Mapping[str, Any]) -> Architecture:
 @hookimpl
 def planner_config_readers() -> Iterator[ConfigReader]:
     """One reader per family."""
-    for name, read in (
-        ("gpt2", gpt2), ("gpt_bigcode", gpt_bigcode), ("gpt_neo", gpt_neo), ("opt", opt), ("bloom", bloom), ("mpt", mpt),
-    ):  # fmt: skip
+    readers = {"gpt2": gpt2, "gpt_bigcode": gpt_bigcode, "gpt_neo": gpt_neo, "opt": opt, "bloom": bloom, "mpt": mpt}
+    for name, read in readers.items():
         yield ConfigReader(name=name, model_types=(name,), read=read, source=SOURCE)

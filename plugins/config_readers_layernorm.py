@@ -1,4 +1,4 @@
-"""Readers of decoders with LayerNorm and rotary positions: GPT-NeoX, GPT-J, Phi, Falcon, StableLM, StarCoder 2, Cohere, Nemotron.
+"""Readers of decoders with LayerNorm and rotary positions: GPT-NeoX, GPT-J, Phi, Falcon, StableLM, Cohere and others.
 
 Facts from huggingface/transformers, src/transformers/models/<model_type>/modeling_<model_type>.py.
 """
@@ -12,7 +12,6 @@ from planner.plugin import (
     Architecture,
     ConfigFields,
     ConfigReader,
-    InputError,
     hookimpl,
     read_decoder,
     read_layers,
@@ -54,9 +53,10 @@ def phi(config: Mapping[str, Any]) -> Architecture:
 
 
 def falcon(config: Mapping[str, Any]) -> Architecture:
-    """7B: one key-value head, one norm. 40B and 180B (``new_decoder_architecture``): groups, two norms. RW: alibi, biases."""
+    """7B: one key-value head, one norm. 40B and 180B (``new_decoder_architecture``): groups, two norms. RW: biases."""
     fields = ConfigFields(config)
-    heads, grouped = fields.count("num_attention_heads", "n_head"), fields.flag("new_decoder_architecture", default=False)
+    heads = fields.count("num_attention_heads", "n_head")
+    grouped = fields.flag("new_decoder_architecture", default=False)
     multi_query = fields.flag("multi_query", default=True)
     kv_heads = fields.count("num_kv_heads", "n_head_kv", default=heads) if grouped else 1 if multi_query else heads
     parallel = grouped or fields.flag("parallel_attn", default=True)
@@ -64,8 +64,9 @@ def falcon(config: Mapping[str, Any]) -> Architecture:
     bias = fields.flag("bias", default=False)
     hidden = fields.count("hidden_size", "n_embed")
     return read_decoder(
-        fields, family="falcon", tied=True, gated=False, norm="layernorm", kv_heads=kv_heads, parallel_residual=parallel,
-        norms_per_layer=norms, position="alibi" if fields.flag("alibi", default=False) else "rope", qkv_bias=bias,
+        fields, family="falcon", tied=True, gated=False, norm="layernorm", kv_heads=kv_heads,
+        parallel_residual=parallel, norms_per_layer=norms,
+        position="alibi" if fields.flag("alibi", default=False) else "rope", qkv_bias=bias,
         attention_out_bias=bias, mlp_bias=bias, activation=fields.text("activation", default="gelu"),
         ffn_hidden=fields.count("ffn_hidden_size", default=4 * hidden),
     )  # fmt: skip
@@ -95,7 +96,7 @@ def starcoder2(config: Mapping[str, Any]) -> Architecture:
 
 
 def cohere(config: Mapping[str, Any]) -> Architecture:
-    """Parallel branches behind one norm without bias. Command R+ norms each head; Command R7B has three local layers in four."""
+    """Parallel branches behind one norm without bias; norms per head in Command R+, local layers in Command R7B."""
     fields = ConfigFields(config)
     bias, layers = fields.flag("attention_bias", default=False), read_layers(fields)
     pattern = fields.count("sliding_window_pattern", "_sliding_window_pattern", default=4)
@@ -121,7 +122,8 @@ def persimmon(config: Mapping[str, Any]) -> Architecture:
     """Biases everywhere; queries and keys normed per head."""
     fields = ConfigFields(config)
     return read_decoder(
-        fields, family="persimmon", gated=False, norm="layernorm", qkv_bias=True, attention_out_bias=True, mlp_bias=True,
+        fields, family="persimmon", gated=False, norm="layernorm", qkv_bias=True, attention_out_bias=True,
+        mlp_bias=True,
         qk_norm="head" if fields.flag("qk_layernorm", default=True) else "none",
     )  # fmt: skip
 
@@ -133,7 +135,7 @@ def planner_config_readers() -> Iterator[ConfigReader]:
         (gpt_neox, ("gpt_neox",)),
         (gptj, ("gptj", "codegen")),
         (phi, ("phi",)),
-        (falcon, ("falcon", "RefinedWeb", "RefinedWebModel")),
+        (falcon, ("falcon",)),
         (stablelm, ("stablelm",)),
         (starcoder2, ("starcoder2",)),
         (cohere, ("cohere", "cohere2")),

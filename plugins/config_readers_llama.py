@@ -57,7 +57,7 @@ def olmo2(config: Mapping[str, Any]) -> Architecture:
 
 
 def exaone4(config: Mapping[str, Any]) -> Architecture:
-    """Norms after the sublayers; queries and keys normed per head; three local layers in four where there is a window."""
+    """Norms after the sublayers; queries and keys normed per head; with a window three local layers in four."""
     fields = ConfigFields(config)
     layers = read_layers(fields)
     windows = read_windows(fields, "sliding_window", unless_listed=layers - layers // 4)
@@ -79,7 +79,7 @@ def internlm2(config: Mapping[str, Any]) -> Architecture:
 
 
 def baichuan(config: Mapping[str, Any]) -> Architecture:
-    """The 13B models (40 layers) have linear position biases, the 7B ones rotary positions; the file does not say which."""
+    """The 13B models (40 layers) have linear position biases, the 7B ones rotary positions; the file does not say."""
     fields = ConfigFields(config)
     position = "alibi" if read_layers(fields) >= 40 else "rope"
     return read_decoder(fields, family="baichuan", position=position)
@@ -111,7 +111,8 @@ def seed_oss(config: Mapping[str, Any]) -> Architecture:
     fields = ConfigFields(config)
     return read_decoder(
         fields, family="seed_oss", qkv_bias=fields.flag("attention_bias", default=True),
-        attention_out_bias=fields.flag("attention_out_bias", default=False), mlp_bias=fields.flag("mlp_bias", default=False),
+        attention_out_bias=fields.flag("attention_out_bias", default=False),
+        mlp_bias=fields.flag("mlp_bias", default=False),
     )  # fmt: skip
 
 
@@ -126,9 +127,7 @@ def ernie(config: Mapping[str, Any]) -> Architecture:
     """``use_bias`` covers all linears."""
     fields = ConfigFields(config)
     bias = fields.flag("use_bias", default=False)
-    return read_decoder(
-        fields, family="ernie4_5", tied=True, qkv_bias=bias, attention_out_bias=bias, mlp_bias=bias
-    )
+    return read_decoder(fields, family="ernie4_5", tied=True, qkv_bias=bias, attention_out_bias=bias, mlp_bias=bias)
 
 
 READERS: Final[tuple[tuple[Read, tuple[str, ...]], ...]] = (

@@ -23,7 +23,7 @@ from planner.plugin import (
 SOURCE: Final = "huggingface/transformers, src/transformers/models"
 
 
-def uniform(fields: ConfigFields, experts: str, **more: Any) -> MixtureOfExperts:
+def uniform(fields: ConfigFields, experts: str, **more: Any) -> MixtureOfExperts:  # noqa: ANN401 - its other fields
     """Every layer is routed; ``intermediate_size`` is one expert's."""
     return MixtureOfExperts(
         experts=fields.count(experts, "num_experts", "num_local_experts"), topk=fields.count("num_experts_per_tok"),
@@ -35,13 +35,14 @@ def fine_grained(fields: ConfigFields) -> MixtureOfExperts:
     """Dense layers first, then many narrow experts beside shared ones."""
     width = fields.count("moe_intermediate_size")
     return MixtureOfExperts(
-        experts=fields.count("n_routed_experts", "num_experts"), topk=fields.count("num_experts_per_tok"), expert_ffn=width,
-        shared_ffn=fields.count_or_zero("n_shared_experts") * width,
+        experts=fields.count("n_routed_experts", "num_experts"), topk=fields.count("num_experts_per_tok"),
+        expert_ffn=width, shared_ffn=fields.count_or_zero("n_shared_experts") * width,
         first_k_dense=fields.count_or_zero("first_k_dense_replace"),
     )  # fmt: skip
 
 
 def mixtral(config: Mapping[str, Any]) -> Architecture:
+    """Every layer routed; the early files have a window."""
     fields = ConfigFields(config)
     windows = read_windows(fields, "sliding_window", unless_listed=read_layers(fields))
     return read_decoder(fields, family="mixtral", moe=uniform(fields, "num_local_experts"), **windows)
@@ -66,7 +67,7 @@ def minimax_m2(config: Mapping[str, Any]) -> Architecture:
 
 
 def gpt_oss(config: Mapping[str, Any]) -> Architecture:
-    """Biases everywhere, router and experts included; a sink per head; every second layer local, beginning with the first."""
+    """Biases everywhere, router and experts included; a sink per head; every second layer local, from the first on."""
     fields = ConfigFields(config)
     bias = fields.flag("attention_bias", default=True)
     windows = read_windows(fields, "sliding_window", unless_listed=(read_layers(fields) + 1) // 2)
@@ -87,6 +88,7 @@ def glm4_moe(config: Mapping[str, Any]) -> Architecture:
 
 
 def dots1(config: Mapping[str, Any]) -> Architecture:
+    """Queries and keys are normed per head."""
     fields = ConfigFields(config)
     bias = fields.flag("attention_bias", default=False)
     moe = fine_grained(fields)
@@ -114,8 +116,10 @@ def phimoe(config: Mapping[str, Any]) -> Architecture:
 
 
 def llama4(config: Mapping[str, Any]) -> Architecture:
-    """One shared expert of a routed one's width; the norm of queries and keys has no weight; three layers in four attend
-    within a chunk, which is counted as a window of that length."""
+    """One shared expert of a routed one's width; the norm of queries and keys has no weight.
+
+    Three layers in four attend within a chunk, which is counted as a window of that length.
+    """
     fields = ConfigFields(config)
     layers, width = read_layers(fields), fields.count("intermediate_size")
     interval = fields.count("interleave_moe_layer_step", default=1)
@@ -129,8 +133,8 @@ def llama4(config: Mapping[str, Any]) -> Architecture:
     bias = fields.flag("attention_bias", default=False)
     windows = read_windows(fields, "attention_chunk_size", unless_listed=layers - layers // 4)
     return read_decoder(
-        fields, family="llama4", ffn_hidden=fields.count("intermediate_size_mlp"), qkv_bias=bias, attention_out_bias=bias,
-        moe=moe, **windows,
+        fields, family="llama4", ffn_hidden=fields.count("intermediate_size_mlp"), qkv_bias=bias,
+        attention_out_bias=bias, moe=moe, **windows,
     )  # fmt: skip
 
 

@@ -32,7 +32,7 @@ def windows(fields: ConfigFields) -> dict[str, Any]:
     return read_windows(fields, "sliding_window", unless_listed=local)
 
 
-def routed(fields: ConfigFields, experts: int, **more: Any) -> MixtureOfExperts:
+def routed(fields: ConfigFields, experts: int, **more: Any) -> MixtureOfExperts:  # noqa: ANN401 - its other fields
     """Every ``decoder_sparse_step``-th layer is routed, but for those that ``mlp_only_layers`` names."""
     dense, interval = fields.whole_numbers("mlp_only_layers"), fields.count("decoder_sparse_step", default=1)
     if dense != tuple(range(len(dense))) or (dense and interval > 1):
@@ -44,6 +44,7 @@ def routed(fields: ConfigFields, experts: int, **more: Any) -> MixtureOfExperts:
 
 
 def qwen2(config: Mapping[str, Any]) -> Architecture:
+    """Biases on queries, keys and values."""
     fields = ConfigFields(config)
     return read_decoder(fields, family="qwen2", qkv_bias=True, **windows(fields))
 
@@ -57,17 +58,18 @@ def qwen2_moe(config: Mapping[str, Any]) -> Architecture:
     return read_decoder(fields, family="qwen2_moe", qkv_bias=bias, moe=moe, **windows(fields))
 
 
-def qwen3(config: Mapping[str, Any], **more: Any) -> Architecture:
+def qwen3(config: Mapping[str, Any], moe: MixtureOfExperts | None = None) -> Architecture:
     """Queries and keys are normed per head."""
     fields = ConfigFields(config)
     bias = fields.flag("attention_bias", default=False)
     family = fields.text("model_type", default="qwen3").removesuffix("_text")
     return read_decoder(
-        fields, family=family, qk_norm="head", qkv_bias=bias, attention_out_bias=bias, **windows(fields), **more
+        fields, family=family, qk_norm="head", qkv_bias=bias, attention_out_bias=bias, moe=moe, **windows(fields)
     )
 
 
 def qwen3_moe(config: Mapping[str, Any]) -> Architecture:
+    """Narrow experts, none shared."""
     fields = ConfigFields(config)
     return qwen3(config, moe=routed(fields, fields.count("num_experts", "num_local_experts")))
 

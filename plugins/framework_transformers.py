@@ -148,7 +148,9 @@ def gated_activation(operator: Operator, numerics: Numerics) -> Footprint:
 def gelu_new(operator: Operator, numerics: Numerics) -> Footprint:
     """The tanh approximation written in Python keeps its input, the cubed term's square, the tanh and the halves: four."""
     source = operator.inputs[0]
-    return Footprint(saved=(Stored(f"{operator.name}.chain", 4 * source.width, source.region, numerics.activation_bytes),))
+    return Footprint(
+        saved=(Stored(f"{operator.name}.chain", 4 * source.width, source.region, numerics.activation_bytes),)
+    )
 
 
 def router(operator: Operator, numerics: Numerics) -> Footprint:
@@ -211,8 +213,15 @@ def weight_casts(context: Context, layouts: Layouts) -> Iterator[Buffer]:
         largest = np.maximum(largest, cast)
     size = context.numerics.activation_bytes
     kept = np.where(layouts.equals("recompute", "full"), largest, copies)
-    yield Buffer(name="autocast weight copies", component=Component.OTHER, bytes=copies * size, instants=(Instant.FORWARD,))
-    yield Buffer(name="autocast weight copies kept", component=Component.OTHER, bytes=kept * size, instants=(Instant.LOSS, Instant.BACKWARD))
+    yield Buffer(
+        name="autocast weight copies", component=Component.OTHER, bytes=copies * size, instants=(Instant.FORWARD,)
+    )
+    yield Buffer(
+        name="autocast weight copies kept",
+        component=Component.OTHER,
+        bytes=kept * size,
+        instants=(Instant.LOSS, Instant.BACKWARD),
+    )
     yield Buffer(
         name="autocast weight copies of a layer", component=Component.OTHER, bytes=largest * size,
         instants=(Instant.LAST_BACKWARD,),
@@ -273,5 +282,7 @@ def profile(name: str, aliases: tuple[str, ...], *, autocasts: bool, zero_stages
 
 @hookimpl
 def planner_frameworks() -> Iterator[Framework]:
-    yield profile("transformers", ("hf", "huggingface", "litgpt", "torchtune", "peft", "trl"), autocasts=True, zero_stages=(0,))
+    yield profile(
+        "transformers", ("hf", "huggingface", "litgpt", "torchtune", "peft", "trl"), autocasts=True, zero_stages=(0,)
+    )
     yield profile("accelerate", ("accelerate-fsdp",), autocasts=False, zero_stages=(0, 3))

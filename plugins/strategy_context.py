@@ -96,7 +96,8 @@ def refusals(context: Context, layouts: Layouts) -> Iterable[Refusal]:
     yield Refusal(reason="sequence is not a multiple of 2 x cp", where=uneven)
     heads = np.mod(context.architecture.kv_heads, layouts["tp"] * cp) != 0
     yield Refusal(
-        reason="Ulysses needs key-value heads in multiples of tp x cp", where=layouts.equals("cp_kind", "ulysses") & (cp > 1) & heads
+        reason="Ulysses needs key-value heads in multiples of tp x cp",
+        where=layouts.equals("cp_kind", "ulysses") & (cp > 1) & heads,
     )
     yield Refusal(
         reason="choosing a kind of context parallelism without context parallelism",

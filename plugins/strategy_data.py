@@ -87,7 +87,9 @@ def _group(context: Context, layouts: Layouts, elements: Value, zero: Value, axi
     yield send(Collective.ALL_REDUCE, gradient_bytes, Phase.GRADIENT_SYNC, overlaps.gradients, zero == 0)
     yield send(Collective.REDUCE_SCATTER, gradient_bytes, Phase.GRADIENT_SYNC, overlaps.gradients, zero == 1)
     yield send(Collective.REDUCE_SCATTER, gradient_bytes, Phase.BACKWARD, overlaps.gradients, zero >= 2)
-    yield send(Collective.ALL_GATHER, weight_bytes, Phase.PARAMETER_SYNC, overlaps.parameters, (zero == 1) | (zero == 2))
+    yield send(
+        Collective.ALL_GATHER, weight_bytes, Phase.PARAMETER_SYNC, overlaps.parameters, (zero == 1) | (zero == 2)
+    )
     yield send(Collective.ALL_GATHER, weight_bytes, Phase.FORWARD, overlaps.parameters, zero >= 3)
     yield send(Collective.ALL_GATHER, weight_bytes, Phase.BACKWARD, overlaps.parameters, (zero >= 3) & (reshards == 1))
 
@@ -117,7 +119,8 @@ def buffers(context: Context, layouts: Layouts) -> Iterator[Buffer]:
     yield hold("reduce-scatter input", layer, reduced, Instant.LAST_BACKWARD)
     if context.framework.root_stays_unsharded:
         embedding, head = (
-            sum(context.local_elements(block, layouts).values()) for block in (context.program.embedding, context.program.head)
+            sum(context.local_elements(block, layouts).values())
+            for block in (context.program.embedding, context.program.head)
         )
         alone = layouts["pp"] > 1
         root = np.where(alone, np.maximum(embedding, head), embedding + head)

@@ -44,7 +44,9 @@ def vpp_candidates(context: Context) -> tuple[int, ...]:
 
 def communications(context: Context, layouts: Layouts, block: Block) -> Iterator[Communication]:
     """Tied embeddings live on both end stages, which all-reduce their gradient once per step."""
-    tied = [local for local in context.local_groups(block, layouts) if local.group.tied and local.group.part is Part.HEAD]
+    tied = [
+        local for local in context.local_groups(block, layouts) if local.group.tied and local.group.part is Part.HEAD
+    ]
     for local in tied:
         yield Communication(
             collective=Collective.ALL_REDUCE, axes=("embedding_copies",),

@@ -76,7 +76,9 @@ def communications(context: Context, layouts: Layouts, block: Block) -> Iterator
         yield from _expert_communications(context, layouts, block, experts)
 
 
-def _send(context: Context, collective: Collective, payload: Value, phase: Phase, events: Value, overlap: float) -> Communication:
+def _send(
+    context: Context, collective: Collective, payload: Value, phase: Phase, events: Value, overlap: float
+) -> Communication:
     return Communication(
         collective=collective, axes=("tp",), payload_bytes=payload, phase=phase, component="tp", events=events,
         overlap=overlap, source=SOURCE,
@@ -136,7 +138,8 @@ def refusals(context: Context, layouts: Layouts) -> Iterable[Refusal]:
     yield Refusal(reason="sequence is not a multiple of cp x tp", where=sequence & (np.mod(share, tp) != 0))
     if architecture.moe is not None:
         yield Refusal(
-            reason="experts with tensor parallelism need sequence parallelism", where=(tp > 1) & np.logical_not(sequence)
+            reason="experts with tensor parallelism need sequence parallelism",
+            where=(tp > 1) & np.logical_not(sequence),
         )
 
 
@@ -148,7 +151,9 @@ def planner_strategies() -> Iterator[Strategy]:
         choices=(
             Choice(name="sequence_parallel", values=(0, 1), help="split norms and residual over the sequence"),
             Choice(
-                name="loss_parallel", values=(1, 0), candidates=lambda _context: (1,),
+                name="loss_parallel",
+                values=(1, 0),
+                candidates=lambda _context: (1,),
                 help="keep logits and loss split over the vocabulary (0: gathered on every rank)",
             ),
         ),

@@ -105,6 +105,12 @@ class Catalog:
 
         return set(inspect(self._connection).get_table_names())
 
+    @property
+    def revision(self) -> str:
+        """The migration revisions that the database is at."""
+        heads = sorted(str(row["version_num"]) for row in self._select("SELECT version_num FROM alembic_version"))
+        return ", ".join(heads)
+
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()

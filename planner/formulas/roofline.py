@@ -36,7 +36,8 @@ def split_k_efficiency(rows: Array, columns: Array, depth: Array, batch: Array, 
     ([2], "split-K"): the better of the two."""
     splits = np.clip(np.floor(depth / 1024.0), 1.0, 8.0)
     return np.maximum(
-        wave_efficiency(rows, columns, batch, compute_units), wave_efficiency(rows, columns, batch * splits, compute_units)
+        wave_efficiency(rows, columns, batch, compute_units),
+        wave_efficiency(rows, columns, batch * splits, compute_units),
     )
 
 

@@ -34,8 +34,7 @@ def norm_kind(architecture: Architecture) -> str:
     """
     if architecture.norm != "rmsnorm":
         return "norm.layernorm"
-    gemma = architecture.family.lower().startswith("gemma") or architecture.slug.startswith("gemma")
-    return "norm.rmsnorm_gemma" if gemma else "norm.rmsnorm"
+    return "norm.rmsnorm_gemma" if architecture.family.lower().startswith("gemma") else "norm.rmsnorm"
 
 
 def norm_vectors(

@@ -142,9 +142,7 @@ def prefixed(block: Block, prefix: str) -> Block:
         return tuple(replace(tensor, name=prefix + tensor.name) for tensor in tensors)
 
     operators = tuple(
-        replace(
-            operator, name=prefix + operator.name, inputs=rename(operator.inputs), outputs=rename(operator.outputs)
-        )
+        replace(operator, name=prefix + operator.name, inputs=rename(operator.inputs), outputs=rename(operator.outputs))
         for operator in block.operators
     )
     parameters = tuple(replace(group, name=prefix + group.name) for group in block.parameters)

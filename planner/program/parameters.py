@@ -76,7 +76,9 @@ class ParameterGroup:
         return frozenset(axis for axis, _ in (*self.stack, *self.rows, *self.columns))
 
 
-def matrix(name: str, rows: Dimension, columns: Dimension, *more_rows: Dimension, part: Part = Part.MATRIX) -> ParameterGroup:
+def matrix(
+    name: str, rows: Dimension, columns: Dimension, *more_rows: Dimension, part: Part = Part.MATRIX
+) -> ParameterGroup:
     """A weight matrix of `rows` (further row dimensions may follow) × `columns`."""
     return ParameterGroup(name=name, part=part, rows=(rows, *more_rows), columns=(columns,))
 

@@ -69,7 +69,11 @@ class Program:
     @property
     def embedding_params(self) -> int:
         """Parameters of the token embedding."""
-        return sum(group.elements for group in self.embedding.parameters if group.part is Part.EMBEDDING and group.name == "token_embedding")
+        return sum(
+            group.elements
+            for group in self.embedding.parameters
+            if group.part is Part.EMBEDDING and group.name == "token_embedding"
+        )
 
     @property
     def active_params(self) -> int:

@@ -16,8 +16,8 @@ FFN: Final = ("intermediate_size", "ffn_dim", "n_inner", "ffn_hidden_size")
 POSITIONS: Final = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "n_ctx", "model_max_length")
 ACTIVATIONS: Final = ("hidden_act", "hidden_activation", "activation_function", "activation")
 DROPOUTS: Final = (
-    "resid_pdrop", "embd_pdrop", "attn_pdrop", "emb_pdrop", "dropout", "hidden_dropout", "attention_dropout", "resid_dropout",
-    "embed_dropout", "residual_dropout", "embedding_dropout",
+    "resid_pdrop", "embd_pdrop", "attn_pdrop", "emb_pdrop", "dropout", "hidden_dropout", "attention_dropout",
+    "resid_dropout", "embed_dropout", "residual_dropout", "embedding_dropout",
 )  # fmt: skip
 """The names that families of models give to the same hyper-parameter."""
 
@@ -35,6 +35,7 @@ class ConfigFields:
     """The keys of one file. Names are alternatives: the first that is present counts; null counts as absent."""
 
     def __init__(self, config: Mapping[str, Any]) -> None:
+        """Read from `config`, the parsed file."""
         self.config = config
 
     def value(self, *names: str) -> tuple[str, Any]:
@@ -59,7 +60,7 @@ class ConfigFields:
         return default if value is None else self._whole(name, value, 0, largest)
 
     def optional_count(self, *names: str, largest: int = LARGEST) -> int | None:
-        """A positive whole number, or None where the file has null, 0 or nothing. Raises InputError naming the field."""
+        """A positive whole number, or None where the file has null, 0 or nothing. Raises InputError."""
         return self.count_or_zero(*names, largest=largest) or None
 
     def flag(self, *names: str, default: bool) -> bool:
@@ -114,7 +115,7 @@ class ConfigFields:
         return found
 
     def refuse(self, name: str, wanted: object) -> None:
-        """Refuse a file where `name` is set to anything but `wanted`: nothing here can express it. Raises InputError."""
+        """Refuse a file where `name` is set to anything but `wanted`, for want of a way to express it."""
         value = self.config.get(name)
         if value is not None and value != wanted:
             raise InputError(f"{name} {shown(value)} is not supported", hint=f"supported is {shown(wanted)}")
@@ -167,7 +168,13 @@ def read_windows(fields: ConfigFields, *names: str, unless_listed: int) -> dict[
     return {"window": window, "window_layers": local} if window and local else {}
 
 
-def read_decoder(fields: ConfigFields, *, family: str, tied: bool = False, **declared: Any) -> Architecture:
+def read_decoder(
+    fields: ConfigFields,
+    *,
+    family: str,
+    tied: bool = False,
+    **declared: Any,  # noqa: ANN401 - fields of Architecture
+) -> Architecture:
     """An architecture from the keys that most files share.
 
     `declared` is what the family fixes or has read itself: it wins, and its keys are not read. `tied` is what an absent

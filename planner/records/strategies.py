@@ -120,7 +120,13 @@ class Buffer:
     name: str
     component: Component
     bytes: Value
-    instants: tuple[Instant, ...] = (Instant.FORWARD, Instant.LOSS, Instant.BACKWARD, Instant.LAST_BACKWARD, Instant.EMBEDDING)
+    instants: tuple[Instant, ...] = (
+        Instant.FORWARD,
+        Instant.LOSS,
+        Instant.BACKWARD,
+        Instant.LAST_BACKWARD,
+        Instant.EMBEDDING,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

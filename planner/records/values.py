@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, Final, TypeAlias
 
 import numpy as np
-
 from numpy.typing import NDArray
 
 Value: TypeAlias = NDArray[Any] | np.float64 | np.bool_ | float | int

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from planner.reports.footnotes import value_text
+from planner.reports.figures import value_text
 from planner.units import GIGA, TERA, format_bytes, format_usd
 
 _RATE: Final = "_bytes_per_s"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
-from planner.units import format_bytes, format_count, format_duration
+from planner.units import MEGA, TERA, format_bytes, format_count
 
 NOTHING: Final = "—"
 
@@ -33,14 +34,26 @@ def quantity(value: float, unit: str) -> str:
         case "bytes" | "byte" | "B":
             return format_bytes(value)
         case "s" | "seconds":
-            return format_duration(value)
+            return seconds(value)
         case "fraction":
             return percent(value)
         case "GPUs" | "GPU":
-            return f"{value:,g} {unit}"
+            return gpus(round(value))
         case "":
             return f"{value:,.4g}"
-    return f"{format_count(value)} {unit}"
+    # Beyond peta a prefix says less than an exponent.
+    return f"{value:.3g} {unit}" if abs(value) >= 1000 * TERA else f"{format_count(value)} {unit}"
+
+
+def seconds(value: float) -> str:
+    """A step's time, which people compare in seconds.
+
+    >>> seconds(236.41), seconds(0.0492), seconds(0.0)
+    ('236.4 s', '49.2 ms', '0 s')
+    """
+    if value == 0:
+        return "0 s"
+    return f"{value:,.1f} s" if abs(value) >= 1 else f"{value * 1e3:,.1f} ms"
 
 
 def gpus(count: int) -> str:
@@ -50,3 +63,24 @@ def gpus(count: int) -> str:
     ('1 GPU', '4,096 GPUs')
     """
     return f"{count:,} GPU" if count == 1 else f"{count:,} GPUs"
+
+
+def value_text(value: Any) -> str:  # noqa: ANN401 - an assumption's or a source's value is anything
+    """Any value in one line.
+
+    >>> value_text({"a": 1, "b": [1.5, None]})
+    'a 1, b 1.5 —'
+    """
+    if value is None:
+        return NOTHING
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return format_count(value) if abs(value) >= MEGA else f"{value:,.6g}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {value_text(entry)}" for key, entry in value.items())
+    if isinstance(value, list | tuple):
+        return " ".join(value_text(entry) for entry in value)
+    return str(value)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from textwrap import shorten
 from typing import Any, Final
 
 from planner.domain.plan import Assumption
+from planner.reports import columns
 from planner.reports.blocks import Block, Bullets, Facts, Heading, Table, left, wrapped
-from planner.reports.figures import NOTHING
+from planner.reports.figures import value_text
 from planner.reports.plain import plain
-from planner.units import MEGA, format_count
 
 _NAMES: Final = ("slug", "name")
+_LONGEST_SOURCE: Final = 90
 
 
 def footnote_blocks(
@@ -27,30 +29,21 @@ def footnote_blocks(
     if noted:
         blocks += [Heading("Notes"), Bullets(noted)]
     known = plain(provenance)
-    sources = tuple((name, value_text(value)) for name, value in known.items() if value not in (None, "", [], {}))
+    sources = tuple((name, _origin(value)) for name, value in known.items() if value not in (None, "", [], {}))
     if sources:
         blocks += [Heading("Provenance"), Facts(sources)]
     return tuple(blocks)
 
 
-def value_text(value: Any) -> str:  # noqa: ANN401 - an assumption's or a source's value is anything
-    """Any value in one line.
-
-    >>> value_text({"a": 1, "b": [1.5, None]})
-    'a 1, b 1.5 —'
-    """
-    if value is None:
-        return NOTHING
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int):
-        return f"{value:,}"
-    if isinstance(value, float):
-        return format_count(value) if abs(value) >= MEGA else f"{value:,.6g}"
-    if isinstance(value, Mapping):
-        # What an entry is called needs no label of its own.
-        named = [value_text(value[key]) for key in _NAMES if key in value]
-        return ", ".join([*named, *(f"{key} {value_text(value[key])}" for key in value if key not in _NAMES)])
-    if isinstance(value, list | tuple):
-        return " ".join(value_text(entry) for entry in value)
-    return str(value)
+def _origin(value: Any) -> str:  # noqa: ANN401 - what a document holds
+    """Where a fact comes from, in a line or two; the data formats have the whole citation."""
+    if not isinstance(value, Mapping):
+        return value_text(value)
+    # What an entry is called needs no label of its own.
+    parts = [value_text(value[key]) for key in _NAMES if key in value]
+    for key, entry in value.items():
+        if key == "source":
+            parts.append("from " + shorten(value_text(entry), _LONGEST_SOURCE, placeholder=" …"))
+        elif key not in _NAMES:
+            parts.append(f"{columns.title(key)} {columns.text(key, entry)}")
+    return ", ".join(parts)

@@ -9,7 +9,7 @@ from planner.reports.blocks import Bar, Block, Cell, Heading, Table, left, right
 from planner.reports.figures import percent, share
 from planner.units import format_bytes
 
-INSTANTS: Final = {"fwd": "the forward", "bwd": "the backward", "opt": "the optimizer step"}
+INSTANTS: Final = {"fwd": "the forward pass", "bwd": "the backward pass", "opt": "the optimizer step"}
 LABELS: Final = {
     "weights": "weights",
     "gradients": "gradients",
@@ -42,7 +42,7 @@ def memory_text(memory: Memory) -> str:
     when = INSTANTS.get(memory.when, memory.when)
     return (
         f"{format_bytes(memory.total_bytes)} of {format_bytes(memory.capacity_bytes)} on the fullest GPU "
-        f"({full}; stage {memory.stage}, {when})"
+        f"({full}; stage {memory.stage}, in {when})"
     )
 
 

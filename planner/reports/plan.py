@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Final
 
 from planner.domain.plan import NearestMiss, Plan, PlanAnswer
 from planner.reports.blocks import Block, Facts, Flat, Heading, Paragraph, Report, Table, Tone, left, right
@@ -14,6 +15,9 @@ from planner.reports.plan_table import COLUMNS, flat_row, scaling_table, side_by
 from planner.reports.rules import rules_table
 from planner.reports.step import slowest_overheads, speed_text, step_blocks
 from planner.units import format_bytes, format_duration, format_usd
+
+LIMITS: Final = ("does not fit in memory", "misses the deadline", "misses the budget")
+"""Refusals that more GPUs cure; the others are about the shape of a layout, and say nothing about how many are needed."""
 
 
 def report(answer: PlanAnswer) -> Report:
@@ -83,17 +87,19 @@ def _why(answer: PlanAnswer, plan: Plan) -> str:
         return f"the nearest miss, {gpus(miss.n_gpus)}, {short}"
     if answer.min_gpus == 1:
         return "one is enough: the whole job fits on one GPU"
-    if answer.rejected:
-        reason = max(answer.rejected, key=lambda key: answer.rejected[key])
-        return f"no layout on fewer passes; what refuses most layouts is: {reason}"
-    return f"the fewest that were asked for and fit, {gpus(plan.n_gpus)}"
+    if answer.min_gpus == answer.question.get("min_gpus"):
+        return "the fewest that were asked for are enough"
+    reasons = [reason for reason in answer.rejected if reason in LIMITS] or _most_frequent(answer)
+    return f"on fewer no layout passes: {' or '.join(reasons)}" if reasons else f"all {gpus(plan.n_gpus)} are needed"
+
+
+def _most_frequent(answer: PlanAnswer) -> list[str]:
+    return sorted(answer.rejected, key=lambda reason: -answer.rejected[reason])[:1]
 
 
 def _missed(miss: NearestMiss) -> str:
-    if not miss.missing_bytes:
-        return "not memory: it fits, but does not meet what was asked"
     where = "" if miss.stage is None else f" on stage {miss.stage}"
-    return f"{format_bytes(miss.missing_bytes)}{where}"
+    return f"{format_bytes(miss.missing_bytes or 0.0)}{where}"
 
 
 def _cost(plan: Plan) -> str:
@@ -107,7 +113,8 @@ def _miss_facts(answer: PlanAnswer) -> Iterator[tuple[str, str]]:
         yield "nearest miss", "none: every layout is refused for another reason than memory (below)"
         return
     yield "nearest miss", f"{gpus(miss.n_gpus)}, {layout_text(miss.layout)}"
-    yield "misses by", _missed(miss)
+    if miss.missing_bytes:
+        yield "misses by", _missed(miss)
     yield "what helps", miss.fix or NOTHING
 
 
@@ -116,7 +123,7 @@ def _more(answer: PlanAnswer) -> Iterator[Block]:
     strong = () if plan is None else (plan,)
     if answer.alternatives:
         yield Heading("Alternatives")
-        yield side_by_side(answer.alternatives)
+        yield side_by_side((*strong, *answer.alternatives), strong)
     if answer.scaling:
         yield Heading("What more GPUs buy")
         yield scaling_table(answer.scaling, strong)

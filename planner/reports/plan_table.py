@@ -8,8 +8,7 @@ from typing import Any, Final
 
 from planner.domain.plan import LAYOUT_FIELDS, MEMORY_COMPONENTS, TIME_COMPONENTS, Plan
 from planner.reports.blocks import Column, Table, left, right
-from planner.reports.figures import NOTHING, percent
-from planner.reports.footnotes import value_text
+from planner.reports.figures import NOTHING, percent, seconds, value_text
 from planner.units import format_bytes, format_duration, format_usd
 
 COLUMNS: Final = (
@@ -36,8 +35,9 @@ def flat_row(role: str, plan: Plan) -> Mapping[str, Any]:
 
 
 def side_by_side(plans: Iterable[Plan], strong: Sequence[Plan] = ()) -> Table:
-    """Plans one a row, as a person compares them; those also in `strong` stand out."""
+    """Plans one a row, as a person compares them; those with a layout of `strong` stand out."""
     listed = tuple(plans)
+    outstanding = [plan.layout for plan in strong]
     axes = tuple(axis for axis in _AXES if axis.is_worth_a_column(listed))
     return Table(
         columns=(
@@ -45,13 +45,14 @@ def side_by_side(plans: Iterable[Plan], strong: Sequence[Plan] = ()) -> Table:
             right("duration"), right("cost"),
         ),
         rows=tuple((f"{plan.n_gpus:,}", *(axis.cell(plan) for axis in axes), *_results(plan)) for plan in listed),
-        strong=frozenset(number for number, plan in enumerate(listed) if plan in strong),
+        strong=frozenset(number for number, plan in enumerate(listed) if plan.layout in outstanding),
     )  # fmt: skip
 
 
 def scaling_table(plans: Sequence[Plan], strong: Sequence[Plan] = (), limit: int = 12) -> Table:
     """What more GPUs buy: the first, then each that at least doubles the one before, the last, and the strong."""
-    kept = [plan for number, plan in enumerate(plans) if number in _doublings(plans) or plan in strong]
+    numbers, outstanding = _doublings(plans), [plan.layout for plan in strong]
+    kept = [plan for number, plan in enumerate(plans) if number in numbers or plan.layout in outstanding]
     return side_by_side(kept if len(plans) > limit else plans, strong)
 
 
@@ -99,7 +100,7 @@ def _doublings(plans: Sequence[Plan]) -> frozenset[int]:
 def _results(plan: Plan) -> tuple[str, ...]:
     return (
         format_bytes(plan.memory.total_bytes),
-        format_duration(plan.step_time_s),
+        seconds(plan.step_time_s),
         percent(plan.mfu),
         format_duration(plan.duration_s),
         NOTHING if plan.cost_usd is None else format_usd(plan.cost_usd),

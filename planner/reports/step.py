@@ -6,8 +6,7 @@ from typing import Final
 
 from planner.domain.plan import Plan
 from planner.reports.blocks import Bar, Block, Cell, Heading, Table, left, right
-from planner.reports.figures import percent, share
-from planner.units import format_duration
+from planner.reports.figures import percent, seconds, share
 
 LABELS: Final = {
     "forward": "forward compute",
@@ -22,16 +21,18 @@ LABELS: Final = {
     "optimizer": "optimizer step",
     "other": "other",
 }
+_WORTH_NAMING: Final = 0.001
+"""The fraction of a step below which an overhead is not worth a word."""
 
 
 def step_blocks(plan: Plan) -> tuple[Block, ...]:
     """A bar for each component that takes time; communication counts as far as compute does not hide it."""
     rows = [
-        _row(LABELS.get(name, name), seconds, plan.step_time_s)
-        for name, seconds in plan.step_time_components_s.items()
-        if seconds
+        _row(LABELS.get(name, name), time_s, plan.step_time_s)
+        for name, time_s in plan.step_time_components_s.items()
+        if time_s
     ]
-    total: tuple[Cell, ...] = ("one step", format_duration(plan.step_time_s), percent(1.0), "")
+    total: tuple[Cell, ...] = ("one step", seconds(plan.step_time_s), percent(1.0), "")
     return (
         Heading("Time of one step (exposed communication only)"),
         Table(
@@ -45,7 +46,7 @@ def step_blocks(plan: Plan) -> tuple[Block, ...]:
 def speed_text(plan: Plan) -> str:
     """Step time, throughput and utilisation in one line."""
     return (
-        f"{format_duration(plan.step_time_s)} a step, {plan.tokens_per_s:,.0f} tokens/s "
+        f"{seconds(plan.step_time_s)} a step, {plan.tokens_per_s:,.0f} tokens/s "
         f"({plan.tokens_per_s_per_gpu:,.0f} per GPU), MFU {percent(plan.mfu)}, HFU {percent(plan.hfu)}"
     )
 
@@ -53,15 +54,15 @@ def speed_text(plan: Plan) -> str:
 def slowest_overheads(plan: Plan, limit: int = 2) -> str:
     """What takes most time beside the useful compute."""
     overheads = {
-        name: seconds
-        for name, seconds in plan.step_time_components_s.items()
-        if name not in ("forward", "backward") and seconds
+        name: time_s
+        for name, time_s in plan.step_time_components_s.items()
+        if name not in ("forward", "backward") and share(time_s, plan.step_time_s) >= _WORTH_NAMING
     }
     largest = sorted(overheads, key=lambda name: -overheads[name])[:limit]
     shares = {name: percent(share(overheads[name], plan.step_time_s)) for name in largest}
     return ", ".join(f"{LABELS.get(name, name)} {fraction}" for name, fraction in shares.items())
 
 
-def _row(label: str, seconds: float, whole: float) -> tuple[Cell, ...]:
-    fraction = share(seconds, whole)
-    return (label, format_duration(seconds), percent(fraction), Bar(fraction))
+def _row(label: str, time_s: float, whole: float) -> tuple[Cell, ...]:
+    fraction = share(time_s, whole)
+    return (label, seconds(time_s), percent(fraction), Bar(fraction))

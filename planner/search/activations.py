@@ -116,9 +116,7 @@ def transient_tensors(operator: Operator, phase: str, framework: Framework, nume
     return (*tensors.values(), *(extra.forward if phase == "forward" else extra.backward))
 
 
-def largest_transient(
-    context: Context, layouts: Layouts, block: Block, phase: str, divisors: RegionDivisors
-) -> Array:
+def largest_transient(context: Context, layouts: Layouts, block: Block, phase: str, divisors: RegionDivisors) -> Array:
     """The largest transient of any operator of `block` [bytes on a rank]."""
     largest: Array = np.zeros(1)
     for operator in block.operators:
@@ -130,5 +128,8 @@ def largest_transient(
 def difference(full: Coefficients, kept: Coefficients) -> Coefficients:
     """What is computed again: tensors of `full` that are not in `kept`, never below zero."""
     return Coefficients(
-        {growth: max(0.0, value - kept.bytes_per_token.get(growth, 0.0)) for growth, value in full.bytes_per_token.items()}
+        {
+            growth: max(0.0, value - kept.bytes_per_token.get(growth, 0.0))
+            for growth, value in full.bytes_per_token.items()
+        }
     )

@@ -58,9 +58,7 @@ def evaluate_mesh(context: Context, layouts: Layouts, rules: Rules) -> Evaluatio
             for block in context.program.blocks
         )
         optimizer_s = _optimizer_s(context, memory, columns, rates)
-        step = step_times(
-            context, layouts, columns, blocks, rules.schedules, rules.strategies, network, optimizer_s
-        )
+        step = step_times(context, layouts, columns, blocks, rules.schedules, rules.strategies, network, optimizer_s)
         peak = peak_bytes(context, memory, columns)
     return Evaluation(context, layouts, columns, memory, peak, blocks, step, rates, network)
 

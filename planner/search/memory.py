@@ -12,7 +12,6 @@ from planner.domain.plan import MEMORY_COMPONENTS
 from planner.plugin import (
     Block,
     Buffer,
-    Component,
     Context,
     Instant,
     Recompute,
@@ -108,7 +107,10 @@ def memory_parts(
     none = Recompute(name="none", source="")
     embedding = Coefficients.of(saved_tensors(program.embedding, none, context.framework, context.numerics))
     buffers = [
-        buffer for strategy in strategies if strategy.buffers is not None for buffer in strategy.buffers(context, layouts)
+        buffer
+        for strategy in strategies
+        if strategy.buffers is not None
+        for buffer in strategy.buffers(context, layouts)
     ]
     if context.framework.buffers is not None:
         buffers.extend(context.framework.buffers(context, layouts))
@@ -213,7 +215,9 @@ def _gradients_at(context: Context, parts: MemoryParts, column: StageColumn, ins
     if instant in (Instant.BACKWARD, Instant.LAST_BACKWARD):
         written = column.head * np.where(tied, embedding.fresh_gradients * column.embedding, head.gradients)
     if instant is Instant.LAST_BACKWARD:
-        written = written + over_stage(column, [np.zeros(1), *(block.gradients for block in parts.states[1:-1]), np.zeros(1)])
+        written = written + over_stage(
+            column, [np.zeros(1), *(block.gradients for block in parts.states[1:-1]), np.zeros(1)]
+        )
     if instant is Instant.EMBEDDING:
         copies = np.where(tied, 2.0 * embedding.fresh_gradients, 0.0) * column.embedding * column.head
         written = every + copies

@@ -49,7 +49,9 @@ def block_states(context: Context, layouts: Layouts, block: Block, shards: Mappi
         trained = trained + local.elements / divisor[StateKind.OPTIMIZER]
         copies = storage.gradient_copy_bytes / divisor[StateKind.MASTER]
         gradients = gradients + local.elements * (storage.gradient_bytes / divisor[StateKind.GRADIENT] + copies)
-        written = np.where(shards.get(StateKind.GRADIENT, False), storage.unsharded_weight_bytes, storage.gradient_bytes)
+        written = np.where(
+            shards.get(StateKind.GRADIENT, False), storage.unsharded_weight_bytes, storage.gradient_bytes
+        )
         fresh = fresh + local.elements * written
         optimizer = optimizer + _optimizer_bytes(context, local, divisor)
         if context.optimizer.temporary_bytes is not None:

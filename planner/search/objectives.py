@@ -72,9 +72,7 @@ def search(context: Context, space: Space, rules: Rules, limits: Limits, keep: i
     return findings
 
 
-def _look_at(
-    context: Context, layouts: Layouts, rules: Rules, limits: Limits, keep: int, findings: Findings
-) -> None:
+def _look_at(context: Context, layouts: Layouts, rules: Rules, limits: Limits, keep: int, findings: Findings) -> None:
     shape = layouts.shape
     forbidden, reasons = refused(context, layouts, rules)
     for reason, number in reasons.items():

@@ -195,5 +195,10 @@ def _attention_s(
         keys = context.job.seq_len if attention.window is None else min(attention.window, context.job.seq_len)
         scores = tokens * keys * attention.heads / divisors[Region.INTERIOR] * context.precision.activation_bytes
         full = flops * (2.0 if attention.causal else 1.0)
-        return roofline_s(full, traffic + 4.0 * scores, np.asarray(rates.compute_peak * rates.compute.typical), rates.memory_bytes_per_s)
+        return roofline_s(
+            full,
+            traffic + 4.0 * scores,
+            np.asarray(rates.compute_peak * rates.compute.typical),
+            rates.memory_bytes_per_s,
+        )
     return roofline_s(flops, traffic, np.asarray(rates.attention_flop_per_s), rates.memory_bytes_per_s)

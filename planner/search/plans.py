@@ -55,9 +55,7 @@ def peak_of(evaluation: Evaluation) -> Peak:
     total = np.full(shape, -1.0)
     components = {name: np.zeros(shape) for name in MEMORY_COMPONENTS}
     stage, when = np.zeros(shape), np.zeros(shape, dtype=np.intp)
-    for column, instant, parts, candidate in stage_instants(
-        evaluation.context, evaluation.memory, evaluation.columns
-    ):
+    for column, instant, parts, candidate in stage_instants(evaluation.context, evaluation.memory, evaluation.columns):
         fuller = candidate > total
         total = np.where(fuller, candidate, total)
         stage = np.where(fuller, column.index, stage)

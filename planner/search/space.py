@@ -67,7 +67,9 @@ def all_degrees(strategies: Sequence[Strategy]) -> tuple[Degree, ...]:
     return tuple(degree for strategy in strategies for degree in strategy.degrees)
 
 
-def all_choices(strategies: Sequence[Strategy], schedules: Sequence[str], recomputes: Sequence[str]) -> tuple[Choice, ...]:
+def all_choices(
+    strategies: Sequence[Strategy], schedules: Sequence[str], recomputes: Sequence[str]
+) -> tuple[Choice, ...]:
     """Every choice axis; the schedule and the recompute are choices among what is registered."""
     brought = tuple(choice for strategy in strategies for choice in strategy.choices)
     return (
@@ -94,7 +96,7 @@ def build_space(
         if axis not in known:
             raise UnknownNameError("layout axis", axis, known)
     tuples = _degree_tuples(context, degrees, pins, min_gpus, max_gpus)
-    chosen = {choice.name: _choice_values(context, choice, pins) for choice in choices}
+    chosen = {choice.name: choice_values(context, choice, pins) for choice in choices}
     return Space(tuples, chosen)
 
 
@@ -107,7 +109,8 @@ def _degree_values(context: Context, degree: Degree, pins: Mapping[str, ChoiceVa
     return np.asarray(sorted(set(degree.candidates(context))) or [1], dtype=np.float64)
 
 
-def _choice_values(context: Context, choice: Choice, pins: Mapping[str, ChoiceValue]) -> tuple[ChoiceValue, ...]:
+def choice_values(context: Context, choice: Choice, pins: Mapping[str, ChoiceValue]) -> tuple[ChoiceValue, ...]:
+    """The values of a choice worth trying, or the pinned one. Raises UnknownNameError for a value it does not have."""
     if choice.name in pins:
         value = pins[choice.name]
         if value not in choice.values:
@@ -151,7 +154,9 @@ def _plausible(context: Context, tuples: Mapping[str, Array], crossed: str) -> N
         carried = tuples.get("ep", np.ones(1)) * tuples.get("etp", np.ones(1))
         keep &= np.mod(ranks, carried) == 0
     if crossed == "vpp":
-        keep &= (tuples["vpp"] == 1) | ((tuples["pp"] > 1) & (tuples["pp"] * tuples["vpp"] <= len(context.program.layers)))
+        keep &= (tuples["vpp"] == 1) | (
+            (tuples["pp"] > 1) & (tuples["pp"] * tuples["vpp"] <= len(context.program.layers))
+        )
     return keep
 
 

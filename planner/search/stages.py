@@ -77,7 +77,7 @@ def stage_columns(program: Program, layouts: Layouts) -> tuple[StageColumn, ...]
     """The representatives of every layout, as columns to be reduced one at a time; short lists repeat their last stage."""
     pp = layouts["pp"].astype(np.int64)
     vpp = layouts.degree("vpp").astype(np.int64)
-    most = len(program.layers) + 1
+    most = max(len(program.layers), int(vpp.max())) + 1
     codes, inverse = np.unique(pp * most + np.broadcast_to(vpp, pp.shape), return_inverse=True)
     tables = [_table(program, int(code) // most, int(code) % most) for code in codes]
     depth = max(len(table) for table in tables)

@@ -99,9 +99,7 @@ def block_times(
         Phase.FORWARD: exposed_s(sent, Phase.FORWARD, forward, layouts, network),
         Phase.BACKWARD: exposed_s(sent, Phase.BACKWARD, backward + again, layouts, network),
     }
-    syncs = {
-        phase: _total_s(sent, phase, layouts, network) for phase in (Phase.GRADIENT_SYNC, Phase.PARAMETER_SYNC)
-    }
+    syncs = {phase: _total_s(sent, phase, layouts, network) for phase in (Phase.GRADIENT_SYNC, Phase.PARAMETER_SYNC)}
     return BlockTimes(forward, backward, again, weight_gradient, exposed, syncs)
 
 
@@ -268,9 +266,7 @@ def _hops_s(
     return np.where(pp > 1, total, 0.0)
 
 
-def _sync_s(
-    context: Context, columns: Sequence[StageColumn], times: Sequence[BlockTimes], stage: StageTimes
-) -> Array:
+def _sync_s(context: Context, columns: Sequence[StageColumn], times: Sequence[BlockTimes], stage: StageTimes) -> Array:
     """Gradient reduction may hide behind the last micro-batch's backward, gathering weights behind the first forward."""
     overlaps = context.framework.overlaps
     total: Array = np.zeros(1)

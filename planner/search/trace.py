@@ -27,7 +27,7 @@ def memory_terms(context: Context, layouts: Layouts, rules: Rules) -> tuple[Term
     """Components of every representative stage at every instant, then what the fullest of them is made of."""
     evaluation = evaluate_mesh(context, layouts, rules)
     terms: list[Term] = []
-    fullest: tuple[float, StageColumn, Instant, Array] | None = None
+    fullest: tuple[float, StageColumn, Instant, Array, dict[str, Array]] | None = None
     held = zip(evaluation.columns, evaluation.memory.chunks_in_flight, strict=True)
     in_flight = {id(column): count for column, count in held}
     for column, instant, components, total in stage_instants(context, evaluation.memory, evaluation.columns):
@@ -38,13 +38,34 @@ def memory_terms(context: Context, layouts: Layouts, rules: Rules) -> tuple[Term
             for name in MEMORY_COMPONENTS
         )  # fmt: skip
         if fullest is None or scalar(total) > fullest[0]:
-            fullest = (scalar(total), column, instant, in_flight[id(column)])
+            fullest = (scalar(total), column, instant, in_flight[id(column)], components)
     assert fullest is not None  # every program has a stage
-    _total, column, instant, count = fullest
-    terms.extend(_state_terms(evaluation, column, instant))
-    terms.extend(_activation_terms(evaluation, rules, column, instant, count))
-    terms.extend(_other_terms(evaluation, column, instant))
-    return tuple(terms)
+    _total, column, instant, count, components = fullest
+    details = [
+        *_state_terms(evaluation, column, instant),
+        *_activation_terms(evaluation, rules, column, instant, count),
+        *_other_terms(evaluation, column, instant),
+    ]
+    return (*terms, *details, *_remainders(evaluation, column, instant, components, details))
+
+
+def _remainders(
+    evaluation: Evaluation, column: StageColumn, instant: Instant, components: dict[str, Array], details: list[Term]
+) -> Iterator[Term]:
+    """What the named tensors leave: the working set of the operators at work, and the allocator's reserve."""
+    names = {"activations": "working set of the operators at work", "other": "reserve of the caching allocator"}
+    for component, name in names.items():
+        listed = sum(term.value for term in details if term.component == component)
+        rest = scalar(components[component]) - listed
+        formula = "outputs, gradients and recomputed tensors alive beside the saved ones"
+        if component == "other":
+            formula = f"{evaluation.context.framework.overheads.fragmentation:g} x allocated bytes"
+        if abs(rest) > 1.0:
+            yield Term(
+                name=name, component=component, value=rest, unit="bytes", formula=formula,
+                plugin=evaluation.context.framework.name, source=evaluation.context.framework.overheads.source,
+                stage=int(scalar(column.index)), instant=REPORTED_INSTANT[instant],
+            )  # fmt: skip
 
 
 def _blocks(evaluation: Evaluation, column: StageColumn) -> Iterator[tuple[Block, float]]:

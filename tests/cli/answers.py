@@ -31,6 +31,12 @@ TIMES = {
     "bubble": 0.0, "optimizer": 0.25, "other": 0.5,
 }  # fmt: skip
 TERMS = (
+    Term(name="all weights", component="weights", value=15.0 * GIB, unit="bytes", formula="sum at instant backward",
+         stage=0, instant="bwd"),
+    Term(name="all activations", component="activations", value=11.5 * GIB, unit="bytes", stage=0, instant="bwd",
+         formula="sum at instant backward"),
+    Term(name="all weights", component="weights", value=15.0 * GIB, unit="bytes", formula="sum at instant optimizer",
+         stage=0, instant="opt"),
     Term(name="qkv weight", component="weights", value=5.0 * GIB, unit="bytes", formula="β_w · N / t", stage=0,
          instant="bwd", plugin="strategy_tensor", source="FORMULAS section 2"),
     Term(name="mlp weights", component="weights", value=10.0 * GIB, unit="bytes", formula="β_w · N / t", stage=0,
@@ -69,7 +75,7 @@ def make_answer(**changes: Any) -> PlanAnswer:
         "nearest_miss": None,
         "alternatives": (make_plan(3, layout={"recompute": "full"}), make_plan(4, cost_usd=None)),
         "scaling": tuple(make_plan(count) for count in range(3, 40)),
-        "rejected": {"out of memory": 123_456, "tp does not divide the heads": 42},
+        "rejected": {"does not fit in memory": 123_456, "tp does not divide the heads": 42},
         "search": SearchSummary(layouts=130_000, feasible=6502, elapsed_s=0.42),
         "rule_of_thumb": {
             "GPUs for training": {"value": 3.0, "unit": "GPUs", "formula": "8.03 · 18 · 1.25 / 80"},

@@ -13,7 +13,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-MAPPED = {"planner": "planner", "migrations": "planner/migrations", "plugins": "planner/plugins", "seed_data": "planner/seed_data"}
+MAPPED = {
+    "planner": "planner",
+    "migrations": "planner/migrations",
+    "plugins": "planner/plugins",
+    "seed_data": "planner/seed_data",
+}
 SHIPPED = {".py", ".json", ".csv", ".md", ".mako", ".typed"}
 
 
@@ -47,7 +52,12 @@ def _checkout_files() -> set[str]:
     for folder, package in MAPPED.items():
         for path in (ROOT / folder).rglob("*"):
             inside = path.relative_to(ROOT / folder).as_posix()
-            if path.is_file() and path.suffix in SHIPPED and "__pycache__" not in inside and not inside.startswith("packs/"):
+            if (
+                path.is_file()
+                and path.suffix in SHIPPED
+                and "__pycache__" not in inside
+                and not inside.startswith("packs/")
+            ):
                 found.add(f"{package}/{inside}")
     return found
 
@@ -60,7 +70,12 @@ def test_the_wheel_holds_every_file_of_the_checkout(wheel: Path) -> None:
 def test_imports_flow_one_way(wheel: Path, tmp_path: Path) -> None:
     """On the unpacked wheel, where planner.plugins is a real package."""
     zipfile.ZipFile(wheel).extractall(tmp_path)
-    command = [str(Path(sys.executable).parent / "lint-imports"), "--config", str(ROOT / "pyproject.toml"), "--no-cache"]
+    command = [
+        str(Path(sys.executable).parent / "lint-imports"),
+        "--config",
+        str(ROOT / "pyproject.toml"),
+        "--no-cache",
+    ]
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -88,7 +103,12 @@ def test_the_wheel_plans_in_an_empty_environment(wheel: Path, tmp_path: Path) ->
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["answer"]["min_gpus"] >= 1
     location = subprocess.run(
-        [str(python), "-c", "import planner; print(planner.__file__)"], cwd=tmp_path, env=clean, capture_output=True, text=True, check=True
+        [str(python), "-c", "import planner; print(planner.__file__)"],
+        cwd=tmp_path,
+        env=clean,
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout
     assert Path(location.strip()).is_relative_to(site)
 

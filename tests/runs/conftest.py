@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from planner.runs import evaluate_runs
+from planner.runs.evaluate import evaluate_runs
 
 MEASURED = Path(__file__).parents[1] / "data" / "runs" / "measured.csv"
 """Published runs over every framework and accelerator of the collection."""

@@ -5,7 +5,7 @@ import pytest
 from planner.domain.hardware import Accelerator, Node
 from planner.errors import InputError, UnknownNameError
 from planner.importers.runs import RunRow
-from planner.run_clusters import Machines, gpu_names
+from planner.runs.clusters import Machines, gpu_names
 from planner.units import GIB, GIGA
 
 GIGABIT = GIGA / 8

@@ -6,7 +6,7 @@ import math
 import pytest
 from runs.conftest import DENSE, MEASURED
 
-from planner.runs import PREDICTED, evaluate_runs
+from planner.runs.evaluate import PREDICTED, evaluate_runs
 
 CONTRACT = (
     "predicted_step_time_s, predicted_tokens_per_s_per_gpu, predicted_model_tflops_per_gpu, predicted_mfu, "
@@ -110,7 +110,7 @@ def test_one_bad_row_does_not_stop_the_others(predict):
     bad = {
         "tp": "0", "pp": "x", "precision": "fp7", "zero_stage_or_fsdp": "magic", "n_gpus": "", "seq_len": "", "cp": "3",
         "recompute": "sometimes", "optimizer": "sophia", "offload": "cpu optimizer", "finetune_method": "qlora:8",
-        "gpu_slug": "z9", "flash_attention": "maybe", "global_batch": "nan", "micro_batch": "-1",
+        "gpu_slug": "z9", "flash_attention": "maybe", "global_batch": "nan", "micro_batch": "-1", "vpp": "33",
     }  # fmt: skip
     rows = predict({}, *({name: value} for name, value in bad.items()), {})
     assert rows[0] == rows[-1]

@@ -108,12 +108,14 @@ def test_plans_sum_to_their_totals() -> None:
     (mesh,) = space_of(context, most=8).chunks()
     for plan in plans_of(context, flat(mesh).at(np.arange(0, 400, 7)), RULES, 0.05):
         memory = plan.memory
-        assert sum(memory.components[name] for name in MEMORY_COMPONENTS) == pytest.approx(memory.total_bytes, rel=1e-12)
+        assert sum(memory.components[name] for name in MEMORY_COMPONENTS) == pytest.approx(
+            memory.total_bytes, rel=1e-12
+        )
         assert sum(plan.step_time_components_s.values()) == pytest.approx(plan.step_time_s, rel=1e-12)
 
 
 def states(context, **degrees: int) -> float:
-    pins = {axis: 1 for axis in ("tp", "pp", "vpp", "cp", "ep", "etp", "dp", "micro_batch")} | degrees
+    pins = dict.fromkeys(("tp", "pp", "vpp", "cp", "ep", "etp", "dp", "micro_batch"), 1) | degrees
     pins |= {"sequence_parallel": int(degrees.get("tp", 1) > 1), "recompute": "none", "schedule": "1f1b"}
     pins.setdefault("zero", 0)
     (plan,) = plans_of(context, flat(next(iter(space_of(context, pins, most=64).chunks()))), RULES, 0.0)

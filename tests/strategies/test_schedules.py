@@ -14,7 +14,7 @@ from planner.synthetic import synthetic_context
 def layouts(context, pp: int, vpp: int, micro_batches: int):
     ones = np.ones(1)
     names = ("tp", "cp", "dp", "ep", "etp", "micro_batch")
-    degrees = {name: ones for name in names} | {"pp": ones * pp, "vpp": ones * vpp}
+    degrees = dict.fromkeys(names, ones) | {"pp": ones * pp, "vpp": ones * vpp}
     derived = derive(context, degrees) | {"micro_batches": ones * micro_batches}
     return make_layouts(derived, {})
 

@@ -1,0 +1,1 @@
+"""One row, one exact configuration: predictions beside the runs that others measured."""

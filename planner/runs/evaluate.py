@@ -1,0 +1,179 @@
+"""What every row of a table of runs uses and reaches: `planner evaluate --runs`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from planner.domain.mesh import Layouts
+from planner.domain.plan import MEMORY_COMPONENTS, Plan
+from planner.errors import PlannerError
+from planner.importers.runs import RunsFile, Vocabulary, parse_row, read_runs
+from planner.plugin import Context, DeviceOverheads
+from planner.runs.questions import Asked, Questions
+from planner.search.evaluation import Rules, refusals
+from planner.search.plans import plans_of
+from planner.units import GIB
+
+if TYPE_CHECKING:
+    from planner.registry import Registry
+
+SCHEMA: Final = "planner.runs/1"
+PREDICTED: Final = (
+    "predicted_step_time_s", "predicted_tokens_per_s_per_gpu", "predicted_model_tflops_per_gpu", "predicted_mfu",
+    "predicted_hfu", "predicted_peak_memory_gib", "predicted_weights_gib", "predicted_gradients_gib",
+    "predicted_optimizer_gib", "predicted_activations_gib", "predicted_other_gib", "predicted_when_peak",
+    "predicted_params", "fits", "defaults", "error",
+)  # fmt: skip
+"""The columns that follow those of the file (DESIGN section 6)."""
+GIB_DIGITS: Final = 6
+"""Decimal places of a printed GiB: a kilobyte."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunsAnswer:
+    """The rows of the file in their order, each with its predictions or its error."""
+
+    columns: tuple[str, ...]
+    rows: tuple[dict[str, str], ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON: schema ``planner.runs/1``; the keys of a row are the columns."""
+        return {"schema": SCHEMA, "rows": [dict(row) for row in self.rows]}
+
+
+def evaluate_runs(path: str, *, database: str | None = None, strict_plugins: bool = False) -> RunsAnswer:
+    """Predict every row of the CSV file `path` (``-``: standard input).
+
+    A row that cannot be evaluated has its ``error`` filled, and the others go on.
+    Raises InputError if the file is unreadable or lacks the columns of the GPU and n_gpus, CatalogError, PluginError.
+    """
+    from planner.catalog.reader import Catalog
+    from planner.registry import load_registry
+
+    file = read_runs(path)
+    registry = load_registry(strict=strict_plugins)
+    with Catalog.open(database) as catalog:
+        return answer_runs(file, registry, Questions(catalog, registry))
+
+
+def answer_runs(file: RunsFile, registry: Registry, questions: Questions) -> RunsAnswer:
+    """Predict every row of a file that is read already."""
+    vocabulary = Vocabulary(
+        precisions=tuple(registry.precisions),
+        optimizers=tuple(registry.optimizers),
+        recomputes=tuple(registry.recomputes),
+        methods=tuple(registry.methods),
+    )
+    predicted: dict[int, dict[str, str]] = {}
+    groups: dict[Any, list[tuple[int, Asked]]] = {}
+    for index, cells in enumerate(file.rows):
+        if index in file.broken:
+            predicted[index] = _failed(file.broken[index])
+            continue
+        try:
+            asked = questions.ask(parse_row(cells, vocabulary))
+        except PlannerError as problem:
+            predicted[index] = _failed(problem.message)
+        except Exception as problem:  # a plugin that fails costs its rows, not the file
+            predicted[index] = _failed(_fault(problem))
+        else:
+            groups.setdefault(asked.key, []).append((index, asked))
+    for members in groups.values():
+        predicted.update(_evaluated(members, questions.rules))
+    columns = tuple(name for name in file.columns if name not in PREDICTED)
+    rows = tuple({name: cells[name] for name in columns} | predicted[index] for index, cells in enumerate(file.rows))
+    return RunsAnswer((*columns, *PREDICTED), rows)
+
+
+def _failed(message: str) -> dict[str, str]:
+    return dict.fromkeys(PREDICTED, "") | {"error": " ".join(message.split())}
+
+
+def _fault(problem: Exception) -> str:
+    return f"cannot be evaluated: {type(problem).__name__}: {problem}"
+
+
+def _evaluated(members: Sequence[tuple[int, Asked]], rules: Rules) -> dict[int, dict[str, str]]:
+    """Rows that share a context are one mesh; if that fails, each is its own, so that one cannot spoil the others."""
+    try:
+        found = _predictions([asked for _, asked in members], rules)
+        return dict(zip((index for index, _ in members), found, strict=True))
+    except Exception as problem:
+        if len(members) == 1:
+            message = problem.message if isinstance(problem, PlannerError) else _fault(problem)
+            return {members[0][0]: _failed(message)}
+    return {index: row for member in members for index, row in _evaluated([member], rules).items()}
+
+
+def _predictions(asked: Sequence[Asked], rules: Rules) -> list[dict[str, str]]:
+    context = asked[0].context
+    mesh = Layouts.join([each.layouts for each in asked])
+    plans = plans_of(context, mesh, rules, headroom=0.0)
+    reasons = _reasons(context, mesh, rules)
+    by_kind = {
+        kind: plans_of(_measured_as(context, kind), mesh, rules, headroom=0.0)
+        for kind in {each.peak_kind for each in asked} - {"nvidia-smi"}
+    }
+    return [
+        _printed(context, plan, by_kind.get(each.peak_kind, plans)[row], (*each.filled, *reasons[row]))
+        for row, (each, plan) in enumerate(zip(asked, plans, strict=True))
+    ]
+
+
+def _measured_as(context: Context, kind: str) -> Context:
+    """The context in which the device holds no more than a measurement of this `kind` sees.
+
+    ``allocated`` and ``active`` see tensors; ``reserved`` also what the caching allocator keeps; ``nvidia-smi`` all.
+    """
+    overheads = context.framework.overheads
+    reserved = kind == "reserved"
+    seen = DeviceOverheads(
+        context_bytes=0.0,
+        workspace_bytes=overheads.workspace_bytes if reserved else 0.0,
+        communicator_bytes=0.0,
+        fragmentation=overheads.fragmentation if reserved else 0.0,
+        source=overheads.source,
+    )
+    return replace(context, framework=replace(context.framework, overheads=seen))
+
+
+def _reasons(context: Context, mesh: Layouts, rules: Rules) -> list[tuple[str, ...]]:
+    """Why the planner's own rules would refuse each row: measured all the same, so predicted all the same."""
+    found: list[list[str]] = [[] for _ in range(mesh.shape[-1])]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        for refusal in refusals(context, mesh, rules):
+            for row in np.flatnonzero(np.broadcast_to(refusal.where, mesh.shape)):
+                found[row].append(f"refused in a search: {refusal.reason}")
+    return [tuple(dict.fromkeys(reasons)) for reasons in found]
+
+
+def _printed(context: Context, plan: Plan, seen: Plan, filled: Sequence[str]) -> dict[str, str]:
+    """One row's predictions; the printed components sum to the printed peak to the last digit."""
+    numbers = {
+        "predicted_step_time_s": plan.step_time_s,
+        "predicted_tokens_per_s_per_gpu": plan.tokens_per_s_per_gpu,
+        "predicted_model_tflops_per_gpu": plan.model_tflops_per_gpu,
+        "predicted_mfu": plan.mfu,
+        "predicted_hfu": plan.hfu,
+    }
+    parts = {name: seen.memory.components[name] for name in MEMORY_COMPONENTS}
+    if not all(map(math.isfinite, (*numbers.values(), *parts.values()))) or plan.step_time_s <= 0.0:
+        return _failed("the prediction is not a finite number")
+    gib = {name: round(Decimal(value / GIB), GIB_DIGITS) for name, value in parts.items()}
+    found: Mapping[str, str] = {
+        **{name: f"{value:.9g}" for name, value in numbers.items()},
+        "predicted_peak_memory_gib": f"{sum(gib.values(), Decimal(0)):f}",
+        **{f"predicted_{name}_gib": f"{value:f}" for name, value in gib.items()},
+        "predicted_when_peak": seen.memory.when,
+        "predicted_params": str(context.program.total_params),
+        "fits": "true" if plan.memory.fits else "false",
+        "defaults": "; ".join(filled),
+        "error": "",
+    }
+    return {name: found[name] for name in PREDICTED}

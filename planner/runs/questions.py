@@ -1,0 +1,246 @@
+"""From a row of a table of runs to a context and a mesh of one layout; every default that was filled is named."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from planner.domain.architecture import Architecture
+from planner.domain.hardware import Cluster, Node
+from planner.domain.mesh import ChoiceValue, Layouts
+from planner.errors import InputError, UnknownNameError
+from planner.importers.run_cells import NOT_OFFLOADED
+from planner.importers.run_shapes import architecture_of, model_names
+from planner.importers.runs import RunRow
+from planner.plugin import Context, Framework
+from planner.question import DEFAULT_FRAMEWORK, DEFAULT_OPTIMIZER, RecipeNames, build_question, rules_of
+from planner.runs.clusters import Machines
+from planner.search.space import all_choices, all_degrees, derive, make_layouts
+
+if TYPE_CHECKING:
+    from planner.catalog.reader import Catalog
+    from planner.registry import Registry
+
+SHARDED_FRAMEWORKS: Final = frozenset({"torchtitan", "llm-foundry", "fms-fsdp"})
+"""Frameworks that shard everything unless told otherwise."""
+NEAREST_FRAMEWORKS: Final[Mapping[str, tuple[str, ...]]] = {
+    "megatron-deepspeed": ("deepspeed", "megatron-core"), "deepspeed": ("transformers", "torchtitan"),
+    "nanotron": ("megatron-core",), "internevo": ("megatron-core",), "oneflow": ("megatron-core",),
+    "colossalai": ("megatron-core",), "fms-fsdp": ("llm-foundry", "torchtitan"), "llm-foundry": ("torchtitan",),
+    "litgpt": ("transformers", "torchtitan"), "torchtune": ("transformers", "torchtitan"),
+    "transformers": ("torchtitan",), "pytorch": ("torchtitan",), "nemo-automodel": ("torchtitan",),
+    "maxtext": ("torchtitan",), "paxml": ("torchtitan",), "levanter": ("torchtitan",),
+}  # fmt: skip
+"""The profiles to fall back on, best first, where no plugin knows the framework (DESIGN section 3)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A row ready to be evaluated: `key` is equal for rows that may share a context; `filled` names the defaults."""
+
+    key: tuple[Any, ...]
+    context: Context
+    layouts: Layouts
+    filled: tuple[str, ...]
+    peak_kind: str
+
+
+class Filler:
+    """Takes what a row states, or a default that it then lists."""
+
+    def __init__(self) -> None:
+        """Nothing is filled yet."""
+        self.listed: list[str] = []
+
+    def note(self, text: str) -> None:
+        """List `text`."""
+        self.listed.append(text)
+
+    def take(self, name: str, given: Any, default: Any, why: str = "") -> Any:  # noqa: ANN401 - any cell's type
+        """`given`, or `default` with a note."""
+        if given is not None:
+            return given
+        self.note(f"{name} = {default}" + (f" ({why})" if why else ""))
+        return default
+
+
+class Questions:
+    """Builds questions from rows; models, machines and contexts are looked up or built once."""
+
+    def __init__(self, catalog: Catalog, registry: Registry) -> None:
+        """Ask with the models and machines of `catalog` and the plugins of `registry`."""
+        self._registry = registry
+        self._catalog = catalog
+        self._machines = Machines(catalog.accelerator, catalog.node, lambda: catalog_nodes(catalog))
+        self._models: dict[str, Architecture | InputError | None] = {}
+        self._contexts: dict[tuple[Any, ...], Context] = {}
+        self.rules = rules_of(registry)
+
+    def ask(self, row: RunRow) -> Asked:
+        """The question that `row` is. Raises InputError and its children."""
+        if row.offload not in (None, NOT_OFFLOADED):
+            raise InputError(f"offload: {row.offload!r} is not supported")
+        filler = Filler()
+        architecture, shaped = architecture_of(row, self._known_model(row.model_name))
+        cluster, placed = self._machines.cluster(row)
+        if row.seq_len is None:
+            raise InputError("seq_len: not given")
+        for text in (*shaped, *placed):
+            filler.note(text)
+        degrees = _degrees(row, filler)
+        if degrees["vpp"] > architecture.layers:
+            raise InputError(f"vpp: {degrees['vpp']} chunks per stage are more than the {architecture.layers} layers")
+        framework = self._framework(row, filler)
+        names = self._names(row, cluster, degrees, framework, filler)
+        key = _key(architecture, cluster, names)
+        if key not in self._contexts:
+            self._contexts[key] = build_question(self._registry, architecture, cluster, names).context
+        context = self._contexts[key]
+        layouts = self._layouts(row, context, degrees, filler)
+        return Asked(key, context, layouts, tuple(filler.listed), row.peak_kind)
+
+    def _known_model(self, name: str | None) -> Architecture | None:
+        if name is None:
+            return None
+        if name not in self._models:
+            self._models[name] = self._looked_up(name)
+        found = self._models[name]
+        if isinstance(found, InputError):
+            raise found
+        return found
+
+    def _looked_up(self, name: str) -> Architecture | InputError | None:
+        """The catalog's model; None where it has none of that name; an error where it cannot describe its own."""
+        for spelling in model_names(name):
+            try:
+                return self._catalog.architecture(spelling)
+            except UnknownNameError:
+                continue
+            except InputError as problem:
+                return InputError(f"model_name: {problem.message}", hint=problem.hint)
+        return None
+
+    def _framework(self, row: RunRow, filler: Filler) -> Framework:
+        """The profile of the row's framework, or the nearest one: an unknown framework never fails a row."""
+        known = self._registry
+        if row.framework is None:
+            filler.note(f"framework = {DEFAULT_FRAMEWORK}")
+            return known.framework(DEFAULT_FRAMEWORK)
+        try:
+            return known.framework(row.framework)
+        except UnknownNameError:
+            shards = row.sharding is not None and row.sharding.stage >= 2
+            nearest = NEAREST_FRAMEWORKS.get(row.framework, ("torchtitan",) if shards else (DEFAULT_FRAMEWORK,))
+            found = next((known.frameworks[name] for name in nearest if name in known.frameworks), None)
+            found = found or known.framework(DEFAULT_FRAMEWORK)
+            filler.note(f"framework {row.framework} taken as {found.name}")
+            return found
+
+    def _names(
+        self, row: RunRow, cluster: Cluster, degrees: Mapping[str, int], framework: Framework, filler: Filler
+    ) -> RecipeNames:
+        has_bf16 = "bf16" in cluster.accelerator.peak_flop_per_s
+        batch = degrees["dp"] * degrees["micro_batch"]
+        flash = filler.take("flash_attention", row.flash_attention, int(has_bf16))
+        method, rank = "full", None
+        if row.method is None:
+            filler.note("finetune_method = full")
+        else:
+            method, rank = row.method.name, row.method.rank
+            if row.method.qualifier:
+                filler.note(f"finetune_method = {method} ({row.method.qualifier})")
+            if method != "full" and rank is None:
+                filler.note("the rank of the adapters is the method's own default")
+        optimizer = None if row.optimizer is None else row.optimizer.name
+        return RecipeNames(
+            seq_len=row.seq_len,
+            global_batch=filler.take("global_batch", row.global_batch, batch, "dp x micro_batch"),
+            precision=filler.take("precision", row.precision, "bf16-mixed" if has_bf16 else "fp16-mixed"),
+            optimizer=filler.take("optimizer", optimizer, DEFAULT_OPTIMIZER),
+            method=method,
+            framework=framework.name,
+            attention="flash" if flash else "math",
+            options=None if rank is None else {"rank": str(rank)},
+        )
+
+    def _layouts(self, row: RunRow, context: Context, degrees: Mapping[str, int], filler: Filler) -> Layouts:
+        rules = self.rules
+        tuples = {
+            degree.name: np.asarray([float(degrees.get(degree.name, 1))]) for degree in all_degrees(rules.strategies)
+        }
+        chosen: dict[str, ChoiceValue] = {
+            "zero": _zero(row, degrees, filler),
+            "sequence_parallel": int(filler.take("sequence_parallel", row.sequence_parallel, 0)),
+            "recompute": _recompute(row, filler),
+            "schedule": "interleaved" if degrees["vpp"] > 1 else "1f1b",
+        }
+        filler.take("offload", row.offload, NOT_OFFLOADED)
+        values: dict[str, tuple[ChoiceValue, ...]] = {}
+        for choice in all_choices(rules.strategies, tuple(rules.schedules), tuple(rules.recomputes)):
+            value = chosen.get(choice.name, choice.values[0])
+            if value not in choice.values:
+                raise InputError(f"{choice.name}: {value!r} is not among {', '.join(map(str, choice.values))}")
+            # All rows have the same values, so that rows can be joined to one mesh.
+            values[choice.name] = choice.values
+            chosen[choice.name] = value
+        mesh = make_layouts(derive(context, tuples), values)
+        position = np.ravel_multi_index(
+            (*(options.index(chosen[name]) for name, options in values.items()), 0), mesh.shape
+        )
+        return mesh.at(np.asarray([position]))
+
+
+def catalog_nodes(catalog: Catalog) -> Iterator[Node]:
+    """Every node of the catalog."""
+    for slug in catalog.names("nodes"):
+        yield catalog.node(slug)
+
+
+def _key(architecture: Architecture, cluster: Cluster, names: RecipeNames) -> tuple[Any, ...]:
+    options = tuple(sorted((names.options or {}).items()))
+    recipe = (names.seq_len, names.global_batch, names.precision, names.optimizer, names.method, names.framework)
+    return (architecture, cluster.accelerator.slug, cluster.node, cluster.nodes, *recipe, names.attention, options)
+
+
+def _degrees(row: RunRow, filler: Filler) -> dict[str, int]:
+    """Every degree of the row; dp is what n_gpus leaves. Raises InputError for a remainder."""
+    degrees = {name: int(filler.take(name, row.degrees.get(name), 1)) for name in ("tp", "pp", "cp", "ep", "vpp")}
+    product = degrees["tp"] * degrees["pp"] * degrees["cp"]
+    left, remainder = divmod(row.n_gpus, product)
+    if remainder:
+        raise InputError(f"dp: {row.n_gpus} GPUs are not a multiple of tp x pp x cp = {product}")
+    stated = row.degrees.get("dp")
+    if stated is None:
+        filler.note(f"dp = {left} (n_gpus / (tp x pp x cp))")
+    elif stated != left:
+        filler.note(f"dp = {left} (n_gpus / (tp x pp x cp); the row says {stated})")
+    degrees["dp"] = left
+    degrees["micro_batch"] = int(filler.take("micro_batch", row.micro_batch, 1))
+    return degrees
+
+
+def _zero(row: RunRow, degrees: Mapping[str, int], filler: Filler) -> int:
+    replicas = degrees["dp"] * degrees["cp"]
+    if row.sharding is None:
+        stage = 3 if row.framework in SHARDED_FRAMEWORKS else 0
+        filler.note(f"zero = {stage}")
+        return stage if replicas > 1 else 0
+    if replicas == 1 and row.sharding.stage > 0:
+        filler.note("zero = 0 (one replica has nothing to divide by)")
+        return 0
+    group = row.sharding.shard_group
+    if group is not None and group != replicas:
+        filler.note(f"the shard group of {group} taken as all {replicas} replicas")
+    return row.sharding.stage
+
+
+def _recompute(row: RunRow, filler: Filler) -> str:
+    if row.recompute is None:
+        filler.note("recompute = none")
+        return "none"
+    if row.recompute.qualifier:
+        filler.note(f"recompute {row.recompute.qualifier} taken as {row.recompute.name}")
+    return row.recompute.name
