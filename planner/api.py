@@ -109,11 +109,11 @@ def estimate(
     Raises InputError where neither a model nor a parameter count is given, UnknownNameError, CatalogError.
     """
     from planner.answers import answer_estimate
-    from planner.registry import load_registry
+    from planner.registry import installed_registry
 
     if (model is None) == (params is None):
         raise InputError("give either --model or --params", hint="planner estimate --params 7e9 --gpu rtx-4090")
-    registry = load_registry()
+    registry = installed_registry()
     if model is None and gpu is None:
         return answer_estimate(registry, None, params, None, seq_len, micro_batch, tokens)
     with _opened(database, registry) as catalog:
@@ -128,9 +128,9 @@ def model_parameters(model: str, *, database: str | None = None) -> dict[str, An
     `model` is a slug, an alias or a path. Raises InputError, UnknownNameError, CatalogError.
     """
     from planner.program.assemble import assemble
-    from planner.registry import load_registry
+    from planner.registry import installed_registry
 
-    registry = load_registry()
+    registry = installed_registry()
     if _looks_like_path(model):
         architecture = _from_file(registry, model)
     else:
@@ -180,9 +180,9 @@ def _opened(database: str | None, registry: Registry) -> Catalog:
 
 
 def _registry(strict: bool) -> Registry:
-    from planner.registry import load_registry
+    from planner.registry import installed_registry
 
-    return load_registry(strict=strict)
+    return installed_registry(strict=strict)
 
 
 def _check_fraction(name: str, value: float) -> None:

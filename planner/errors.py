@@ -56,6 +56,10 @@ class PluginError(PlannerError):
     exit_status = EXIT_BAD_INPUT
 
 
+class PluginWarning(UserWarning):
+    """A plugin was left out; the planner goes on without it."""
+
+
 def nearest_names(name: str, known: Iterable[str], limit: int = 3) -> tuple[str, ...]:
     """The known names that look most like `name`, best first."""
     lowered = {candidate.lower(): candidate for candidate in known}

@@ -13,9 +13,11 @@ from __future__ import annotations
 import contextlib
 import importlib
 import importlib.metadata
+import os
 import pkgutil
 import re
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -26,7 +28,7 @@ import pluggy
 
 import planner
 from planner.contributions import KINDS, check_record, claims, record_name
-from planner.errors import PluginError, UnknownNameError, nearest_names
+from planner.errors import PluginError, PluginWarning, UnknownNameError, nearest_names
 from planner.hookspecs import PlannerHooks
 from planner.plugin import (
     EXPERT_REPLICAS,
@@ -48,6 +50,7 @@ from planner.plugin import (
 FIRST_PARTY_PACKAGE: Final = "planner.plugins"
 FIRST_PARTY_DISTRIBUTION: Final = "gpu-planner"
 ALL_THIRD_PARTY: Final = "*"
+DISABLE_VARIABLE: Final = "PLANNER_PLUGINS_DISABLE"
 CORE_AXES: Final = frozenset({"n_gpus", "micro_batches", REPLICAS, EXPERT_REPLICAS})
 """Axes that the core derives; a strategy cannot bring them."""
 
@@ -196,6 +199,14 @@ def load_registry(
         suggestion = f", did you mean {', '.join(nearest)}?" if nearest else ""
         loader.report(PluginProblem(name=name, distribution="", stage="disable", message=f"no such plugin{suggestion}"))
     return loader.registry()
+
+
+def installed_registry(*, strict: bool = False) -> Registry:
+    """Every plugin but those that PLANNER_PLUGINS_DISABLE names; each that is left out is named in a PluginWarning."""
+    registry = load_registry(disable=os.environ.get(DISABLE_VARIABLE), strict=strict)
+    for problem in registry.problems:
+        warnings.warn(str(problem), PluginWarning, stacklevel=2)
+    return registry
 
 
 class _Candidate(NamedTuple):

@@ -42,6 +42,8 @@ def attention(architecture: Architecture, layer: int, source: Tensor) -> Sublaye
     mixed = Tensor("attention.mixed", heads * width, Region.INTERIOR)
     output = Tensor("attention.output", architecture.hidden, Region.GATHERED)
     operators: list[Operator] = [linear(tensor.name, source, tensor) for tensor in (query, key, value)]
+    if architecture.fused_qkv:
+        operators = [linear("attention.qkv", source, query, key, value)]
     if architecture.qk_norm != "none":
         kind, pair = norm_kind(architecture), (query, key)
         query, key = renamed(query, "normed"), renamed(key, "normed")
@@ -57,6 +59,9 @@ def attention(architecture: Architecture, layer: int, source: Tensor) -> Sublaye
         name="attention.core", kind="attention", inputs=(query, key, value), outputs=(mixed,), heads=heads,
         kv_heads=kv_heads, qk_dim=width, v_dim=width,
         window=architecture.window if architecture.is_windowed(layer) else None,
+        softcap=architecture.attention_softcap,
+        fused_projection=architecture.fused_qkv and architecture.position == "rope",
+        concatenated=architecture.partial_rotary,
     )  # fmt: skip
     operators += [core, linear("attention.out", mixed, output)]
     return SublayerParts(operators=tuple(operators), parameters=tuple(parameters(architecture)), output=output)

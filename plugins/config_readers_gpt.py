@@ -25,7 +25,7 @@ def gpt2(config: Mapping[str, Any]) -> Architecture:
     """Biases everywhere, a feed-forward four times as wide unless the file says otherwise."""
     fields = ConfigFields(config)
     return read_decoder(
-        fields, family="gpt2", tied=True, gated=False, norm="layernorm", position="learned",
+        fields, family="gpt2", fused_qkv=True, tied=True, gated=False, norm="layernorm", position="learned",
         learned_positions=fields.count("n_positions", "max_position_embeddings"), kv_heads=fields.count("n_head"),
         ffn_hidden=fields.count("n_inner", default=four_times_hidden(fields)), **EVERY_BIAS,
     )  # fmt: skip
@@ -77,7 +77,7 @@ def bloom(config: Mapping[str, Any]) -> Architecture:
     """A norm after the embedding; linear position biases."""
     fields = ConfigFields(config)
     return read_decoder(
-        fields, family="bloom", tied=True, gated=False, norm="layernorm", position="alibi", embedding_norm=True,
+        fields, family="bloom", fused_qkv=True, tied=True, gated=False, norm="layernorm", position="alibi", embedding_norm=True,
         activation="gelu", ffn_hidden=four_times_hidden(fields), **EVERY_BIAS,
     )  # fmt: skip
 

@@ -27,7 +27,7 @@ def gpt_neox(config: Mapping[str, Any]) -> Architecture:
     bias = fields.flag("attention_bias", default=True)
     parallel = fields.flag("use_parallel_residual", default=True)
     return read_decoder(
-        fields, family="gpt_neox", gated=False, norm="layernorm", parallel_residual=parallel, qkv_bias=bias,
+        fields, family="gpt_neox", fused_qkv=True, gated=False, norm="layernorm", parallel_residual=parallel, qkv_bias=bias,
         attention_out_bias=bias, mlp_bias=True,
     )  # fmt: skip
 
@@ -64,7 +64,7 @@ def falcon(config: Mapping[str, Any]) -> Architecture:
     bias = fields.flag("bias", default=False)
     hidden = fields.count("hidden_size", "n_embed")
     return read_decoder(
-        fields, family="falcon", tied=True, gated=False, norm="layernorm", kv_heads=kv_heads,
+        fields, family="falcon", fused_qkv=True, tied=True, gated=False, norm="layernorm", kv_heads=kv_heads,
         parallel_residual=parallel, norms_per_layer=norms,
         position="alibi" if fields.flag("alibi", default=False) else "rope", qkv_bias=bias,
         attention_out_bias=bias, mlp_bias=bias, activation=fields.text("activation", default="gelu"),

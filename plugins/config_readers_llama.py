@@ -6,6 +6,7 @@ Facts from huggingface/transformers, src/transformers/models/<model_type>/modeli
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from planner.plugin import Architecture, ConfigFields, ConfigReader, hookimpl, read_decoder, read_layers, read_windows
@@ -38,7 +39,7 @@ def mistral(config: Mapping[str, Any]) -> Architecture:
 
 def phi3(config: Mapping[str, Any]) -> Architecture:
     """Queries, keys and values in one matrix, gate and up in another: the same parameters."""
-    return mistral(config)
+    return replace(mistral(config), fused_qkv=True)
 
 
 def olmo(config: Mapping[str, Any]) -> Architecture:

@@ -6,6 +6,7 @@ Sources: arXiv 2101.03961; arXiv 2401.04088 (Mixtral); arXiv 2401.06066 (fine-gr
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from planner.plugin import (
     Architecture,
@@ -43,7 +44,7 @@ def feed_forward(architecture: Architecture, _layer: int, source: Tensor) -> Sub
     returned = Tensor("experts.output", moe.topk * hidden, Region.DISPATCHED)
     combined = Tensor("moe.combined", hidden, Region.RESIDUAL)
     operators = [
-        linear("router", source, logits, kind="router"),
+        replace(linear("router", source, logits, kind="router"), float32=moe.router_float32),
         pointwise("experts.dispatch", "dispatch", source, target=dispatched),
         *experts(architecture, dispatched, returned),
         pointwise("experts.combine", "combine", returned, target=combined),

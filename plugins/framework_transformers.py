@@ -33,6 +33,7 @@ from planner.plugin import (
     Region,
     Storage,
     Stored,
+    dropout_mask,
     hookimpl,
     keep_inputs,
     keep_nothing,
@@ -115,26 +116,40 @@ def layer_norm(operator: Operator, numerics: Numerics) -> Footprint:
 
 
 def attention(operator: Operator, numerics: Numerics) -> Footprint:
-    """scaled_dot_product_attention by kernel, or eager: softmax in float32, its copy in the compute format, and with grouped
-    queries keys and values repeated to all heads."""
+    """scaled_dot_product_attention by kernel, or eager: softmax in float32, its copy in the compute format."""
     assert isinstance(operator, Attention)
     size = numerics.activation_bytes
     heads, keys = operator.heads, operator.window or -1
-    flash = numerics.attention == "flash"
-    if flash or operator.kv_heads == operator.heads:
-        kept = [stored(tensor, size) for tensor in (*operator.inputs, *operator.outputs)]
-    else:
-        kept = [stored(tensor, size) for tensor in (operator.inputs[0], *operator.outputs)]
-        kept.append(Stored(f"{operator.name}.repeated_key", heads * operator.qk_dim, Region.INTERIOR, size))
-        kept.append(Stored(f"{operator.name}.repeated_value", heads * operator.v_dim, Region.INTERIOR, size))
-    if flash or numerics.attention == "efficient":
+    kept = [*attention_inputs(operator, numerics), stored(operator.outputs[0], size)]
+    if numerics.attention in ("flash", "efficient"):
         kept.append(Stored(f"{operator.name}.logsumexp", heads, Region.INTERIOR, FLOAT32))
         return Footprint(saved=tuple(kept))
     kept.append(Stored(f"{operator.name}.probabilities", heads, Region.INTERIOR, FLOAT32, keys))
-    scores = [Stored(f"{operator.name}.scores", 2 * heads, Region.INTERIOR, FLOAT32, keys)]
+    scores = Stored(f"{operator.name}.scores", 2 * heads, Region.INTERIOR, FLOAT32, keys)
     if numerics.attention == "eager" and size < FLOAT32:
         kept.append(Stored(f"{operator.name}.probabilities_cast", heads, Region.INTERIOR, size, keys))
-    return Footprint(saved=tuple(kept), forward=tuple(scores), backward=tuple(scores))
+    if operator.softcap:
+        kept.append(Stored(f"{operator.name}.softcap", heads, Region.INTERIOR, size, keys))
+    return Footprint(saved=tuple(kept), forward=(scores,), backward=(scores,))
+
+
+def attention_inputs(operator: Attention, numerics: Numerics) -> Iterator[Stored]:
+    """Queries, keys and values. Other kernels than flash repeat grouped keys and values to all heads; values that are a slice
+    keep all of the projection that they are cut from; and where queries were concatenated from parts, flash attention's
+    output has their memory order, so that the output projection reads a copy."""
+    size, heads = numerics.activation_bytes, operator.heads
+    flash = numerics.attention == "flash"
+    if flash or operator.kv_heads == heads:
+        yield from (stored(tensor, size) for tensor in operator.inputs)
+    else:
+        yield stored(operator.inputs[0], size)
+        yield Stored(f"{operator.name}.repeated_key", heads * operator.qk_dim, Region.INTERIOR, size)
+        yield Stored(f"{operator.name}.repeated_value", heads * operator.v_dim, Region.INTERIOR, size)
+    if operator.fused_projection:
+        sliced = (heads + operator.kv_heads) * operator.qk_dim
+        yield Stored(f"{operator.name}.fused_projection", sliced, Region.INTERIOR, size)
+    if operator.concatenated and flash:
+        yield Stored(f"{operator.name}.reordered_output", heads * operator.v_dim, Region.INTERIOR, size)
 
 
 def gated_activation(operator: Operator, numerics: Numerics) -> Footprint:
@@ -146,18 +161,28 @@ def gated_activation(operator: Operator, numerics: Numerics) -> Footprint:
 
 
 def gelu_new(operator: Operator, numerics: Numerics) -> Footprint:
-    """The tanh approximation written in Python keeps its input, the cubed term's square, the tanh and the halves: four."""
+    """The tanh approximation written in Python keeps the input of the power, the tanh, half the input and 1 + tanh. Under
+    autocast the power, and all that follows from it, is float32."""
     source = operator.inputs[0]
-    return Footprint(
-        saved=(Stored(f"{operator.name}.chain", 4 * source.width, source.region, numerics.activation_bytes),)
-    )
+    chain = FLOAT32 if numerics.autocast else numerics.activation_bytes
+    each = Stored(f"{operator.name}.chain", source.width, source.region, 3 * chain + numerics.activation_bytes)
+    return Footprint(saved=(each,))
+
+
+def relu(operator: Operator, numerics: Numerics) -> Footprint:
+    """relu keeps its result, which the next GEMM keeps anyway."""
+    return Footprint(saved=tuple(stored(tensor, numerics.activation_bytes) for tensor in operator.outputs))
 
 
 def router(operator: Operator, numerics: Numerics) -> Footprint:
-    """The gate's input and float32 probabilities over the experts."""
+    """The gate's input (a float32 copy of it where the gate runs in float32), float32 logits and probabilities."""
     assert isinstance(operator, Linear)
-    scores = Stored(f"{operator.name}.probabilities", operator.out_features, Region.ROUTING, FLOAT32)
-    return Footprint(saved=(*linear(operator, numerics).saved, scores))
+    scores = Stored(f"{operator.name}.scores", 2 * operator.out_features, Region.ROUTING, FLOAT32)
+    kept = linear(operator, numerics).saved
+    if operator.float32:
+        source = operator.inputs[0]
+        kept = (Stored(f"{operator.name}.float", source.width, source.region, FLOAT32),)
+    return Footprint(saved=(*kept, scores))
 
 
 def loss(operator: Operator, numerics: Numerics) -> Footprint:
@@ -181,6 +206,10 @@ def tensor_parallel_extras(context: Context, layouts: Layouts) -> Iterator[Buffe
         name="unsharded embedding gradient", component=Component.GRADIENTS, bytes=whole,
         instants=(Instant.EMBEDDING, Instant.OPTIMIZER),
     )  # fmt: skip
+    moved = np.where(tp > 1, embedding / tp * context.storage.gradient_bytes, 0.0)
+    yield Buffer(
+        name="redistributed embedding gradient", component=Component.OTHER, bytes=moved, instants=(Instant.OPTIMIZER,)
+    )
     logits = context.tokens(layouts) * context.program.architecture.vocab / tp * FLOAT32
     yield Buffer(
         name="vocabulary-parallel loss", component=Component.ACTIVATIONS, instants=(Instant.LOSS,),
@@ -239,6 +268,8 @@ FOOTPRINTS: Final = {
     "attention": attention,
     "activation": keep_inputs,
     "activation.gelu_new": gelu_new,
+    "activation.relu": relu,
+    "dropout": dropout_mask,
     "gated_activation": gated_activation,
     "router": router,
     "combine": keep_inputs,

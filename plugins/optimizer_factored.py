@@ -10,6 +10,10 @@ FLOAT32_BYTES = 4.0
 """Both convert 16-bit gradients first, so that every state is float32 whatever the recipe."""
 
 
+SMALLEST_ALLOCATION_BYTES = 512
+"""PyTorch's caching allocator rounds every tensor up to this (c10/cuda/CUDACachingAllocator.cpp, kMinBlockSize)."""
+
+
 def factored(name: str, local: LocalGroup) -> Iterator[State]:
     """A second moment: rows and columns of each matrix; a vector's is whole."""
     if local.group.rows:
@@ -20,8 +24,9 @@ def factored(name: str, local: LocalGroup) -> Iterator[State]:
 
 
 def adafactor_states(local: LocalGroup, storage: Storage) -> Iterator[State]:  # noqa: ARG001 - float32 always
-    """Adafactor without a first moment, as it is used by default."""
+    """Adafactor without a first moment, as it is used by default; its step counter is one smallest allocation per tensor."""
     yield from factored("variance", local)
+    yield State(name="step", elements=local.count, bytes_per_element=SMALLEST_ALLOCATION_BYTES, sharded=False)
 
 
 def came_states(local: LocalGroup, storage: Storage) -> Iterator[State]:  # noqa: ARG001 - float32 always

@@ -11,7 +11,15 @@ from typing import Final, TextIO
 import click
 
 from planner.cli import messages
-from planner.errors import EXIT_ANSWERED, EXIT_BAD_INPUT, EXIT_INTERNAL, EXIT_INTERRUPTED, PlannerError, nearest_names
+from planner.errors import (
+    EXIT_ANSWERED,
+    EXIT_BAD_INPUT,
+    EXIT_INTERNAL,
+    EXIT_INTERRUPTED,
+    PlannerError,
+    PluginWarning,
+    nearest_names,
+)
 
 DEBUG_VARIABLE: Final = "PLANNER_DEBUG"
 ISSUE_HINT: Final = f"this is a bug of planner: please report it ({DEBUG_VARIABLE}=1 shows the traceback)"
@@ -23,6 +31,7 @@ def invoke(arguments: Sequence[str]) -> int:
 
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
+        warnings.simplefilter("always", PluginWarning)
         try:
             status = root.main(list(arguments), prog_name="planner", standalone_mode=False)
             sys.stdout.flush()

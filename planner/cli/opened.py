@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from planner.cli.registered import catalog_branches
 from planner.cli.settings import Settings
 
 if TYPE_CHECKING:
@@ -14,4 +15,4 @@ def opened_catalog() -> Catalog:
     """The catalog that ``--database`` or the environment names; made and migrated when there is none yet."""
     from planner.catalog.reader import Catalog
 
-    return Catalog.open(Settings.current().database)
+    return Catalog.open(Settings.current().database, branches=catalog_branches() or None)

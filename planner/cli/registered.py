@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any
 
 from planner.cli.settings import Settings
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from planner.registry import Registry
-
-DISABLE_VARIABLE: Final = "PLANNER_PLUGINS_DISABLE"
 
 
 def registry() -> Registry:
-    """Load all plugins but those that PLANNER_PLUGINS_DISABLE names."""
-    from planner.registry import load_registry
+    """All plugins but those that PLANNER_PLUGINS_DISABLE names, with the problems of those that were left out."""
+    from planner.registry import DISABLE_VARIABLE, load_registry
 
     return load_registry(disable=os.environ.get(DISABLE_VARIABLE), strict=Settings.current().strict_plugins)
 
 
-def catalog_branches() -> dict[str, Path]:
-    """The directories of revisions that plugins bring, by branch label."""
-    from pathlib import Path
+def catalog_branches() -> dict[str, Any]:
+    """The directories of revisions that plugins bring, by branch label; a warning names each plugin left out."""
+    from planner.registry import installed_registry
 
-    return {label: Path(str(branch.directory)) for label, branch in registry().catalog_branches.items()}
+    loaded = installed_registry(strict=Settings.current().strict_plugins)
+    return {label: branch.directory for label, branch in loaded.catalog_branches.items()}

@@ -16,7 +16,7 @@ class MixtureOfExperts:
 
     `expert_ffn` is one expert's width; `shared_ffn` the total width of the experts that every token visits.
     Layers before `first_k_dense` are dense; after them every `interval`-th layer is routed
-    (interval 1: all of them). Dense layers have the architecture's own `ffn_hidden`.
+    (interval 1: all of them). `router_float32`: the reference code computes the router in float32. Dense layers have the architecture's own `ffn_hidden`.
     """
 
     experts: int
@@ -25,6 +25,7 @@ class MixtureOfExperts:
     shared_ffn: int = 0
     shared_gate: bool = False
     router_bias: bool = False
+    router_float32: bool = False
     expert_bias: bool = False
     first_k_dense: int = 0
     interval: int = 1
@@ -49,7 +50,8 @@ class Architecture:
     `moe` declares routed uses `moe`'s sublayer instead. `window_layers` of the layers attend to `window` tokens only.
     `learned_positions` counts the rows of a learned position table (0: none).
     `norms_per_layer` counts the norms with parameters in one layer, besides those of queries and keys.
-    `embedding_width` is set where the token embedding is narrower than the residual stream.
+    `partial_rotary`: only a part of each head's width is rotated; `fused_qkv`: the reference code projects queries, keys and
+    values in one GEMM. `embedding_width` is set where the token embedding is narrower than the residual stream.
     """
 
     slug: str
@@ -83,6 +85,8 @@ class Architecture:
     logit_softcap: bool = False
     attention_softcap: bool = False
     attention_sinks: bool = False
+    partial_rotary: bool = False
+    fused_qkv: bool = False
     dropout: bool = False
     window: int | None = None
     window_layers: int = 0

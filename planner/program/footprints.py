@@ -89,8 +89,10 @@ def separate_gated_activation(operator: Operator, numerics: Numerics) -> Footpri
     return Footprint(saved=(*keep_inputs(operator, numerics).saved, activated))
 
 
-def dropout_mask(operator: Operator, _numerics: Numerics) -> Footprint:
-    """One byte of mask per element."""
+def dropout_mask(operator: Operator, numerics: Numerics) -> Footprint:
+    """One byte of mask per element; nothing where dropout is switched off."""
+    if not numerics.dropout:
+        return Footprint()
     source = operator.inputs[0]
     return Footprint(saved=(Stored(f"{operator.name}.mask", source.width, source.region, MASK_BYTES),))
 

@@ -25,13 +25,14 @@ class Operator:
 class Linear(Operator):
     """A GEMM of `in_features` × `out_features` per token (kind ``linear``, ``expert_linear``, ``head`` or ``router``).
 
-    `experts` and `topk` are set for a grouped GEMM: each token is multiplied by `topk` of `experts` matrices.
+    `float32`: it runs in float32 whatever the recipe. `experts` and `topk` are set for a grouped GEMM: each token is multiplied by `topk` of `experts` matrices.
     """
 
     in_features: int
     out_features: int
     experts: int = 1
     topk: int = 1
+    float32: bool = False
 
     @property
     def flops_per_token(self) -> float:
@@ -41,7 +42,12 @@ class Linear(Operator):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attention(Operator):
-    """Scaled dot-product attention (kind ``attention``); `window` limits the keys of a token."""
+    """Scaled dot-product attention (kind ``attention``); `window` limits the keys of a token.
+
+    `softcap`: scores pass through a tanh. `fused_projection`: keys and values are slices of one projection's output, after a
+    rotation of queries and keys. `concatenated`: queries and keys were joined from parts, so that their memory order is not
+    the projections'.
+    """
 
     heads: int
     kv_heads: int
@@ -49,6 +55,9 @@ class Attention(Operator):
     v_dim: int
     window: int | None = None
     causal: bool = True
+    softcap: bool = False
+    fused_projection: bool = False
+    concatenated: bool = False
 
     def flops_per_token(self, seq_len: float) -> float:
         """Forward FLOPs per token: QKᵀ and PV, half of them under the causal mask (FORMULAS section 4).

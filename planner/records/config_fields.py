@@ -195,7 +195,18 @@ def read_decoder(
     found["max_seq_len"] = fields.optional_count(*POSITIONS, largest=LONGEST_SEQUENCE)
     found["tied_embeddings"] = fields.flag("tie_word_embeddings", default=tied)
     found["dropout"] = fields.has_dropout()
+    found["partial_rotary"] = _rotates_partly(fields.config, declared.get("head_dim", found.get("head_dim", 0)))
     return Architecture(**{"gated": True, **found, **declared})
+
+
+def _rotates_partly(config: Mapping[str, Any], head_dim: int) -> bool:
+    """Whether only a part of each head is rotated: a fraction below 1, or fewer channels than the head has."""
+    nested = config.get("rope_parameters")
+    rope = nested if isinstance(nested, Mapping) else {}
+    shares = (config.get("partial_rotary_factor"), config.get("rotary_pct"), rope.get("partial_rotary_factor"))
+    channels = config.get("rotary_dim")
+    fraction = any(isinstance(share, int | float) and 0 < share < 1 for share in shares)
+    return fraction or (isinstance(channels, int) and 0 < channels < head_dim)
 
 
 def _share(fields: ConfigFields, hidden: int, heads: int) -> int:

@@ -26,7 +26,9 @@ def title(column: str) -> str:
         if column.endswith(suffix):
             column = column.removesuffix(suffix)
             break
-    return column.replace("usd_per_accelerator_hour", "USD/GPU-h").replace("_", " ")
+    return (
+        column.replace("usd_per_accelerator", "usd_per_gpu").replace("usd_per_gpu_hour", "USD/GPU-h").replace("_", " ")
+    )
 
 
 def text(column: str, value: Any) -> str:  # noqa: ANN401 - what a column holds

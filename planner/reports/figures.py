@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from planner.units import MEGA, TERA, format_bytes, format_count
+from planner.units import GIB, MEGA, MIB, TERA, format_bytes, format_count
 
 NOTHING: Final = "—"
+_SMALL: Final = GIB / 20
+"""Below this, one decimal place of a GiB says nothing."""
 
 
 def percent(fraction: float) -> str:
@@ -32,7 +34,7 @@ def quantity(value: float, unit: str) -> str:
     """
     match unit:
         case "bytes" | "byte" | "B":
-            return format_bytes(value)
+            return f"{value / MIB:,.1f} MiB" if 0 < value < _SMALL else format_bytes(value)
         case "s" | "seconds":
             return seconds(value)
         case "fraction":

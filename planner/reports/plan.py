@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Final
 
 from planner.domain.plan import NearestMiss, Plan, PlanAnswer
 from planner.reports.blocks import Block, Facts, Flat, Heading, Paragraph, Report, Table, Tone, left, right
@@ -15,9 +14,6 @@ from planner.reports.plan_table import COLUMNS, flat_row, scaling_table, side_by
 from planner.reports.rules import rules_table
 from planner.reports.step import slowest_overheads, speed_text, step_blocks
 from planner.units import format_bytes, format_duration, format_usd
-
-LIMITS: Final = ("does not fit in memory", "misses the deadline", "misses the budget")
-"""Refusals that more GPUs cure; the others are about the shape of a layout, and say nothing about how many are needed."""
 
 
 def report(answer: PlanAnswer) -> Report:
@@ -70,7 +66,8 @@ def _refusal(answer: PlanAnswer) -> str:
 
 
 def _first_screen(answer: PlanAnswer, plan: Plan) -> Iterator[tuple[str, str]]:
-    yield "why", _why(answer, plan)
+    if answer.why:
+        yield "why", answer.why
     yield "layout", layout_text(plan.layout)
     yield "how long", f"{format_duration(plan.duration_s)} ({speed_text(plan)})"
     yield "how much", _cost(plan)
@@ -78,23 +75,6 @@ def _first_screen(answer: PlanAnswer, plan: Plan) -> Iterator[tuple[str, str]]:
     overheads = slowest_overheads(plan)
     if overheads:
         yield "slowed by", overheads
-
-
-def _why(answer: PlanAnswer, plan: Plan) -> str:
-    miss = answer.nearest_miss
-    if miss is not None:
-        short = f"lacks {_missed(miss)}" if miss.missing_bytes else "fits, but does not meet what was asked"
-        return f"the nearest miss, {gpus(miss.n_gpus)}, {short}"
-    if answer.min_gpus == 1:
-        return "one is enough: the whole job fits on one GPU"
-    if answer.min_gpus == answer.question.get("min_gpus"):
-        return "the fewest that were asked for are enough"
-    reasons = [reason for reason in answer.rejected if reason in LIMITS] or _most_frequent(answer)
-    return f"on fewer no layout passes: {' or '.join(reasons)}" if reasons else f"all {gpus(plan.n_gpus)} are needed"
-
-
-def _most_frequent(answer: PlanAnswer) -> list[str]:
-    return sorted(answer.rejected, key=lambda reason: -answer.rejected[reason])[:1]
 
 
 def _missed(miss: NearestMiss) -> str:
@@ -122,7 +102,7 @@ def _more(answer: PlanAnswer) -> Iterator[Block]:
     plan = answer.recommended
     strong = () if plan is None else (plan,)
     if answer.alternatives:
-        yield Heading("Alternatives")
+        yield Heading("Alternatives to the recommended layout (first)")
         yield side_by_side((*strong, *answer.alternatives), strong)
     if answer.scaling:
         yield Heading("What more GPUs buy")

@@ -54,10 +54,10 @@ def evaluate_runs(path: str, *, database: str | None = None, strict_plugins: boo
     Raises InputError if the file is unreadable or lacks the columns of the GPU and n_gpus, CatalogError, PluginError.
     """
     from planner.catalog.reader import Catalog
-    from planner.registry import load_registry
+    from planner.registry import installed_registry
 
     file = read_runs(path)
-    registry = load_registry(strict=strict_plugins)
+    registry = installed_registry(strict=strict_plugins)
     with Catalog.open(database) as catalog:
         return answer_runs(file, registry, Questions(catalog, registry))
 

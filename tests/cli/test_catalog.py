@@ -113,3 +113,39 @@ def test_a_file_that_is_no_database_is_bad_input_and_stays_as_it_is(planner, tmp
     assert (outcome.status, outcome.out) == (2, "")
     assert outcome.err.count("\n") == 1
     assert stranger.read_bytes() == before
+
+
+def test_a_plugin_left_out_is_a_warning_beside_any_answer_and_quiet_silences_it(planner, database, monkeypatch):
+    monkeypatch.setenv("PLANNER_PLUGINS_DISABLE", "optimizer_adm")
+    outcome = planner("--database", database, "catalog", "params", "--model", "llama3-7b", "-f", "json")
+    assert outcome.status == 0
+    assert json.loads(outcome.out)["total_params"] == 8_030_261_248
+    assert outcome.err.startswith("planner: warning: plugin 'optimizer-adm' failed at disable")
+    assert outcome.err.count("\n") == 1
+    assert planner("--database", database, "--quiet", "catalog", "params", "--model", "llama3-7b").err == ""
+
+
+@pytest.mark.parametrize("name", ["text", "json", "yaml", "csv", "markdown"])
+def test_a_real_plan_is_printed_in_every_format(planner, database, name):
+    outcome = planner("--database", database, "plan", "--model", "llama3-7b", "--cluster", "rtx-4090:8", "-f", name)
+    assert (outcome.status, outcome.err) in ((0, ""), (3, ""))
+    assert outcome.out.strip()
+
+
+def test_a_real_answer_names_the_fewest_gpus_and_a_real_refusal_the_nearest_miss(planner, database):
+    fits = planner("--database", database, "plan", "--model", "llama3-7b", "--cluster", "a100-pool")
+    assert fits.status == 0
+    assert "llama3-7b on a100-pool needs" in fits.out.splitlines()[0]
+    assert max(map(len, fits.out.splitlines())) <= 100
+    refused = planner("--database", database, "plan", "--model", "llama-3-70b", "--cluster", "rtx-4090:8", "-f", "json")
+    assert refused.status == 3
+    assert json.loads(refused.out)["answer"]["nearest_miss"]["missing_bytes"] > 0
+
+
+def test_a_real_explanation_and_a_real_evaluation_say_the_same(planner, database):
+    layout = ("--model", "llama3-7b", "--cluster", "a100-pool", "--tp", "2", "--dp", "4", "--zero", "1")
+    evaluated = json.loads(planner("--database", database, "evaluate", *layout, "-f", "json").out)
+    explained = json.loads(planner("--database", database, "explain", *layout, "-f", "json").out)
+    assert explained["plan"] == evaluated["plan"]
+    assert explained["memory_terms"]
+    assert max(map(len, planner("--database", database, "explain", *layout).out.splitlines())) <= 100

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from cli.answers import CAPACITY, make_evaluation, make_plan, make_refusal
 
-from planner.errors import CatalogError, InputError, PluginError, UnknownNameError
+from planner.errors import CatalogError, InputError, PluginError, PluginWarning, UnknownNameError
 
 PLAN = ("plan", "--model", "llama3-7b", "--cluster", "a100-pool")
 RAISED = (
@@ -142,11 +142,10 @@ def test_warnings_of_the_planner_are_one_line_each_and_quiet_silences_them(plann
     def warn(*_arguments, **_named):
         import warnings
 
-        warnings.warn("plugin 'x' of y failed at import", stacklevel=1)
+        warnings.warn("plugin 'x' of y failed at import", PluginWarning, stacklevel=1)
         return make_refusal()
 
     monkeypatch.setattr("planner.api.plan", warn)
-    monkeypatch.setattr("planner.cli.invoke.warnings.filters", [])
     assert planner(*PLAN).err == "planner: warning: plugin 'x' of y failed at import\n"
     assert planner("--quiet", *PLAN).err == ""
 
