@@ -178,14 +178,20 @@ def _fix(question: Question, wanted: Search, limits: Limits, plan: Plan, pool: i
             return f"{missing}; it fits on {min(wider.by_gpus)} GPUs of this pool: raise --gpus"
     node = context.cluster.node
     if node.network_bytes_per_s is None and node.scaleup_domain <= node.accelerators_per_node:
-        return f"{missing}; this node has no known network to grow over: choose GPUs with more memory or a cluster (--cluster, --node)"
+        return (
+            f"{missing}; this node has no known network to grow over: choose GPUs with more memory, "
+            "or a cluster (--cluster, --node)"
+        )
     for factor in GROWTH:
         cluster = replace(context.cluster, nodes=context.cluster.nodes * factor)
         larger = replace(question, context=replace(context, cluster=cluster))
         found = _search(larger, replace(wanted, max_gpus=None), Limits(headroom=limits.headroom), cluster.accelerators)
         if found.by_gpus:
             return f"{missing}; {min(found.by_gpus)} GPUs of the same kind would fit"
-    return f"{missing}; more GPUs of the same kind do not help: shorten --seq-len, free the pinned axes or choose GPUs with more memory"
+    return (
+        f"{missing}; more GPUs of the same kind do not help: shorten --seq-len, free the pinned axes, "
+        "or choose GPUs with more memory"
+    )
 
 
 def _missed_limit(question: Question, limits: Limits, findings: Findings) -> NearestMiss:

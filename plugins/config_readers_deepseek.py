@@ -36,7 +36,8 @@ def experts(fields: ConfigFields) -> MixtureOfExperts | None:
         raise InputError("mlp_layer_types must name dense layers first, then sparse ones")
     return MixtureOfExperts(
         experts=routed, topk=fields.count("num_experts_per_tok"), expert_ffn=width, first_k_dense=dense,
-        router_float32=True, shared_ffn=fields.count_or_zero("n_shared_experts") * width, interval=fields.count("moe_layer_freq", default=1),
+        router_float32=True, shared_ffn=fields.count_or_zero("n_shared_experts") * width,
+        interval=fields.count("moe_layer_freq", default=1),
     )  # fmt: skip
 
 

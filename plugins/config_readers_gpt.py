@@ -36,7 +36,7 @@ def gpt_bigcode(config: Mapping[str, Any]) -> Architecture:
     fields = ConfigFields(config)
     heads = fields.count("n_head", "num_attention_heads")
     return read_decoder(
-        fields, family="gpt_bigcode", tied=True, gated=False, norm="layernorm", position="learned",
+        fields, family="gpt_bigcode", fused_qkv=True, tied=True, gated=False, norm="layernorm", position="learned",
         learned_positions=fields.count("n_positions", "max_position_embeddings"),
         kv_heads=1 if fields.flag("multi_query", default=True) else heads,
         ffn_hidden=fields.count("n_inner", default=four_times_hidden(fields)), **EVERY_BIAS,
@@ -93,7 +93,7 @@ def mpt(config: Mapping[str, Any]) -> Architecture:
     if attention.text("attn_type", default="multihead_attention") == "multiquery_attention":
         kv_heads = 1
     return read_decoder(
-        fields, family="mpt", tied=True, gated=False, norm="layernorm-nobias", position="alibi", activation="gelu",
+        fields, family="mpt", fused_qkv=True, tied=True, gated=False, norm="layernorm-nobias", position="alibi", activation="gelu",
         ffn_hidden=ratio * hidden, kv_heads=kv_heads,
     )  # fmt: skip
 

@@ -27,7 +27,8 @@ def gpt_neox(config: Mapping[str, Any]) -> Architecture:
     bias = fields.flag("attention_bias", default=True)
     parallel = fields.flag("use_parallel_residual", default=True)
     return read_decoder(
-        fields, family="gpt_neox", fused_qkv=True, gated=False, norm="layernorm", parallel_residual=parallel, qkv_bias=bias,
+        fields, family="gpt_neox", rotated=0.25, fused_qkv=True, gated=False, norm="layernorm",
+        parallel_residual=parallel, qkv_bias=bias,
         attention_out_bias=bias, mlp_bias=True,
     )  # fmt: skip
 
@@ -36,8 +37,9 @@ def gptj(config: Mapping[str, Any]) -> Architecture:
     """Parallel branches behind one norm; the output projection has a bias, attention has none."""
     fields = ConfigFields(config)
     width = fields.count("n_inner", "intermediate_size", default=4 * fields.count("n_embd", "hidden_size"))
+    family = fields.text("model_type", default="gptj")
     return read_decoder(
-        fields, family=fields.text("model_type", default="gptj"), gated=False, norm="layernorm", parallel_residual=True,
+        fields, family=family, fused_qkv=family == "codegen", gated=False, norm="layernorm", parallel_residual=True,
         norms_per_layer=1, ffn_hidden=width, mlp_bias=True, head_bias=True,
     )  # fmt: skip
 
@@ -46,7 +48,7 @@ def phi(config: Mapping[str, Any]) -> Architecture:
     """Parallel branches behind one norm, biases everywhere."""
     fields = ConfigFields(config)
     return read_decoder(
-        fields, family="phi", gated=False, norm="layernorm", parallel_residual=True, norms_per_layer=1, qkv_bias=True,
+        fields, family="phi", rotated=0.5, gated=False, norm="layernorm", parallel_residual=True, norms_per_layer=1, qkv_bias=True,
         attention_out_bias=True, mlp_bias=True, head_bias=True,
         qk_norm="head" if fields.flag("qk_layernorm", default=False) else "none",
     )  # fmt: skip
@@ -77,7 +79,7 @@ def stablelm(config: Mapping[str, Any]) -> Architecture:
     fields = ConfigFields(config)
     parallel = fields.flag("use_parallel_residual", default=False)
     return read_decoder(
-        fields, family="stablelm", norm="layernorm", parallel_residual=parallel, norms_per_layer=1 if parallel else 2,
+        fields, family="stablelm", rotated=0.25, norm="layernorm", parallel_residual=parallel, norms_per_layer=1 if parallel else 2,
         qkv_bias=fields.flag("use_qkv_bias", default=False),
         qk_norm="full" if fields.flag("qk_layernorm", default=False) else "none",
     )  # fmt: skip
@@ -113,7 +115,7 @@ def nemotron(config: Mapping[str, Any]) -> Architecture:
     fields = ConfigFields(config)
     bias = fields.flag("attention_bias", default=False)
     return read_decoder(
-        fields, family="nemotron", gated=False, norm="layernorm", qkv_bias=bias, attention_out_bias=bias,
+        fields, family="nemotron", rotated=0.5, gated=False, norm="layernorm", qkv_bias=bias, attention_out_bias=bias,
         mlp_bias=fields.flag("mlp_bias", default=False),
     )  # fmt: skip
 
@@ -122,8 +124,8 @@ def persimmon(config: Mapping[str, Any]) -> Architecture:
     """Biases everywhere; queries and keys normed per head."""
     fields = ConfigFields(config)
     return read_decoder(
-        fields, family="persimmon", gated=False, norm="layernorm", qkv_bias=True, attention_out_bias=True,
-        mlp_bias=True,
+        fields, family="persimmon", rotated=0.5, fused_qkv=True, gated=False, norm="layernorm", qkv_bias=True,
+        attention_out_bias=True, mlp_bias=True,
         qk_norm="head" if fields.flag("qk_layernorm", default=True) else "none",
     )  # fmt: skip
 

@@ -76,14 +76,14 @@ def internlm2(config: Mapping[str, Any]) -> Architecture:
     """Queries, keys and values in one matrix: the same parameters."""
     fields = ConfigFields(config)
     bias = fields.flag("bias", default=False)
-    return read_decoder(fields, family="internlm2", qkv_bias=bias, attention_out_bias=bias)
+    return read_decoder(fields, family="internlm2", fused_qkv=True, qkv_bias=bias, attention_out_bias=bias)
 
 
 def baichuan(config: Mapping[str, Any]) -> Architecture:
     """The 13B models (40 layers) have linear position biases, the 7B ones rotary positions; the file does not say."""
     fields = ConfigFields(config)
     position = "alibi" if read_layers(fields) >= 40 else "rope"
-    return read_decoder(fields, family="baichuan", position=position)
+    return read_decoder(fields, family="baichuan", fused_qkv=True, position=position)
 
 
 def smollm3(config: Mapping[str, Any]) -> Architecture:
@@ -97,14 +97,16 @@ def glm(config: Mapping[str, Any]) -> Architecture:
     """``attention_bias`` spares the output projection."""
     fields = ConfigFields(config)
     bias, mlp_bias = fields.flag("attention_bias", default=False), fields.flag("mlp_bias", default=False)
-    return read_decoder(fields, family=fields.text("model_type", default="glm"), qkv_bias=bias, mlp_bias=mlp_bias)
+    family = fields.text("model_type", default="glm")
+    rotated = 0.5 if family == "glm" else 1.0
+    return read_decoder(fields, family=family, rotated=rotated, qkv_bias=bias, mlp_bias=mlp_bias)
 
 
 def glm4(config: Mapping[str, Any]) -> Architecture:
     """Norms before and after each sublayer."""
     fields = ConfigFields(config)
     bias = fields.flag("attention_bias", default=False)
-    return read_decoder(fields, family="glm4", qkv_bias=bias, norms_per_layer=4)
+    return read_decoder(fields, family="glm4", rotated=0.5, qkv_bias=bias, norms_per_layer=4)
 
 
 def seed_oss(config: Mapping[str, Any]) -> Architecture:

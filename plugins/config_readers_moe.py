@@ -36,7 +36,7 @@ def fine_grained(fields: ConfigFields) -> MixtureOfExperts:
     width = fields.count("moe_intermediate_size")
     return MixtureOfExperts(
         experts=fields.count("n_routed_experts", "num_experts"), topk=fields.count("num_experts_per_tok"),
-        expert_ffn=width, shared_ffn=fields.count_or_zero("n_shared_experts") * width,
+        expert_ffn=width, router_float32=True, shared_ffn=fields.count_or_zero("n_shared_experts") * width,
         first_k_dense=fields.count_or_zero("first_k_dense_replace"),
     )  # fmt: skip
 
@@ -81,7 +81,7 @@ def glm4_moe(config: Mapping[str, Any]) -> Architecture:
     """``attention_bias`` spares the output projection."""
     fields = ConfigFields(config)
     return read_decoder(
-        fields, family="glm4_moe", qkv_bias=fields.flag("attention_bias", default=False), moe=fine_grained(fields),
+        fields, family="glm4_moe", rotated=0.5, qkv_bias=fields.flag("attention_bias", default=False), moe=fine_grained(fields),
         qk_norm="head" if fields.flag("use_qk_norm", default=False) else "none",
         mtp_layers=fields.count_or_zero("num_nextn_predict_layers", largest=64),
     )  # fmt: skip

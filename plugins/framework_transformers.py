@@ -287,6 +287,7 @@ OVERHEADS: Final = DeviceOverheads(
 
 
 def profile(name: str, aliases: tuple[str, ...], *, autocasts: bool, zero_stages: tuple[int, ...]) -> Framework:
+    """One profile of the same model code: with autocast, or with weights sharded and cast by FSDP2."""
     return Framework(
         name=name,
         aliases=aliases,
@@ -313,6 +314,7 @@ def profile(name: str, aliases: tuple[str, ...], *, autocasts: bool, zero_stages
 
 @hookimpl
 def planner_frameworks() -> Iterator[Framework]:
+    """transformers and accelerate."""
     yield profile(
         "transformers", ("hf", "huggingface", "litgpt", "torchtune", "peft", "trl"), autocasts=True, zero_stages=(0,)
     )

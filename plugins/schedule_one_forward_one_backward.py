@@ -44,6 +44,7 @@ def interleaved_refusals(_context: Context, layouts: Layouts) -> Iterable[Refusa
 
 @hookimpl
 def planner_schedules() -> Iterator[Schedule]:
+    """1f1b and interleaved."""
     yield Schedule(
         name="1f1b",
         chunks_in_flight=one_f_one_b_in_flight,

@@ -35,6 +35,7 @@ SHORTEST_SHARE = 2048
 
 
 def cp_candidates(context: Context) -> tuple[int, ...]:
+    """Powers of two that leave each rank a share of the sequence worth having."""
     return powers_of_two(min(context.job.seq_len // SHORTEST_SHARE, context.cluster.accelerators))
 
 
@@ -107,6 +108,7 @@ def refusals(context: Context, layouts: Layouts) -> Iterable[Refusal]:
 
 @hookimpl
 def planner_strategies() -> Iterator[Strategy]:
+    """Context parallelism in its three kinds."""
     yield Strategy(
         name="context",
         degrees=(Degree(name="cp", candidates=cp_candidates, multiplies_gpus=True, help="context-parallel ranks"),),

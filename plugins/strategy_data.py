@@ -38,18 +38,22 @@ LARGEST_MICRO_BATCH = 16
 
 
 def zero_stages(context: Context) -> tuple[int, ...]:
+    """What the framework offers."""
     return context.framework.zero_stages
 
 
 def dp_candidates(context: Context) -> tuple[int, ...]:
+    """Divisors of the global batch."""
     return divisors(context.job.global_batch, context.cluster.accelerators)
 
 
 def micro_batch_candidates(context: Context) -> tuple[int, ...]:
+    """Divisors of the global batch, up to a size beyond which nothing is gained."""
     return divisors(context.job.global_batch, LARGEST_MICRO_BATCH)
 
 
 def shards_states(_context: Context, layouts: Layouts) -> Mapping[StateKind, Value]:
+    """Stage 1 shares out the optimizer's states and the master copy, 2 gradients too, 3 weights too."""
     zero = layouts["zero"]
     return {
         StateKind.WEIGHT: zero >= 3,
@@ -153,6 +157,7 @@ def refusals(context: Context, layouts: Layouts) -> Iterable[Refusal]:
 
 @hookimpl
 def planner_strategies() -> Iterator[Strategy]:
+    """Data parallelism with its ZeRO stages."""
     yield Strategy(
         name="data",
         degrees=(

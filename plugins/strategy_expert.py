@@ -31,11 +31,13 @@ SOURCE = "arXiv:2006.16668; arXiv:2504.14960"
 
 
 def ep_candidates(context: Context) -> tuple[int, ...]:
+    """Divisors of the number of experts."""
     moe = context.architecture.moe
     return (1,) if moe is None else divisors(moe.experts, context.cluster.accelerators)
 
 
 def etp_candidates(context: Context) -> tuple[int, ...]:
+    """Powers of two inside a node; all but 1 and tp are refused."""
     return (1,) if context.architecture.moe is None else powers_of_two(8)
 
 
@@ -69,6 +71,7 @@ def refusals(context: Context, layouts: Layouts) -> Iterable[Refusal]:
 
 @hookimpl
 def planner_strategies() -> Iterator[Strategy]:
+    """Expert parallelism, and tensor parallelism inside an expert."""
     yield Strategy(
         name="expert",
         degrees=(

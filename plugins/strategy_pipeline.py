@@ -37,6 +37,7 @@ def pp_candidates(context: Context) -> tuple[int, ...]:
 
 
 def vpp_candidates(context: Context) -> tuple[int, ...]:
+    """Divisors of the number of layers where the framework can interleave."""
     if "interleaved" not in context.framework.schedules:
         return (1,)
     return divisors(len(context.program.layers), LARGEST_VPP)
@@ -78,6 +79,7 @@ def refusals(context: Context, layouts: Layouts) -> Iterable[Refusal]:
 
 @hookimpl
 def planner_strategies() -> Iterator[Strategy]:
+    """Pipeline parallelism."""
     yield Strategy(
         name="pipeline",
         degrees=(

@@ -33,11 +33,13 @@ LARGEST_DEGREE = 64
 
 
 def tp_candidates(context: Context) -> tuple[int, ...]:
+    """Divisors of the number of heads."""
     return divisors(context.architecture.heads, min(LARGEST_DEGREE, context.cluster.accelerators))
 
 
 def region_divisors(context: Context, layouts: Layouts) -> Mapping[Region, Value]:
-    """Interiors and logits ÷ t (unless they are gathered for the loss); keys and values by whole heads; the residual stream ÷ t under sequence parallelism."""
+    """Interiors and logits ÷ t (unless they are gathered for the loss); keys and values by whole heads; the residual stream
+    ÷ t under sequence parallelism."""
     tp, etp = layouts["tp"], layouts.degree("etp")
     kv_heads = context.architecture.kv_heads
     residual = np.where(layouts.equals("sequence_parallel", 1), tp, 1.0)
@@ -76,9 +78,7 @@ def communications(context: Context, layouts: Layouts, block: Block) -> Iterator
         yield from _expert_communications(context, layouts, block, experts)
 
 
-def _send(
-    context: Context, collective: Collective, payload: Value, phase: Phase, events: Value, overlap: float
-) -> Communication:
+def _send(collective: Collective, payload: Value, phase: Phase, events: Value, overlap: float) -> Communication:
     return Communication(
         collective=collective, axes=("tp",), payload_bytes=payload, phase=phase, component="tp", events=events,
         overlap=overlap, source=SOURCE,
@@ -89,24 +89,24 @@ def _pair_communications(context: Context, layouts: Layouts, payload: Value, pai
     sequence = layouts.equals("sequence_parallel", 1)
     overlap = context.framework.overlaps.tensor
     for phase in (Phase.FORWARD, Phase.BACKWARD):
-        yield _send(context, Collective.ALL_REDUCE, payload, phase, np.where(sequence, 0, pairs), overlap)
-        yield _send(context, Collective.ALL_GATHER, payload, phase, np.where(sequence, pairs, 0), overlap)
-        yield _send(context, Collective.REDUCE_SCATTER, payload, phase, np.where(sequence, pairs, 0), overlap)
+        yield _send(Collective.ALL_REDUCE, payload, phase, np.where(sequence, 0, pairs), overlap)
+        yield _send(Collective.ALL_GATHER, payload, phase, np.where(sequence, pairs, 0), overlap)
+        yield _send(Collective.REDUCE_SCATTER, payload, phase, np.where(sequence, pairs, 0), overlap)
     if not context.framework.keeps_gathered_inputs:
-        yield _send(context, Collective.ALL_GATHER, payload, Phase.BACKWARD, np.where(sequence, pairs, 0), 1.0)
+        yield _send(Collective.ALL_GATHER, payload, Phase.BACKWARD, np.where(sequence, pairs, 0), 1.0)
 
 
 def _edge(context: Context, layouts: Layouts, payload: Value, phase: Phase, *, closes: bool) -> Iterator[Communication]:
     """The vocabulary-parallel embedding closes with a reduction; the head opens with a gather, reduced in the backward."""
     sequence = layouts.equals("sequence_parallel", 1)
     if closes:
-        yield _send(context, Collective.ALL_REDUCE, payload, phase, np.where(sequence, 0, 1), 0.0)
-        yield _send(context, Collective.REDUCE_SCATTER, payload, phase, np.where(sequence, 1, 0), 0.0)
-        yield _send(context, Collective.ALL_GATHER, payload, Phase.BACKWARD, np.where(sequence, 1, 0), 0.0)
+        yield _send(Collective.ALL_REDUCE, payload, phase, np.where(sequence, 0, 1), 0.0)
+        yield _send(Collective.REDUCE_SCATTER, payload, phase, np.where(sequence, 1, 0), 0.0)
+        yield _send(Collective.ALL_GATHER, payload, Phase.BACKWARD, np.where(sequence, 1, 0), 0.0)
     else:
-        yield _send(context, Collective.ALL_GATHER, payload, phase, np.where(sequence, 1, 0), 0.0)
-        yield _send(context, Collective.ALL_REDUCE, payload, Phase.BACKWARD, np.where(sequence, 0, 1), 0.0)
-        yield _send(context, Collective.REDUCE_SCATTER, payload, Phase.BACKWARD, np.where(sequence, 1, 0), 0.0)
+        yield _send(Collective.ALL_GATHER, payload, phase, np.where(sequence, 1, 0), 0.0)
+        yield _send(Collective.ALL_REDUCE, payload, Phase.BACKWARD, np.where(sequence, 0, 1), 0.0)
+        yield _send(Collective.REDUCE_SCATTER, payload, Phase.BACKWARD, np.where(sequence, 1, 0), 0.0)
 
 
 def _expert_communications(context: Context, layouts: Layouts, block: Block, pairs: int) -> Iterator[Communication]:
@@ -145,6 +145,7 @@ def refusals(context: Context, layouts: Layouts) -> Iterable[Refusal]:
 
 @hookimpl
 def planner_strategies() -> Iterator[Strategy]:
+    """Tensor parallelism with its sequence-parallel form."""
     yield Strategy(
         name="tensor",
         degrees=(Degree(name="tp", candidates=tp_candidates, multiplies_gpus=True, help="tensor-parallel ranks"),),

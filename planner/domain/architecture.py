@@ -16,7 +16,8 @@ class MixtureOfExperts:
 
     `expert_ffn` is one expert's width; `shared_ffn` the total width of the experts that every token visits.
     Layers before `first_k_dense` are dense; after them every `interval`-th layer is routed
-    (interval 1: all of them). `router_float32`: the reference code computes the router in float32. Dense layers have the architecture's own `ffn_hidden`.
+    (interval 1: all of them). `router_float32`: the reference code computes the router in float32. Dense layers have the
+    architecture's own `ffn_hidden`.
     """
 
     experts: int

@@ -25,7 +25,8 @@ class Operator:
 class Linear(Operator):
     """A GEMM of `in_features` × `out_features` per token (kind ``linear``, ``expert_linear``, ``head`` or ``router``).
 
-    `float32`: it runs in float32 whatever the recipe. `experts` and `topk` are set for a grouped GEMM: each token is multiplied by `topk` of `experts` matrices.
+    `float32`: it runs in float32 whatever the recipe. `experts` and `topk` are set for a grouped GEMM: each token is
+    multiplied by `topk` of `experts` matrices.
     """
 
     in_features: int

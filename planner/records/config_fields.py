@@ -63,6 +63,15 @@ class ConfigFields:
         """A positive whole number, or None where the file has null, 0 or nothing. Raises InputError."""
         return self.count_or_zero(*names, largest=largest) or None
 
+    def fraction(self, *names: str, default: float) -> float:
+        """A number between 0 and 1. Raises InputError naming the field."""
+        name, value = self.value(*names)
+        if value is None:
+            return default
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+            raise InputError(f"{name} must be between 0 and 1, not {shown(value)}")
+        return float(value)
+
     def flag(self, *names: str, default: bool) -> bool:
         """True or false. Raises InputError naming the field."""
         name, value = self.value(*names)
@@ -106,12 +115,7 @@ class ConfigFields:
         """Whether any dropout rate is above zero. Raises InputError naming the field."""
         found = False
         for name in DROPOUTS:
-            rate = self.config.get(name)
-            if rate is None or isinstance(rate, bool):
-                continue
-            if not isinstance(rate, int | float) or not 0 <= rate <= 1:
-                raise InputError(f"{name} must be between 0 and 1, not {shown(rate)}")
-            found = found or rate > 0
+            found = self.fraction(name, default=0.0) > 0 or found
         return found
 
     def refuse(self, name: str, wanted: object) -> None:
@@ -168,17 +172,29 @@ def read_windows(fields: ConfigFields, *names: str, unless_listed: int) -> dict[
     return {"window": window, "window_layers": local} if window and local else {}
 
 
+def read_partial_rotary(fields: ConfigFields, head_dim: int, rotated: float) -> bool:
+    """Whether only a part of each head is rotated; `rotated` is the share where the file names none.
+
+    Raises InputError naming the field.
+    """
+    rotary_dim = fields.optional_count("rotary_dim")
+    share = rotated if rotary_dim is None else min(1.0, rotary_dim / head_dim)
+    inner = fields.section("rope_parameters").fraction("partial_rotary_factor", default=share)
+    return fields.fraction("partial_rotary_factor", "rotary_pct", default=inner) < 1.0
+
+
 def read_decoder(
     fields: ConfigFields,
     *,
     family: str,
     tied: bool = False,
+    rotated: float = 1.0,
     **declared: Any,  # noqa: ANN401 - fields of Architecture
 ) -> Architecture:
     """An architecture from the keys that most files share.
 
     `declared` is what the family fixes or has read itself: it wins, and its keys are not read. `tied` is what an absent
-    ``tie_word_embeddings`` means. Raises InputError naming the field.
+    ``tie_word_embeddings`` means, `rotated` an absent share of each head that is rotated. Raises InputError naming the field.
     """
     hidden, heads = fields.count(*HIDDEN), fields.count(*HEADS, largest=1 << 16)
     found: dict[str, Any] = {"slug": family, "name": family, "family": family, "layers": read_layers(fields)}
@@ -195,18 +211,9 @@ def read_decoder(
     found["max_seq_len"] = fields.optional_count(*POSITIONS, largest=LONGEST_SEQUENCE)
     found["tied_embeddings"] = fields.flag("tie_word_embeddings", default=tied)
     found["dropout"] = fields.has_dropout()
-    found["partial_rotary"] = _rotates_partly(fields.config, declared.get("head_dim", found.get("head_dim", 0)))
+    if declared.get("position", "rope") == "rope":
+        found["partial_rotary"] = read_partial_rotary(fields, declared.get("head_dim") or found["head_dim"], rotated)
     return Architecture(**{"gated": True, **found, **declared})
-
-
-def _rotates_partly(config: Mapping[str, Any], head_dim: int) -> bool:
-    """Whether only a part of each head is rotated: a fraction below 1, or fewer channels than the head has."""
-    nested = config.get("rope_parameters")
-    rope = nested if isinstance(nested, Mapping) else {}
-    shares = (config.get("partial_rotary_factor"), config.get("rotary_pct"), rope.get("partial_rotary_factor"))
-    channels = config.get("rotary_dim")
-    fraction = any(isinstance(share, int | float) and 0 < share < 1 for share in shares)
-    return fraction or (isinstance(channels, int) and 0 < channels < head_dim)
 
 
 def _share(fields: ConfigFields, hidden: int, heads: int) -> int:

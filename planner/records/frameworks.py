@@ -75,7 +75,8 @@ class Framework:
     `footprints` maps an operator kind (``norm.rmsnorm``, or ``norm`` for all norms) to what its implementation keeps.
     `fused` names the kinds that cost no separate pass over memory. `default_zero` is what the framework does unasked.
     `host_s_per_operator` is what the host needs to launch one operator's kernels: a block takes no less than that times its
-    operators, however fast the device. `buffers` is memory beside states and saved tensors. `autocasts`: mixed precision keeps float32 weights and a float32
+    operators, however fast the device. `buffers` is memory beside states and saved tensors. `autocasts`: mixed precision keeps
+    float32 weights and a float32
     residual stream, and casts at each GEMM.
     `persistent_gradients`: the gradient buffer exists all the time (else gradients appear during the first backward).
     `keeps_gathered_inputs`: under sequence parallelism GEMM inputs are saved gathered, not as the shard.

@@ -57,13 +57,13 @@ def evaluate_mesh(context: Context, layouts: Layouts, rules: Rules) -> Evaluatio
             block_times(context, layouts, block, rules.strategies, recomputes, divisors, rates, network)
             for block in context.program.blocks
         )
-        optimizer_s = _optimizer_s(context, memory, columns, rates)
+        optimizer_s = _optimizer_s(memory, columns, rates)
         step = step_times(context, layouts, columns, blocks, rules.schedules, rules.strategies, network, optimizer_s)
         peak = peak_bytes(context, memory, columns)
     return Evaluation(context, layouts, columns, memory, peak, blocks, step, rates, network)
 
 
-def _optimizer_s(context: Context, memory: MemoryParts, columns: Sequence[StageColumn], rates: Rates) -> Array:
+def _optimizer_s(memory: MemoryParts, columns: Sequence[StageColumn], rates: Rates) -> Array:
     """The step is memory traffic: gradients, weights and states of the fullest stage over the memory's bandwidth."""
     slowest: Array = np.zeros(1)
     for column in columns:

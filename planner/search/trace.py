@@ -159,7 +159,7 @@ def time_terms(context: Context, layouts: Layouts, rules: Rules) -> tuple[Term, 
             for component, value in exposed.by_component.items():
                 terms.append(
                     Term(name=f"{block.name}: exposed {component} in the {phase.value}", component=component,
-                         value=scalar(value), unit="s", formula="latency + bytes / bandwidth beyond what compute hides, one micro-batch",
+                         value=scalar(value), unit="s", formula="latency + bytes / bandwidth beyond what compute hides",
                          plugin=component, source="nccl-tests, doc/PERFORMANCE.md")
                 )  # fmt: skip
     return tuple(terms)
