@@ -33,12 +33,13 @@ ARCHITECTURE_DEFAULTS: Row = {
     "mixer": "gqa", "feed_forward": "mlp", "norms_per_layer": 2, "final_norm": True, "embedding_norm": False,
     "learned_positions": 0, "embedding_width": None, "qkv_bias": False, "attention_out_bias": False,
     "mlp_bias": False, "head_bias": False, "qk_norm": "none", "parallel_residual": False, "logit_softcap": False,
-    "attention_softcap": False, "attention_sinks": False, "dropout": False, "window": None, "window_layers": 0,
+    "attention_softcap": False, "attention_sinks": False, "partial_rotary": False,
+    "fused_qkv": False, "dropout": False, "window": None, "window_layers": 0,
     "max_seq_len": None, "mtp_layers": 0, "note": "",
 }  # fmt: skip
 MOE_DEFAULTS: Row = {
-    "shared_ffn": 0, "shared_gate": False, "router_bias": False, "expert_bias": False, "first_k_dense": 0,
-    "interval": 1,
+    "shared_ffn": 0, "shared_gate": False, "router_bias": False, "router_float32": False,
+    "expert_bias": False, "first_k_dense": 0, "interval": 1,
 }  # fmt: skip
 MOE = ("experts", "topk", "expert_ffn", *MOE_DEFAULTS)
 MLA = ("q_rank", "kv_rank", "nope_dim", "rope_dim", "v_dim")

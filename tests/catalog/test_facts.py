@@ -14,7 +14,7 @@ from planner.catalog.reader import Catalog
 FROZEN = {
     "accelerators.json": "5a727e1f95c10d112c48d36524c8ee8cbfa4bae47da4f7fdfa140ee184f15e20",
     "aliases.csv": "19f61080138455b2af7d5a3bc7687aae118cba9be88f6080187dcc16b11f5a86",
-    "architectures.json": "f7217fb1aa204c2e8f3d0b00dea79a35610c14c616a733ef0c1a1b123605bddc",
+    "architectures.json": "eefe73c55b61f3c16eb800ed93879ba473839550df9ae87b003fe5ae89093306",
     "clusters.csv": "e81b6e09d6526881e8b7c4d05e75465d84e019851601469780e570e5aa2baaa6",
     "efficiencies.csv": "a551d3f117cb6cad1273b71aa6ac36904dbb710e0c0eb4479d2d9e3ad7106f72",
     "links.csv": "9b12e3802eb4e1bbb5b58b09f3b2e78fa3e0a69359c720e59f8cb4933ff36bca",

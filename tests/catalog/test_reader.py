@@ -35,7 +35,9 @@ def test_a_dense_model_comes_out_whole(catalog: Catalog) -> None:
 def test_experts_and_latent_attention_come_out_whole(catalog: Catalog) -> None:
     model = catalog.architecture("deepseek-v2-lite")
     assert model.mixer == "mla"
-    assert model.moe == MixtureOfExperts(experts=64, topk=6, expert_ffn=1408, shared_ffn=2816, first_k_dense=1)
+    assert model.moe == MixtureOfExperts(
+        experts=64, topk=6, expert_ffn=1408, shared_ffn=2816, first_k_dense=1, router_float32=True
+    )
     assert model.mla == LatentAttention(q_rank=None, kv_rank=512, nope_dim=128, rope_dim=64, v_dim=128)
 
 
