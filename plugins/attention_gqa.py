@@ -60,7 +60,7 @@ def attention(architecture: Architecture, layer: int, source: Tensor) -> Sublaye
         kv_heads=kv_heads, qk_dim=width, v_dim=width,
         window=architecture.window if architecture.is_windowed(layer) else None,
         softcap=architecture.attention_softcap,
-        fused_projection=architecture.fused_qkv and architecture.position == "rope",
+        sliced_width=(heads + kv_heads) * width if architecture.fused_qkv and architecture.position == "rope" else 0,
         concatenated=architecture.partial_rotary,
     )  # fmt: skip
     operators += [core, linear("attention.out", mixed, output)]

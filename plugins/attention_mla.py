@@ -72,6 +72,7 @@ def attention(architecture: Architecture, layer: int, source: Tensor) -> Sublaye
         name="attention.core", kind="attention", inputs=(turned, key, value, rotary_key), outputs=(mixed,), heads=heads,
         kv_heads=heads, qk_dim=qk_width, v_dim=shape.v_dim,
         window=architecture.window if architecture.is_windowed(layer) else None,
+        sliced_width=heads * shape.nope_dim,
         concatenated=True,
     )  # fmt: skip
     operators: tuple[Operator, ...] = (

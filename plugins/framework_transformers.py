@@ -145,9 +145,8 @@ def attention_inputs(operator: Attention, numerics: Numerics) -> Iterator[Stored
         yield stored(operator.inputs[0], size)
         yield Stored(f"{operator.name}.repeated_key", heads * operator.qk_dim, Region.INTERIOR, size)
         yield Stored(f"{operator.name}.repeated_value", heads * operator.v_dim, Region.INTERIOR, size)
-    if operator.fused_projection:
-        sliced = (heads + operator.kv_heads) * operator.qk_dim
-        yield Stored(f"{operator.name}.fused_projection", sliced, Region.INTERIOR, size)
+    if operator.sliced_width:
+        yield Stored(f"{operator.name}.sliced_projection", operator.sliced_width, Region.INTERIOR, size)
     if operator.concatenated and flash:
         yield Stored(f"{operator.name}.reordered_output", heads * operator.v_dim, Region.INTERIOR, size)
 

@@ -45,8 +45,8 @@ class Linear(Operator):
 class Attention(Operator):
     """Scaled dot-product attention (kind ``attention``); `window` limits the keys of a token.
 
-    `softcap`: scores pass through a tanh. `fused_projection`: keys and values are slices of one projection's output, after a
-    rotation of queries and keys. `concatenated`: queries and keys were joined from parts, so that their memory order is not
+    `softcap`: scores pass through a tanh. `sliced_width`: values are a slice of a projection's output that is this much wider;
+    whoever keeps the slice keeps all of it. `concatenated`: queries and keys were joined from parts, so that their memory order is not
     the projections'.
     """
 
@@ -57,7 +57,7 @@ class Attention(Operator):
     window: int | None = None
     causal: bool = True
     softcap: bool = False
-    fused_projection: bool = False
+    sliced_width: int = 0
     concatenated: bool = False
 
     def flops_per_token(self, seq_len: float) -> float:

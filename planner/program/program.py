@@ -68,12 +68,8 @@ class Program:
 
     @property
     def embedding_params(self) -> int:
-        """Parameters of the token embedding."""
-        return sum(
-            group.elements
-            for group in self.embedding.parameters
-            if group.part is Part.EMBEDDING and group.name == "token_embedding"
-        )
+        """Parameters of the token embedding and of learned positions."""
+        return sum(group.elements for group in self.embedding.parameters if group.part is Part.EMBEDDING)
 
     @property
     def active_params(self) -> int:

@@ -1,0 +1,50 @@
+"""Rewrites the documented outputs: python tests/docs/refresh.py. An output that ends in a line of dots keeps its length."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import tempfile
+from pathlib import Path
+
+from click.testing import CliRunner
+
+ROOT = Path(__file__).resolve().parents[2]
+BLOCK = re.compile(r"^```console\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def printed(command: str) -> list[str]:
+    """What a planner command prints, 100 columns wide."""
+    from planner.cli.root import root
+
+    return CliRunner().invoke(root, shlex.split(command)[1:]).output.rstrip("\n").split("\n")
+
+
+def refreshed(block: str) -> str:
+    """The block with the outputs of today."""
+    lines: list[str] = []
+    for part in re.split(r"^(?=\$ )", block, flags=re.MULTILINE):
+        if not part:
+            continue
+        command, *output = part.rstrip("\n").split("\n")
+        today = printed(command[2:])
+        if output and output[-1].strip() == "...":
+            today = [*today[: len(output) - 1], "..."]
+        lines += [command, *(line.rstrip() for line in today)]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Rewrite every document."""
+    os.chdir(ROOT)
+    os.environ["COLUMNS"] = "100"
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["PLANNER_DATABASE_URL"] = f"sqlite:///{folder}/catalog.db"
+        for document in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+            text = document.read_text(encoding="utf-8")
+            document.write_text(BLOCK.sub(lambda match: f"```console\n{refreshed(match.group(1))}```", text), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
