@@ -43,7 +43,9 @@ def main() -> None:
         os.environ["PLANNER_DATABASE_URL"] = f"sqlite:///{folder}/catalog.db"
         for document in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
             text = document.read_text(encoding="utf-8")
-            document.write_text(BLOCK.sub(lambda match: f"```console\n{refreshed(match.group(1))}```", text), encoding="utf-8")
+            document.write_text(
+                BLOCK.sub(lambda match: f"```console\n{refreshed(match.group(1))}```", text), encoding="utf-8"
+            )
 
 
 if __name__ == "__main__":

@@ -1,15 +1,11 @@
-"""Predictions beside what others measured or computed: `planner validate`.
-
-Memory is checked against rows of the form that PyTorch's own tracker gives: one model class, one step, bytes by component.
-"""
+"""Memory beside rows of the form that PyTorch's own tracker gives: one model class, one step, bytes by component."""
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -24,10 +20,15 @@ from planner.search.evaluation import Evaluation, evaluate_mesh
 from planner.search.plans import INSTANTS, REPORTED_INSTANT, peak_of
 from planner.search.space import all_choices, derive, make_layouts
 from planner.search.timing import over_model
+from planner.validation.answer import Predicted
+from planner.validation.tables import DataTable
 
 if TYPE_CHECKING:
     from planner.catalog.reader import Catalog
 
+REQUIRED: Final = ("model", "seq", "micro_batch", "mode")
+CLUSTER: Final = "h100-pool"
+"""A question needs a cluster; which one does not matter, because only tensors are counted."""
 MEMORY_COLUMNS: Final = (
     "predicted_peak_bytes",
     "predicted_saved_after_forward_bytes",
@@ -43,55 +44,38 @@ NO_OVERHEADS: Final = DeviceOverheads(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Validation:
-    """Rows as they came, each with its predictions."""
-
-    columns: tuple[str, ...]
-    rows: tuple[dict[str, str], ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON: schema ``planner.validate/1``."""
-        return {"schema": "planner.validate/1", "rows": list(self.rows)}
-
-
 def tensors_only(framework: Framework) -> Framework:
     """The same profile on a device that needs nothing beside tensors: what allocator statistics count."""
     return replace(framework, overheads=NO_OVERHEADS)
 
 
-def validate_memory(data: str, configs: str | None, catalog: Catalog, registry: Registry) -> Validation:
-    """Predict every row of a CSV file of tracked steps. Raises InputError for a file that cannot be read."""
-    columns, rows = _read(data)
-    cluster = catalog.cluster("h100-pool")
-    answered = tuple(_answer(row, configs, catalog, registry, cluster) for row in rows)
-    return Validation((*columns, *MEMORY_COLUMNS), answered)
+def predict_memory(table: DataTable, configs: str | None, catalog: Catalog, registry: Registry) -> Predicted:
+    """Every row of a table of tracked steps, followed by `MEMORY_COLUMNS`.
 
-
-def _read(path: str) -> tuple[Sequence[str], list[dict[str, str]]]:
-    try:
-        with Path(path).open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            rows = [{key: value or "" for key, value in row.items() if key} for row in reader]
-            columns = reader.fieldnames or ()
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"cannot read {path}: {error}") from None
-    missing = {"model", "seq", "micro_batch", "mode"} - set(columns)
-    if missing:
-        raise InputError(
-            f"{path} lacks the column {sorted(missing)[0]!r}", hint="see docs/validation.md for the columns"
-        )
-    return columns, rows
+    A model is the ``NAME.json`` in `configs`, else the catalog's. Raises InputError if `configs` is no folder.
+    """
+    if configs is not None and not Path(configs).is_dir():
+        raise InputError(f"{configs} is not a folder", hint="--configs names a folder of config.json files")
+    cluster = catalog.cluster(CLUSTER)
+    columns = tuple(name for name in table.columns if name not in MEMORY_COLUMNS)
+    rows = tuple(
+        {name: row[name] for name in columns}
+        | dict.fromkeys(MEMORY_COLUMNS, "")
+        | _answer(row, table.broken.get(index), configs, catalog, registry, cluster)
+        for index, row in enumerate(table.rows)
+    )
+    return Predicted((*columns, *MEMORY_COLUMNS), rows)
 
 
 def _answer(
-    row: Mapping[str, str], configs: str | None, catalog: Catalog, registry: Registry, cluster: Cluster
+    row: Mapping[str, str], broken: str | None, configs: str | None, catalog: Catalog, registry: Registry, cluster: Cluster
 ) -> dict[str, str]:
-    empty = dict.fromkeys(MEMORY_COLUMNS, "")
     try:
-        return {**row, **empty, **_predict(row, configs, catalog, registry, cluster)}
-    except PlannerError as error:
-        return {**row, **empty, "error": str(error)}
+        return {"error": broken} if broken else _predict(row, configs, catalog, registry, cluster)
+    except PlannerError as problem:
+        return {"error": " ".join(str(problem).split())}
+    except Exception as problem:  # a plugin that fails costs its rows, not the file
+        return {"error": " ".join(f"cannot be evaluated: {type(problem).__name__}: {problem}".split())}
 
 
 def _number(row: Mapping[str, str], column: str, default: int) -> int:
@@ -180,10 +164,3 @@ def _optimizer_states(evaluation: Evaluation) -> float:
     counts = evaluation.context.program.counts()
     total = over_model(counts, [block.optimizer for block in evaluation.memory.states])
     return float(np.asarray(total).reshape(-1)[0])
-
-
-def relative_errors(validation: Validation, predicted: str, measured: str) -> Iterator[float]:
-    """predicted / measured − 1 of every row that has both."""
-    for row in validation.rows:
-        if row.get(predicted) and row.get(measured):
-            yield float(row[predicted]) / float(row[measured]) - 1.0
