@@ -40,7 +40,10 @@ from planner.plugin import (
     stored,
 )
 
-SOURCE: Final = "huggingface/transformers, src/transformers/models/llama/modeling_llama.py; pytorch/pytorch, tools/autograd/derivatives.yaml"
+SOURCE: Final = (
+    "huggingface/transformers, src/transformers/models/llama/modeling_llama.py; "
+    "pytorch/pytorch, tools/autograd/derivatives.yaml"
+)
 MIB: Final = 1 << 20
 FLOAT32: Final = 4.0
 

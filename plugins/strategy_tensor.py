@@ -68,9 +68,9 @@ def communications(context: Context, layouts: Layouts, block: Block) -> Iterator
     payload = context.tokens(layouts) * hidden * context.precision.communication_bytes
     pairs = _pairs(block, Region.INTERIOR, Region.GATHERED)
     if block.name == "embedding":
-        yield from _edge(context, layouts, payload, Phase.FORWARD, closes=True)
+        yield from _edge(layouts, payload, Phase.FORWARD, closes=True)
     elif block.name == "head":
-        yield from _edge(context, layouts, payload, Phase.FORWARD, closes=False)
+        yield from _edge(layouts, payload, Phase.FORWARD, closes=False)
     if pairs:
         yield from _pair_communications(context, layouts, payload, pairs)
     experts = _pairs(block, Region.EXPERT_INTERIOR, Region.DISPATCHED)
@@ -96,7 +96,7 @@ def _pair_communications(context: Context, layouts: Layouts, payload: Value, pai
         yield _send(Collective.ALL_GATHER, payload, Phase.BACKWARD, np.where(sequence, pairs, 0), 1.0)
 
 
-def _edge(context: Context, layouts: Layouts, payload: Value, phase: Phase, *, closes: bool) -> Iterator[Communication]:
+def _edge(layouts: Layouts, payload: Value, phase: Phase, *, closes: bool) -> Iterator[Communication]:
     """The vocabulary-parallel embedding closes with a reduction; the head opens with a gather, reduced in the backward."""
     sequence = layouts.equals("sequence_parallel", 1)
     if closes:

@@ -46,8 +46,8 @@ class Attention(Operator):
     """Scaled dot-product attention (kind ``attention``); `window` limits the keys of a token.
 
     `softcap`: scores pass through a tanh. `sliced_width`: values are a slice of a projection's output that is this much wider;
-    whoever keeps the slice keeps all of it. `concatenated`: queries and keys were joined from parts, so that their memory order is not
-    the projections'.
+    whoever keeps the slice keeps all of it. `concatenated`: queries and keys were joined from parts, so that their memory
+    order is not the projections'.
     """
 
     heads: int

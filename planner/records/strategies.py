@@ -187,11 +187,13 @@ class Schedule:
 class Recompute:
     """Activations that are dropped in the forward and computed again in the backward.
 
-    `operators` names the operators (by name, or by kind) that run again: what they alone keep and what they produce is
-    dropped, what they read is kept. `whole_layer` keeps nothing but the layer's input.
+    `operators` names the operators (by name, or by kind) that run again: what they alone keep is dropped, what they read is
+    kept, and so is what they produce where an operator that does not run again keeps it. `discards_outputs` drops that too
+    (it is rebuilt before it is read). `whole_layer` keeps nothing but the layer's input.
     """
 
     name: str
     operators: frozenset[str] = frozenset()
+    discards_outputs: bool = False
     whole_layer: bool = False
     source: str

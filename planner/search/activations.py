@@ -47,12 +47,13 @@ def saved_tensors(block: Block, recompute: Recompute, framework: Framework, nume
         return (stored(block.input, numerics.residual_bytes),)
     again = [operator for operator in block.operators if runs_again(operator, recompute)]
     produced = {tensor.name for operator in again for tensor in operator.outputs}
+    dropped = produced if recompute.discards_outputs else set()
     kept: dict[str, Stored] = {}
     for operator in block.operators:
         if operator in again:
             continue
         for tensor in footprint(operator, framework, numerics).saved:
-            if tensor.name not in produced:
+            if tensor.name not in dropped:
                 kept.setdefault(tensor.name, tensor)
     for operator in again:
         for read in operator.inputs:

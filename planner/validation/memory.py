@@ -68,7 +68,12 @@ def predict_memory(table: DataTable, configs: str | None, catalog: Catalog, regi
 
 
 def _answer(
-    row: Mapping[str, str], broken: str | None, configs: str | None, catalog: Catalog, registry: Registry, cluster: Cluster
+    row: Mapping[str, str],
+    broken: str | None,
+    configs: str | None,
+    catalog: Catalog,
+    registry: Registry,
+    cluster: Cluster,
 ) -> dict[str, str]:
     try:
         return {"error": broken} if broken else _predict(row, configs, catalog, registry, cluster)

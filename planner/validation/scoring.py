@@ -11,7 +11,6 @@ from typing import Any, Final
 import numpy as np
 
 
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
     """One row's prediction beside what was measured; `row` is the row as it came, with its predictions."""

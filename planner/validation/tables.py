@@ -39,7 +39,9 @@ def shipped(name: str) -> Path:
         folder = Path(__file__).resolve().parents[2] / "seed_data"
     path = folder / "validation" / name
     if not path.exists():
-        raise InputError(f"the planner's own {name} is missing", hint="install the planner again, or name a file with --data")
+        raise InputError(
+            f"the planner's own {name} is missing", hint="install the planner again, or name a file with --data"
+        )
     return path
 
 

@@ -72,7 +72,6 @@ def test_imports_flow_one_way(wheel: Path, tmp_path: Path) -> None:
     zipfile.ZipFile(wheel).extractall(tmp_path)
     command = [
         str(Path(sys.executable).parent / "lint-imports"),
-        "--config",
         str(ROOT / "pyproject.toml"),
         "--no-cache",
     ]

@@ -1,0 +1,106 @@
+"""Tables of throughput errors on measured runs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from planner.validation import run_facts
+from planner.validation.run_facts import Row, reason_kind, unfit
+from planner.validation.scoring import Score, furthest, grouped, number, spread
+
+WORST_ROWS: Final = 15
+MEASURED: Final = ("step_time_s", "tokens_per_s_per_gpu", "tokens_per_s_total", "samples_per_s")
+NOTHING_MEASURED: Final = "neither a step time nor a throughput"
+FITTED_CONSTANTS: Final[tuple[str, ...]] = ()
+"""Constants fitted to rows that ship with the planner. While there are none, leaving a source out changes nothing."""
+
+
+def time_summary(rows: Sequence[Row]) -> dict[str, Any]:
+    """Throughput by source, framework, accelerator, family and scale; the worst rows; which rows do not count and why."""
+    scores: list[Score] = []
+    excluded: Counter[str] = Counter()
+    for row in rows:
+        scored = throughput_score(row)
+        if isinstance(scored, Score):
+            scores.append(scored)
+        else:
+            excluded[scored] += 1
+    everything = spread([score.error for score in scores])
+    return {
+        "n_rows": len(rows),
+        "throughput": everything,
+        "leave_one_source_out": _left_out(everything),
+        "by_source": grouped(scores, source=run_facts.source),
+        "by_framework": grouped(scores, framework=run_facts.framework),
+        "by_accelerator": grouped(scores, accelerator=run_facts.accelerator),
+        "by_family": grouped(scores, family=run_facts.family),
+        "by_scale": sorted(grouped(scores, n_gpus=run_facts.scale), key=lambda group: _lowest(group["n_gpus"])),
+        "by_statement": grouped(scores, configuration=run_facts.stated),
+        "worst": [_worst(score) for score in furthest(scores, WORST_ROWS)],
+        "excluded": [{"reason": reason, "n": count} for reason, count in excluded.most_common()],
+    }
+
+
+def throughput_score(row: Row) -> Score | str:
+    """A run's tokens per second and GPU, predicted and measured; else why it is not scored.
+
+    The measured value is the first of `MEASURED` that the row has.
+    """
+    column = next((name for name in MEASURED if number(row.get(name))), None)
+    why = unfit(row) or _unmeasured(row, column)
+    if column is None or why:
+        return why or NOTHING_MEASURED
+    predicted, step_s = number(row.get("predicted_tokens_per_s_per_gpu")), number(row.get("predicted_step_time_s"))
+    if row.get("error") or predicted is None or step_s is None:
+        return f"error: {reason_kind(row.get('error') or 'no prediction')}"
+    return Score(row=row, predicted=predicted, measured=_measured(row, column, predicted, step_s))
+
+
+def _unmeasured(row: Row, column: str | None) -> str | None:
+    if column is None:
+        return NOTHING_MEASURED
+    if column == "step_time_s" and not number(row.get("global_batch")):
+        return "a step time without the global batch that it belongs to"
+    if column == "samples_per_s" and not number(row.get("seq_len")):
+        return "samples per second without the length of one"
+    return None
+
+
+def _measured(row: Row, column: str, predicted: float, predicted_step_s: float) -> float:
+    """Tokens per second and GPU as measured; a step time is turned into them by the prediction's own tokens per step."""
+    value, n_gpus = float(row[column]), number(row.get("n_gpus")) or 1.0
+    match column:
+        case "step_time_s":
+            return predicted * predicted_step_s / value
+        case "tokens_per_s_per_gpu":
+            return value
+        case "tokens_per_s_total":
+            return value / n_gpus
+    return value * float(row["seq_len"]) / n_gpus
+
+
+def _left_out(everything: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "fitted_constants": list(FITTED_CONSTANTS),
+        "median_abs_error": everything["median_abs_error"],
+        "p90_abs_error": everything["p90_abs_error"],
+    }
+
+
+def _lowest(decade: str) -> int:
+    digits = decade.split(" ")[0].replace(",", "")
+    return int(digits) if digits.isdigit() else 0
+
+
+def _worst(score: Score) -> dict[str, Any]:
+    return {
+        "id": score.row.get("id", ""),
+        "model": score.row.get("model_name", ""),
+        "accelerator": run_facts.accelerator(score.row),
+        "n_gpus": score.row.get("n_gpus", ""),
+        "predicted_tokens_per_s_per_gpu": score.predicted,
+        "measured_tokens_per_s_per_gpu": score.measured,
+        "error": score.error,
+    }
