@@ -14,7 +14,28 @@ MEGATRON = "Megatron-LM, megatron/training/arguments.py, --recompute-modules"
 
 @hookimpl
 def planner_recomputes() -> Iterator[Recompute]:
-    """none, selective, full."""
+    """none, selective (the attention core, or single kinds of operators), full."""
     yield Recompute(name="none", source="nothing is run again")
     yield Recompute(name="selective", operators=frozenset({"attention"}), source="arXiv:2205.05198, section 5")
+    yield Recompute(
+        name="selective:norm", operators=frozenset({"norm"}), discards_outputs=True, source=f"{MEGATRON} layernorm"
+    )
+    yield Recompute(
+        name="selective:activation",
+        operators=frozenset({"gated_activation", "activation"}),
+        discards_outputs=True,
+        source=f"{MEGATRON} moe_act; Transformer Engine's fused activations",
+    )
+    yield Recompute(
+        name="selective:mla-up",
+        operators=frozenset({"attention.query_up", "attention.kv_up", "rotary"}),
+        discards_outputs=True,
+        source=f"{MEGATRON} mla_up_proj",
+    )
+    yield Recompute(
+        name="selective:pointwise",
+        operators=frozenset({"norm", "gated_activation", "activation", "rotary", "dropout", "residual"}),
+        discards_outputs=True,
+        source="pytorch/torchtitan, torchtitan/distributed/activation_checkpoint.py: selective, per operator",
+    )
     yield Recompute(name="full", whole_layer=True, source="arXiv:1604.06174")

@@ -21,7 +21,10 @@ COLORS: Final = (
 )  # fmt: skip
 """Okabe and Ito's palette and four more: told apart by people who do not see red and green."""
 MARKERS: Final = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "o")
-PANEL_INCHES: Final = (6.4, 5.2)
+PANEL_INCHES: Final = (5.6, 6.6)
+LEGEND_COLUMNS: Final = 2
+WIDE_DECADES: Final = 2.5
+"""Axes longer than this are labelled at powers of ten, shorter ones at 2 and 5 too."""
 DOTS_PER_INCH: Final = 150
 
 
@@ -69,7 +72,7 @@ def draw(panels: Sequence[Panel], path: Path) -> None:
             _draw_panel(place, panel)
         metadata = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(path.suffix.lower())
         try:
-            figure.savefig(path, dpi=DOTS_PER_INCH, metadata=metadata)
+            figure.savefig(path, dpi=DOTS_PER_INCH, metadata=metadata, bbox_inches="tight", pad_inches=0.15)
         except OSError as problem:
             raise InputError(
                 f"cannot write {str(path)!r}: {problem.strerror or problem}", hint="name another file with --plot"
@@ -89,16 +92,33 @@ def _draw_panel(axes: Axes, panel: Panel) -> None:
             color=COLORS[number % len(COLORS)], marker=MARKERS[number % len(MARKERS)],
             label=f"{series.name} ({len(series.measured):,})",
         )  # fmt: skip
-    axes.set(xscale="log", yscale="log", xlim=ends, ylim=ends, aspect="equal")
+    axes.set(xscale="log", yscale="log", xlim=ends, ylim=ends, box_aspect=1)
+    _label_ticks(axes, low, high)
     axes.set_xlabel(f"measured {panel.quantity}")
     axes.set_ylabel(f"predicted {panel.quantity}")
-    axes.set_title(panel.title, loc="left", fontsize=12, fontweight="bold", pad=22)
-    axes.text(0.0, 1.02, panel.subtitle, transform=axes.transAxes, fontsize=9, color="#444444")
+    axes.set_title(panel.title, loc="left", fontsize=12, fontweight="bold", pad=24)
+    axes.text(0.0, 1.025, panel.subtitle, transform=axes.transAxes, fontsize=9, color="#444444")
     axes.grid(visible=True, which="major", color="#dddddd", linewidth=0.6, zorder=0)
     axes.set_axisbelow(True)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
-    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False, fontsize=8, borderaxespad=0.0)
+    axes.legend(
+        loc="upper left", bbox_to_anchor=(-0.02, -0.13), ncols=LEGEND_COLUMNS, frameon=False, fontsize=8,
+        borderaxespad=0.0, columnspacing=1.2, handletextpad=0.5,
+    )  # fmt: skip
+
+
+def _label_ticks(axes: Axes, low: float, high: float) -> None:
+    """Numbers as people write them, at as many places as there is room for."""
+    from math import log10
+
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    steps = (1.0,) if log10(high / low) > WIDE_DECADES else (1.0, 2.0, 5.0)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(LogLocator(subs=steps))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+        axis.set_minor_formatter(NullFormatter())
 
 
 def _limits(panel: Panel) -> tuple[float, float]:

@@ -25,6 +25,7 @@ _TIME_TABLES: Final = (
     ("by_source", "source"), ("by_framework", "framework"), ("by_accelerator", "accelerator"), ("by_family", "family"),
     ("by_scale", "n_gpus"), ("by_statement", "configuration"),
 )  # fmt: skip
+_TITLES: Final = {"n_gpus": "number of GPUs", "configuration": "what the row states", "measured_as": "tool"}
 
 Summary = Mapping[str, Any]
 
@@ -93,7 +94,7 @@ def _time_blocks(time: Summary) -> Iterator[Block]:
         )
     )
     for name, title in _TIME_TABLES:
-        yield from _spread_table(f"Throughput by {title}", time[name], (title,), _RATES, digits=1)
+        yield from _spread_table(f"Throughput by {_TITLES.get(title, title)}", time[name], (title,), _RATES, digits=1)
     yield from _worst_rates(time["worst"])
     yield from _reasons("Runs that are not scored", time["excluded"])
 
@@ -117,7 +118,10 @@ def _spread_table(
     if not rows:
         return
     yield Heading(title)
-    columns = (*(left(label.replace("_", " ")) for label in labels), *(right(name) for _, name in figures))
+    columns = (
+        *(left(_TITLES.get(label, label.replace("_", " "))) for label in labels),
+        *(right(name) for _, name in figures),
+    )
     cells = tuple(
         (*(str(row[label]) for label in labels), *(_figure(name, row[name], digits) for name, _ in figures))
         for row in rows
@@ -197,6 +201,8 @@ def _figure(name: str, value: float | None, digits: int) -> str:
         return NOTHING
     if name == "n":
         return f"{value:,}"
+    if name == "worst_under" and value == 0.0:
+        return NOTHING
     return _signed(value, digits) if name in _SIGNED else _plain(value, digits)
 
 

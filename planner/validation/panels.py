@@ -17,6 +17,8 @@ from planner.validation.time_summary import throughput_score
 
 MOST_SERIES: Final = 9
 """More colours cannot be told apart; the smallest groups share one."""
+FINE: Final = 0.1
+"""Errors below this are written with two decimal places."""
 OTHERS: Final = "others"
 
 
@@ -50,9 +52,10 @@ def _panel(
     shown = ordered if len(ordered) <= MOST_SERIES + 1 else ordered[:MOST_SERIES]
     rest = [score for _, members in ordered[len(shown) :] for score in members]
     figures = spread([score.error for score in scored])
+    median, p95 = _percent(figures["median_abs_error"]), _percent(figures["p95_abs_error"])
     return Panel(
         title=title,
-        subtitle=f"{len(scored):,} rows, median |e| {figures['median_abs_error']:.2%}, p95 {figures['p95_abs_error']:.1%}",
+        subtitle=f"{len(scored):,} rows; error: median {median}, 95th percentile {p95}",
         quantity=quantity,
         series=tuple(
             Series(
@@ -63,3 +66,7 @@ def _panel(
             for name, members in (*shown, *(((OTHERS, rest),) if rest else ()))
         ),
     )
+
+
+def _percent(fraction: float) -> str:
+    return f"{fraction:.2%}".replace("%", " %") if fraction < FINE else f"{fraction:.0%}".replace("%", " %")

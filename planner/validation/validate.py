@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias, get_args
+from typing import Final, Literal, TypeAlias, get_args
 
 from planner.errors import InputError
 from planner.validation.answer import Predicted, Rows, Validation
@@ -12,10 +12,6 @@ from planner.validation.memory import REQUIRED, predict_memory
 from planner.validation.memory_summary import memory_summary
 from planner.validation.tables import CONFIGS_FOLDER, MEMORY_FILE, RUNS_FILE, STANDARD_INPUT, read_table, shipped
 from planner.validation.time_summary import time_summary
-
-if TYPE_CHECKING:
-    from planner.catalog.reader import Catalog
-    from planner.registry import Registry
 
 What: TypeAlias = Literal["memory", "time", "all"]
 WHAT: Final[tuple[What, ...]] = get_args(What)

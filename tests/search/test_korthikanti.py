@@ -16,7 +16,12 @@ from planner.synthetic import synthetic_context
 
 REGISTRY = load_registry(disable="*")
 SEQ_LEN, TENSOR_PARALLEL = 2048, 8
-MODELS = {"22B": (64, 6144, 48, 4), "175B": (96, 12288, 96, 1), "530B": (128, 20480, 105, 1), "1T": (160, 25600, 128, 1)}
+MODELS = {
+    "22B": (64, 6144, 48, 4),
+    "175B": (96, 12288, 96, 1),
+    "530B": (128, 20480, 105, 1),
+    "1T": (160, 25600, 128, 1),
+}
 """Heads, hidden, layers, micro-batch: table 3 of the paper."""
 
 

@@ -60,16 +60,16 @@ def test_a_layout_alone_equals_the_layout_in_the_mesh_bit_for_bit(framework: str
         assert float(np.ravel(alone.step.total_s)[0]) == steps[index]
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     framework=st.sampled_from(["megatron-core", "torchtitan", "deepspeed"]),
     seq_len=st.sampled_from([1024, 4096, 16384]),
-    global_batch=st.sampled_from([4, 8, 12, 16]),
+    global_batch=st.sampled_from([2, 3, 4]),
 )
 def test_brute_force_finds_the_same_optimum(framework: str, seq_len: int, global_batch: int) -> None:
     """One layout at a time through the same questions: the fewest GPUs that fit and the fastest among them."""
     context = question(framework, seq_len, global_batch)
-    space = space_of(context, most=4)
+    space = space_of(context, {"micro_batch": 1, "etp": 1}, most=4)
     found = search(context, space, RULES, LIMITS, keep=3)
     capacity = context.cluster.accelerator.memory_bytes
     best: dict[int, float] = {}
