@@ -40,7 +40,7 @@ from planner.program.tensors import Footprint, Region, Stored, Tensor
 from planner.records.config_fields import ConfigFields, read_decoder, read_layers, read_windows
 from planner.records.context import Context, parameter_class
 from planner.records.estimates import CatalogBranch, Estimate, EstimateInput, Estimator
-from planner.records.frameworks import DeviceOverheads, FootprintFunction, Framework, Numerics, Overlaps
+from planner.records.frameworks import DeviceOverheads, FootprintFunction, Framework, Numerics, Overlaps, Traffic
 from planner.records.models import ConfigReader, Method, Sublayer, SublayerParts
 from planner.records.states import LocalGroup, Optimizer, Precision, State, StateKind, Storage
 from planner.records.strategies import (
@@ -72,7 +72,7 @@ __all__ = [
     "LocalGroup", "Mask", "Method", "MixtureOfExperts", "Numerics", "Operator", "Optimizer", "Overlaps",
     "ParameterClass", "ParameterGroup", "Part", "Phase", "PluginError", "Pointwise", "Precision", "Program",
     "Recompute", "Refusal", "Region", "Schedule", "StageTimes", "State", "StateKind", "Storage", "Stored",
-    "Strategy", "Sublayer", "SublayerParts", "Tensor", "Value", "attention_by_kernel", "bias", "cross_entropy_loss",
+    "Strategy", "Sublayer", "SublayerParts", "Tensor", "Traffic", "Value", "attention_by_kernel", "bias", "cross_entropy_loss",
     "divisors", "dropout_mask", "flash_attention", "fused_norm", "gathered_linear", "hookimpl", "in_place_loss",
     "keep_inputs", "keep_nothing", "keep_router_scores", "linear", "matrix", "norm_kind", "norm_vectors",
     "parameter_class", "pointwise", "powers_of_two", "read_decoder", "read_layers", "read_windows",

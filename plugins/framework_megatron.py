@@ -15,6 +15,7 @@ from planner.plugin import (
     Overlaps,
     Precision,
     Storage,
+    Traffic,
     attention_by_kernel,
     dropout_mask,
     fused_norm,
@@ -52,6 +53,18 @@ FOOTPRINTS: Final = {
     "combine": keep_nothing,
 }
 """``combine`` keeps nothing: routing probabilities are applied inside the experts' activation."""
+
+
+TRAFFIC: Final = {
+    "norm": Traffic(forward=4, backward=8),
+    "gated_activation": Traffic(forward=3, backward=5),
+    "activation": Traffic(forward=4, backward=6),
+    "residual": Traffic(forward=3, backward=3),
+    "rotary": Traffic(forward=4, backward=4),
+    "loss": Traffic(forward=40, backward=14),
+}
+"""Fused kernels read operands and write results once. The vocabulary-parallel loss is not fused: float32 logits are written,
+reduced, shifted, exponentiated, summed and divided one kernel at a time (megatron/core/tensor_parallel/cross_entropy.py)."""
 
 
 def megatron_storage(precision: Precision) -> Storage:
@@ -105,7 +118,10 @@ def planner_frameworks() -> Iterator[Framework]:
         zero_with_pipeline=1,
         schedules=("1f1b", "interleaved"),
         pads_vocabulary=True,
-        fused=frozenset({"dropout", "rotary"}),
+        fused=frozenset({"dropout"}),
+        traffic=TRAFFIC,
+        deduplicates_tokens=True,
+        attention_kernels={"Hopper": "flash-3", "Blackwell": "flash-3"},
         host_s_per_operator=4.0e-6,
         source="NVIDIA/Megatron-LM, megatron/core; arXiv:2205.05198, table 2",
     )
@@ -127,6 +143,7 @@ def planner_frameworks() -> Iterator[Framework]:
         schedules=("1f1b",),
         pads_vocabulary=True,
         fused=frozenset({"dropout"}),
+        traffic=TRAFFIC,
         host_s_per_operator=6.0e-6,
         source="deepspeedai/DeepSpeed, deepspeed/runtime/zero/stage_1_and_2.py, stage3.py",
     )

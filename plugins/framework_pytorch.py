@@ -15,6 +15,7 @@ from planner.plugin import (
     Overlaps,
     Precision,
     Storage,
+    Traffic,
     attention_by_kernel,
     cross_entropy_loss,
     dropout_mask,
@@ -62,6 +63,18 @@ FOOTPRINTS: Final = {
 """``combine`` keeps the experts' outputs, for the gradient of the routing weights."""
 
 
+TRAFFIC: Final = {
+    "norm": Traffic(forward=4, backward=8),
+    "gated_activation": Traffic(forward=5, backward=9),
+    "activation": Traffic(forward=4, backward=6),
+    "residual": Traffic(forward=3, backward=3),
+    "rotary": Traffic(forward=20, backward=20),
+    "loss": Traffic(forward=18, backward=22),
+}
+"""One kernel per arithmetic step, counted from the model code: silu and product apart; the rotation in float32 (cast, complex
+product, cast); logits cast to float32, log-softmax, and their gradients."""
+
+
 def storage(precision: Precision) -> Storage:
     """FSDP's mixed-precision policy: float32 shards of weights, gradients and moments, units in the compute format while at
     work, reduction in float32. Pure recipes keep their own formats."""
@@ -96,6 +109,7 @@ def planner_frameworks() -> Iterator[Framework]:
         keeps_gathered_inputs=True,
         root_stays_unsharded=True,
         fused=frozenset({"dropout"}),
+        traffic=TRAFFIC,
         host_s_per_operator=6.0e-6,
         source="pytorch/torchtitan, torchtitan/models/llama3/infra/parallelize.py; arXiv:2410.06511",
     )
@@ -114,6 +128,7 @@ def planner_frameworks() -> Iterator[Framework]:
         keeps_gathered_inputs=True,
         root_stays_unsharded=True,
         fused=frozenset({"dropout"}),
+        traffic=TRAFFIC,
         host_s_per_operator=6.0e-6,
         source="mosaicml/llm-foundry, llmfoundry/models/mpt; arXiv:2304.11277",
     )

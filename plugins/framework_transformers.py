@@ -33,6 +33,7 @@ from planner.plugin import (
     Region,
     Storage,
     Stored,
+    Traffic,
     dropout_mask,
     hookimpl,
     keep_inputs,
@@ -288,6 +289,21 @@ OVERHEADS: Final = DeviceOverheads(
 )  # fmt: skip
 
 
+TRAFFIC: Final = {
+    "norm.rmsnorm": Traffic(forward=36, backward=68),
+    "norm.rmsnorm_gemma": Traffic(forward=36, backward=68),
+    "norm": Traffic(forward=4, backward=8),
+    "gated_activation": Traffic(forward=5, backward=9),
+    "activation.gelu_new": Traffic(forward=36, backward=50),
+    "activation": Traffic(forward=4, backward=6),
+    "residual": Traffic(forward=3, backward=3),
+    "rotary": Traffic(forward=16, backward=16),
+    "loss": Traffic(forward=18, backward=22),
+}
+"""One kernel per arithmetic step, counted from the model code: RMSNorm casts, squares, averages, scales, casts back and
+multiplies; the rotation is two products, a concatenation and a sum."""
+
+
 def profile(name: str, aliases: tuple[str, ...], *, autocasts: bool, zero_stages: tuple[int, ...]) -> Framework:
     """One profile of the same model code: with autocast, or with weights sharded and cast by FSDP2."""
     return Framework(
@@ -309,6 +325,7 @@ def profile(name: str, aliases: tuple[str, ...], *, autocasts: bool, zero_stages
         persistent_gradients=False,
         keeps_gathered_inputs=True,
         root_stays_unsharded=True,
+        traffic=TRAFFIC,
         host_s_per_operator=6.0e-6,
         source=SOURCE,
     )  # fmt: skip

@@ -53,6 +53,7 @@ def communications(context: Context, layouts: Layouts, block: Block) -> Iterator
         yield Communication(
             collective=Collective.ALL_TO_ALL, axes=("ep",), payload_bytes=payload, phase=phase, component="ep",
             events=np.where(layouts["ep"] > 1, 2.0, 0.0), overlap=context.framework.overlaps.expert, source=SOURCE,
+            copies=float(routed[0].topk) if context.framework.deduplicates_tokens else 0.0,
         )  # fmt: skip
 
 

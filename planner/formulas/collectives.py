@@ -68,12 +68,23 @@ def all_reduce_s(group: Group, payload_bytes: Array, inner: Link, outer: Link) -
     return 2.0 * ring_s(group, payload_bytes, inner, outer)
 
 
-def all_to_all_s(group: Group, payload_bytes: Array, inner: Link, outer: Link) -> Array:
+def all_to_all_s(group: Group, payload_bytes: Array, inner: Link, outer: Link, copies: float = 0.0) -> Array:
     """All-to-all of a send buffer of `payload_bytes`: 1/n of it stays, (inner−1)/n goes over the scale-up link and the
-    rest over this rank's own share of the network, at the same time."""
+    rest over this rank's own share of the network, at the same time.
+
+    With `copies` k per token, random destinations and node-wise deduplication, a token crosses to (r − 1)(1 − (1 − 1/r)ᵏ) of
+    the other r − 1 domains on average, and is copied on there over the scale-up link.
+    """
     size, inside = group.size, group.inner
-    scale_up_s = (inside - 1) / size * payload_bytes / inner.bandwidth_bytes_per_s
-    network_s = (size - inside) / size * payload_bytes / outer.bandwidth_bytes_per_s
+    local = (inside - 1) / size
+    crossing = (size - inside) / size
+    if copies:
+        outside = group.outer
+        reached = (outside - 1) * (1 - (1 - 1 / outside) ** copies) / copies
+        local = np.where(outside > 1, local + crossing, local)
+        crossing = np.minimum(crossing, reached)
+    scale_up_s = local * payload_bytes / inner.bandwidth_bytes_per_s
+    network_s = crossing * payload_bytes / outer.bandwidth_bytes_per_s
     latency_s = np.where(size > inside, outer.latency_s, inner.latency_s) * (size > 1)
     took: Array = np.maximum(scale_up_s, network_s) + latency_s
     return took

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 from planner.program.operators import Operator
@@ -69,11 +69,26 @@ class DeviceOverheads:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Traffic:
+    """Memory traffic of a memory-bound operator's kernels [bytes per element of its inputs], forward and backward.
+
+    A kernel reads each operand and writes its result once; code that runs one kernel per arithmetic step pays for each.
+    """
+
+    forward: float
+    backward: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Framework:
     """The execution profile of a training framework.
 
     `footprints` maps an operator kind (``norm.rmsnorm``, or ``norm`` for all norms) to what its implementation keeps.
     `fused` names the kinds that cost no separate pass over memory. `default_zero` is what the framework does unasked.
+    `traffic` says what memory-bound operators move, by kind as `footprints` (else: inputs read and outputs written once).
+    `attention_kernels` maps an accelerator generation (``Ampere``, ``Hopper`` …) to the flash attention kernel that runs on it
+    (a name of `planner.formulas.attention`; ``flash-2`` where none is given).
+    `deduplicates_tokens`: a token crosses to a node once however many of its experts are there.
     `host_s_per_operator` is what the host needs to launch one operator's kernels: a block takes no less than that times its
     operators, however fast the device. `buffers` is memory beside states and saved tensors. `autocasts`: mixed precision keeps
     float32 weights and a float32
@@ -100,5 +115,8 @@ class Framework:
     keeps_gathered_inputs: bool = False
     root_stays_unsharded: bool = False
     fused: frozenset[str] = frozenset()
+    traffic: Mapping[str, Traffic] = field(default_factory=dict)
+    attention_kernels: Mapping[str, str] = field(default_factory=dict)
+    deduplicates_tokens: bool = False
     host_s_per_operator: float = 0.0
     source: str

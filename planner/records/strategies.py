@@ -99,7 +99,8 @@ class Communication:
 
     `axes` names degrees (their product is the group) or `REPLICAS` / `EXPERT_REPLICAS`. Forward and backward ones happen
     `events` times per micro-batch and layer, the syncs `events` times per step and layer; `payload_bytes` is one event's.
-    `component` is the step-time component it is booked under. `overlap` is the fraction that may hide behind the same
+    `copies` (all-to-all only): each token is in the payload this many times, and crosses to another domain once however many
+    of its copies go there (node-wise deduplication); 0 sends every copy. `component` is the step-time component it is booked under. `overlap` is the fraction that may hide behind the same
     block's compute of the same phase (for the syncs: behind the last backward, or the first forward).
     """
 
@@ -110,6 +111,7 @@ class Communication:
     component: str
     events: Value = 1.0
     overlap: Value = 0.0
+    copies: float = 0.0
     source: str = ""
 
 

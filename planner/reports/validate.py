@@ -108,6 +108,9 @@ def _device_blocks(device: Summary) -> Iterator[Block]:
         "Measured peak by framework and tool", device["by_framework"], ("framework", "measured_as"), _BYTES, digits=1
     )
     yield from _spread_table("Measured peak by source", device["by_source"], ("source",), _BYTES, digits=1)
+    yield from _spread_table(
+        "Measured peak by what the row states", device["by_statement"], ("configuration",), _BYTES, digits=1
+    )
     yield from _worst_bytes("Measured peaks furthest off", device["worst"])
     yield from _reasons("Measured peaks that are not scored", device["excluded"])
 

@@ -111,11 +111,12 @@ def seconds(communication: Communication, layouts: Layouts, network: Network) ->
     """Seconds of one event of `communication`."""
     group = group_for(communication.axes, layouts, network.domain)
     payload = np.asarray(communication.payload_bytes, dtype=np.float64)
+    if communication.collective is Collective.ALL_TO_ALL:
+        return collectives.all_to_all_s(group, payload, network.inner, network.outer, communication.copies)
     formula = {
         Collective.ALL_REDUCE: collectives.all_reduce_s,
         Collective.ALL_GATHER: collectives.ring_s,
         Collective.REDUCE_SCATTER: collectives.ring_s,
-        Collective.ALL_TO_ALL: collectives.all_to_all_s,
         Collective.POINT_TO_POINT: collectives.point_to_point_s,
     }[communication.collective]
     return formula(group, payload, network.inner, network.outer)

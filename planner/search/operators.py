@@ -11,18 +11,18 @@ import numpy as np
 
 from planner.domain.hardware import Accelerator
 from planner.domain.mesh import Array, Layouts
+from planner.formulas.attention import attention_fraction
 from planner.formulas.roofline import roofline_s, split_k_efficiency
 from planner.plugin import Attention, Block, Context, Linear, Operator, Region, Tensor
 
 DEFAULT_MATMUL_EFFICIENCY: Final = 0.75
 """GEMM rate over peak where the catalog has no figure: between H100's 0.80 and B200's 0.78 in bf16 and the 0.72–0.77 that
 fp8 reaches (matmul_mamf rows of the catalog)."""
-ATTENTION_EFFICIENCY: Final = 0.62
-"""FlashAttention-2 forward and backward, causal, head dimension 128, sequence 8k–16k on A100: about 190 of 312 TFLOP/s
-(arXiv 2307.08691, figure 4)."""
 MEMORY_EFFICIENCY: Final = 0.8
 """Achieved over nominal HBM bandwidth of streaming kernels: the planning factor of ai-dynamo/aiconfigurator (commit 095f58a5,
 systems/*.yaml; hbm_bandwidth_planning_factor in the catalog's facts)."""
+HALF_BYTES: Final = 2.0
+"""`Traffic` is stated for 16-bit activations."""
 DEFAULT_COMPUTE_UNITS: Final = 108
 
 ATTENTION_BACKWARD: Final = 2.5
@@ -110,10 +110,16 @@ def rates_of(context: Context) -> Rates:
         matmul=matmul_efficiency(accelerator, precision.matmul),
         compute_peak=compute,
         compute=matmul_efficiency(accelerator, precision.compute),
-        attention_flop_per_s=compute * ATTENTION_EFFICIENCY,
+        attention_flop_per_s=compute * _attention_fraction(context),
         memory_bytes_per_s=accelerator.memory_bandwidth_bytes_per_s * MEMORY_EFFICIENCY,
         compute_units=accelerator.compute_units or DEFAULT_COMPUTE_UNITS,
     )
+
+
+def _attention_fraction(context: Context) -> float:
+    generation = context.cluster.accelerator.architecture.split(" ")[0]
+    kernel = context.framework.attention_kernels.get(generation, "flash-2")
+    return attention_fraction(kernel, generation, context.job.seq_len)
 
 
 def block_costs(
@@ -135,8 +141,22 @@ def operator_cost(
         return OperatorCost(operator, forward, ATTENTION_BACKWARD * forward, np.zeros(1))
     if operator.kind in context.framework.fused or operator.kind.split(".")[0] in context.framework.fused:
         return OperatorCost(operator, np.zeros(1), np.zeros(1), np.zeros(1))
-    forward = _traffic(context, layouts, operator, divisors) / rates.memory_bytes_per_s
-    return OperatorCost(operator, forward, POINTWISE_BACKWARD * forward, np.zeros(1))
+    return _pointwise_cost(context, layouts, operator, divisors, rates)
+
+
+def _pointwise_cost(
+    context: Context, layouts: Layouts, operator: Operator, divisors: Mapping[Region, Array], rates: Rates
+) -> OperatorCost:
+    traffic = context.framework.traffic.get(operator.kind) or context.framework.traffic.get(operator.kind.split(".")[0])
+    if traffic is None:
+        forward = _traffic(context, layouts, operator, divisors) / rates.memory_bytes_per_s
+        return OperatorCost(operator, forward, POINTWISE_BACKWARD * forward, np.zeros(1))
+    elements: Array = np.zeros(1)
+    for tensor in operator.inputs:
+        elements = elements + context.tokens(layouts) / divisors[tensor.region] * tensor.width
+    scale = context.precision.activation_bytes / HALF_BYTES / rates.memory_bytes_per_s
+    forward, backward = elements * (traffic.forward * scale), elements * (traffic.backward * scale)
+    return OperatorCost(operator, forward, backward, np.zeros(1))
 
 
 def _tensor_bytes(context: Context, layouts: Layouts, tensor: Tensor, divisors: Mapping[Region, Array]) -> Array:
@@ -190,15 +210,21 @@ def _attention_s(
     tokens = context.tokens(layouts)
     flops = tokens * attention.flops_per_token(context.job.seq_len) / divisors[Region.INTERIOR]
     traffic = _traffic(context, layouts, attention, divisors)
-    if context.numerics.attention != "flash":
-        # Unfused attention writes and reads the score matrix: QKᵀ out, softmax in and out, PV in, half of a causal mask unused.
-        keys = context.job.seq_len if attention.window is None else min(attention.window, context.job.seq_len)
-        scores = tokens * keys * attention.heads / divisors[Region.INTERIOR] * context.precision.activation_bytes
-        full = flops * (2.0 if attention.causal else 1.0)
-        return roofline_s(
-            full,
-            traffic + 4.0 * scores,
-            np.asarray(rates.compute_peak * rates.compute.typical),
-            rates.memory_bytes_per_s,
-        )
+    if context.numerics.attention not in ("flash", "efficient"):
+        return _score_attention_s(context, layouts, attention, divisors, rates)
     return roofline_s(flops, traffic, np.asarray(rates.attention_flop_per_s), rates.memory_bytes_per_s)
+
+
+def _score_attention_s(
+    context: Context, layouts: Layouts, attention: Attention, divisors: Mapping[Region, Array], rates: Rates
+) -> Array:
+    """Attention as separate kernels: two batched GEMMs over the whole square, and the passes over the score matrix between
+    them: QKᵀ writes it, the masked softmax reads and writes it, PV reads it; dropout reads, writes and writes a mask."""
+    tokens = context.tokens(layouts)
+    keys = context.job.seq_len if attention.window is None else min(attention.window, context.job.seq_len)
+    heads = attention.heads / divisors[Region.INTERIOR]
+    flops = 2.0 * tokens * keys * heads * (attention.qk_dim + attention.v_dim)
+    passes = 4.0 + (2.5 if context.numerics.dropout else 0.0)
+    scores = tokens * keys * heads * context.precision.activation_bytes * passes
+    compute_s = flops / (rates.compute_peak * rates.compute.typical)
+    return compute_s + (scores + _traffic(context, layouts, attention, divisors)) / rates.memory_bytes_per_s

@@ -99,8 +99,20 @@ def block_times(
         Phase.FORWARD: exposed_s(sent, Phase.FORWARD, forward, layouts, network),
         Phase.BACKWARD: exposed_s(sent, Phase.BACKWARD, backward + again, layouts, network),
     }
+    if block.name not in ("embedding", "head"):
+        exposed[Phase.BACKWARD] = _sent_again(layouts, recomputes, exposed)
     syncs = {phase: _total_s(sent, phase, layouts, network) for phase in (Phase.GRADIENT_SYNC, Phase.PARAMETER_SYNC)}
     return BlockTimes(forward, backward, again, weight_gradient, exposed, syncs)
+
+
+def _sent_again(layouts: Layouts, recomputes: Sequence[Recompute], exposed: Mapping[Phase, Exposed]) -> Exposed:
+    """A layer that runs again as a whole also repeats its forward's collectives (gathering weights is the backward's own)."""
+    whole = layouts.choose("recompute", [float(recompute.whole_layer) for recompute in recomputes])
+    found = dict(exposed[Phase.BACKWARD].by_component)
+    for component, took in exposed[Phase.FORWARD].by_component.items():
+        if component != "dp":
+            found[component] = found.get(component, np.zeros(1)) + whole * took
+    return Exposed(found)
 
 
 def _recompute_s(

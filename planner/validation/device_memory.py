@@ -35,6 +35,7 @@ def device_memory_summary(rows: Sequence[Row]) -> dict[str, Any]:
         "peak": spread([score.error for score in scores]),
         "by_framework": grouped(scores, framework=run_facts.framework, measured_as=measured_as),
         "by_source": grouped(scores, source=run_facts.source),
+        "by_statement": grouped(scores, configuration=run_facts.stated_for_memory),
         "worst": [_worst(score) for score in furthest(scores, WORST_ROWS)],
         "excluded": [{"reason": reason, "n": count} for reason, count in excluded.most_common()],
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from planner.validation.scoring import number
@@ -18,8 +18,10 @@ FAMILIES: Final = (
     "maxtext", "qwen", "grok", "modded-nanogpt", "mt-nlg", "mpt", "phi", "gpt",
 )  # fmt: skip
 """Looked for in this order; a name with none of them is its own family."""
-ESSENTIALS: Final = ("tp", "pp", "micro_batch", "global_batch", "recompute", "precision")
-"""What changes a step's time most: a row that leaves one of them open was measured on something else than we predict."""
+TIME_ESSENTIALS: Final = ("tp", "pp", "micro_batch", "global_batch", "recompute", "precision")
+"""What changes a step's time most: a row that leaves one open may have been measured on something else than we predict."""
+MEMORY_ESSENTIALS: Final = ("tp", "pp", "micro_batch", "recompute", "precision", "zero")
+"""What changes a peak most."""
 _REPOSITORY: Final = re.compile(r"(?<![\w./-])([A-Za-z0-9][\w.-]*/[\w.-]+):(?!//)")
 _HOST: Final = re.compile(r"https?://([^/]+)")
 _LONGEST_SOURCE: Final = 40
@@ -72,10 +74,15 @@ def scale(row: Row) -> str:
     return f"{lowest:,} to {10 * lowest - 1:,}"
 
 
-def stated(row: Row) -> str:
-    """Whether the row states all that changes its time, by what the planner had to fill."""
+def stated(row: Row, essentials: Sequence[str] = TIME_ESSENTIALS) -> str:
+    """Whether the row states all `essentials`, by what the planner had to fill."""
     filled = {part.split(" = ")[0] for part in row.get("defaults", "").split("; ")}
-    return "essentials filled in" if filled & set(ESSENTIALS) else "essentials stated"
+    return "essentials filled in" if filled & set(essentials) else "essentials stated"
+
+
+def stated_for_memory(row: Row) -> str:
+    """Whether the row states all that changes its peak."""
+    return stated(row, MEMORY_ESSENTIALS)
 
 
 def unfit(row: Row) -> str | None:

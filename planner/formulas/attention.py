@@ -1,0 +1,54 @@
+"""What flash attention kernels reach of an accelerator's peak, by kernel, generation and sequence length.
+
+References
+----------
+[1] Dao, "FlashAttention-2", arXiv 2307.08691, section 4.1: forward and backward together, causal, head dimension 128, on A100
+    (figure 4) and on H100 without Hopper's own instructions ("up to 335 TFLOPs/s").
+[2] Shah et al., "FlashAttention-3", arXiv 2407.08608, section 4.1, figures 5 and 6: causal, head dimension 128, H100.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttentionRate:
+    """The fraction of the peak that a kernel reaches on one generation: ``asymptote * s / (s + half_length)``.
+
+    `half_length` [tokens] is the sequence length at which half of the asymptote is reached.
+    """
+
+    asymptote: float
+    half_length: float
+    source: str
+
+    def fraction(self, seq_len: int) -> float:
+        """The fraction of the dense peak at a sequence length of `seq_len` tokens.
+
+        >>> round(RATES["flash-2", "Ampere"].fraction(16384), 2)
+        0.63
+        """
+        return self.asymptote * seq_len / (seq_len + self.half_length)
+
+
+RATES: Final[Mapping[tuple[str, str], AttentionRate]] = {
+    ("flash-2", "Ampere"): AttentionRate(
+        asymptote=0.65, half_length=600.0, source="[1], figure 4: 0.50 at 2k to 0.63 at 16k"
+    ),
+    ("flash-2", "Hopper"): AttentionRate(
+        asymptote=0.34, half_length=600.0, source="[1], section 4.1: 335 of 989 TFLOP/s"
+    ),
+    ("flash-3", "Hopper"): AttentionRate(asymptote=0.66, half_length=1700.0, source="[2]: 0.36 at 2k to 0.60 at 16k"),
+}
+"""Published rates. Another generation takes flash-2's rate on Ampere for ``flash-2`` and flash-3's on Hopper for ``flash-3``."""
+
+FALLBACK: Final[Mapping[str, str]] = {"flash-2": "Ampere", "flash-3": "Hopper"}
+
+
+def attention_fraction(kernel: str, generation: str, seq_len: int) -> float:
+    """The fraction of the peak for `kernel` on `generation` (the first word of the accelerator's architecture)."""
+    rate = RATES.get((kernel, generation)) or RATES[kernel, FALLBACK[kernel]]
+    return rate.fraction(seq_len)
