@@ -67,6 +67,13 @@ TRAFFIC: Final = {
 reduced, shifted, exponentiated, summed and divided one kernel at a time (megatron/core/tensor_parallel/cross_entropy.py)."""
 
 
+HOST_S_PER_OPERATOR: Final = 100e-6
+"""What the host needs to launch one operator of a layer (several kernels, Python, autograd) on an A100 server of 2022.
+
+Fitted: the single-node runs of VIA-Research/vTrain, data/ground_truth_single.csv (rows VTSALL of the validation data) with hidden
+size 1024, whose layers are too small to keep the device busy."""
+
+
 def megatron_storage(precision: Precision) -> Storage:
     """docs/user-guide/features/dist_optimizer.md: bf16 keeps 2 + 4 + 12 bytes, fp16 2 + 2 + 16, fp32 4 + 4 + 8."""
     mixed = precision.master_bytes > 0
@@ -102,7 +109,7 @@ def planner_frameworks() -> Iterator[Framework]:
     """megatron-core and deepspeed."""
     yield Framework(
         name="megatron-core",
-        aliases=("megatron", "megatron-lm", "nemo", "megatron-bridge", "nanotron", "internevo"),
+        aliases=("megatron", "megatron-lm", "nemo", "megatron-bridge"),
         storage=megatron_storage,
         footprints=FOOTPRINTS,
         overlaps=Overlaps(
@@ -144,6 +151,7 @@ def planner_frameworks() -> Iterator[Framework]:
         pads_vocabulary=True,
         fused=frozenset({"dropout"}),
         traffic=TRAFFIC,
-        host_s_per_operator=6.0e-6,
+        accumulation_bytes_per_parameter=10.0,
+        host_s_per_operator=HOST_S_PER_OPERATOR,
         source="deepspeedai/DeepSpeed, deepspeed/runtime/zero/stage_1_and_2.py, stage3.py",
     )

@@ -91,9 +91,45 @@ def storage(precision: Precision) -> Storage:
     )
 
 
+def main_gradient_storage(precision: Precision) -> Storage:
+    """nanotron and InternEvo: 16-bit weights, a float32 gradient buffer, master copy and moments shared out (ZeRO-1)."""
+    mixed = precision.master_bytes > 0
+    width = 4.0 if mixed else precision.gradient_bytes
+    return Storage(
+        weight_bytes=precision.activation_bytes if mixed else precision.weight_bytes,
+        gradient_bytes=width,
+        gradient_copy_bytes=0.0,
+        master_bytes=precision.master_bytes,
+        state_bytes=precision.state_bytes,
+        unsharded_weight_bytes=precision.communication_bytes,
+        reduce_bytes=width,
+    )
+
+
 @hookimpl
 def planner_frameworks() -> Iterator[Framework]:
-    """torchtitan and llm-foundry."""
+    """torchtitan, llm-foundry and nanotron."""
+    yield Framework(
+        name="nanotron",
+        aliases=("internevo",),
+        storage=main_gradient_storage,
+        footprints=FOOTPRINTS,
+        overlaps=Overlaps(
+            gradients=1.0, source="huggingface/nanotron, src/nanotron/parallel/data_parallel: bucketed reduction"
+        ),
+        overheads=OVERHEADS,
+        zero_stages=(0, 1),
+        default_zero=0,
+        zero_with_pipeline=1,
+        schedules=("1f1b",),
+        persistent_gradients=True,
+        keeps_gathered_inputs=True,
+        fused=frozenset({"dropout"}),
+        traffic=TRAFFIC,
+        accumulation_bytes_per_parameter=10.0,
+        host_s_per_operator=6.0e-6,
+        source="huggingface/nanotron, src/nanotron; InternLM/InternEvo: PyTorch operators, FlashAttention-2, ZeRO-1",
+    )
     yield Framework(
         name="torchtitan",
         aliases=("torch-titan", "fsdp2", "pytorch", "nemo-automodel"),
@@ -110,6 +146,7 @@ def planner_frameworks() -> Iterator[Framework]:
         root_stays_unsharded=True,
         fused=frozenset({"dropout"}),
         traffic=TRAFFIC,
+        accumulation_bytes_per_parameter=6.0,
         host_s_per_operator=6.0e-6,
         source="pytorch/torchtitan, torchtitan/models/llama3/infra/parallelize.py; arXiv:2410.06511",
     )
@@ -129,6 +166,7 @@ def planner_frameworks() -> Iterator[Framework]:
         root_stays_unsharded=True,
         fused=frozenset({"dropout"}),
         traffic=TRAFFIC,
+        accumulation_bytes_per_parameter=6.0,
         host_s_per_operator=6.0e-6,
         source="mosaicml/llm-foundry, llmfoundry/models/mpt; arXiv:2304.11277",
     )

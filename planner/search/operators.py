@@ -18,6 +18,12 @@ from planner.plugin import Attention, Block, Context, Linear, Operator, Region, 
 DEFAULT_MATMUL_EFFICIENCY: Final = 0.75
 """GEMM rate over peak where the catalog has no figure: between H100's 0.80 and B200's 0.78 in bf16 and the 0.72–0.77 that
 fp8 reaches (matmul_mamf rows of the catalog)."""
+SUSTAINED_MATMUL: Final = 0.74
+"""What GEMMs of a training step reach of the best shape's rate: other shapes and layouts, float32 accumulation, and the clock that
+the power limit leaves under sustained load.
+
+Fitted, one number for all accelerators and formats, on the rows MB, DGXC, KORTH, NEMO, internevo, fms and foundry of the
+validation data (dense models); leaving any one of these sources out moves it by less than 0.03."""
 MEMORY_EFFICIENCY: Final = 0.8
 """Achieved over nominal HBM bandwidth of streaming kernels: the planning factor of ai-dynamo/aiconfigurator (commit 095f58a5,
 systems/*.yaml; hbm_bandwidth_planning_factor in the catalog's facts)."""
@@ -36,22 +42,14 @@ _SHARDED_WIDTH: Final = frozenset({Region.INTERIOR, Region.KEY_VALUE, Region.EXP
 
 
 @dataclass(frozen=True, slots=True)
-class MatmulEfficiency:
-    """Published fractions of the peak: what the best shape reaches, and the median over large shapes (m, n, k ≥ 4096)."""
-
-    best: float
-    typical: float
-
-
-@dataclass(frozen=True, slots=True)
 class Rates:
     """The accelerator's peaks for layers' GEMMs and for those in the compute format (head, router), with what GEMMs reach of
     them; what attention reaches [FLOP/s]; what memory reaches [byte/s]; compute units for wave quantisation."""
 
     matmul_peak: float
-    matmul: MatmulEfficiency
+    matmul_best: float
     compute_peak: float
-    compute: MatmulEfficiency
+    compute_best: float
     attention_flop_per_s: float
     memory_bytes_per_s: float
     compute_units: int
@@ -78,18 +76,13 @@ def peak_flop_per_s(accelerator: Accelerator, wanted: str) -> float:
     return max(accelerator.peak_flop_per_s.values())
 
 
-def matmul_efficiency(accelerator: Accelerator, number_format: str) -> MatmulEfficiency:
-    """The median over GEMM libraries of their best and of their median large shape, for the format or else for bf16; where
-    only a search for the best shape is published, that for both."""
+def matmul_efficiency(accelerator: Accelerator, number_format: str) -> float:
+    """The best published GEMM rate over the peak: the median over libraries, for the format or else for bf16."""
     for name in (number_format, "bf16"):
-        best = _published(accelerator, "gemm_best", name)
-        typical = _published(accelerator, "gemm_median_large", name)
-        found = _published(accelerator, "matmul_mamf", name)
-        if best and typical:
-            return MatmulEfficiency(best=min(1.0, best), typical=min(typical, best))
+        found = _published(accelerator, "gemm_best", name) or _published(accelerator, "matmul_mamf", name)
         if found:
-            return MatmulEfficiency(best=found, typical=found)
-    return MatmulEfficiency(DEFAULT_MATMUL_EFFICIENCY, DEFAULT_MATMUL_EFFICIENCY)
+            return min(1.0, found)
+    return DEFAULT_MATMUL_EFFICIENCY
 
 
 def _published(accelerator: Accelerator, metric: str, number_format: str) -> float | None:
@@ -107,9 +100,9 @@ def rates_of(context: Context) -> Rates:
     compute = peak_flop_per_s(accelerator, precision.compute)
     return Rates(
         matmul_peak=peak_flop_per_s(accelerator, precision.matmul),
-        matmul=matmul_efficiency(accelerator, precision.matmul),
+        matmul_best=matmul_efficiency(accelerator, precision.matmul),
         compute_peak=compute,
-        compute=matmul_efficiency(accelerator, precision.compute),
+        compute_best=matmul_efficiency(accelerator, precision.compute),
         attention_flop_per_s=compute * _attention_fraction(context),
         memory_bytes_per_s=accelerator.memory_bandwidth_bytes_per_s * MEMORY_EFFICIENCY,
         compute_units=accelerator.compute_units or DEFAULT_COMPUTE_UNITS,
@@ -197,10 +190,10 @@ def _linear_s(
     flops = 2.0 * rows * columns * depth * batch
     traffic = (rows * depth + depth * columns + rows * columns) * batch * context.precision.activation_bytes
     plain = linear.kind in ("head", "router")
-    peak, reached = (rates.compute_peak, rates.compute) if plain else (rates.matmul_peak, rates.matmul)
-    # The median large shape already has its share of half-empty waves: only shapes that fill less than that are slower.
+    best = rates.compute_peak * rates.compute_best if plain else rates.matmul_peak * rates.matmul_best
+    # The sustained rate already has its share of half-empty waves: only shapes that fill less than that are slower.
     waves = split_k_efficiency(rows, columns, depth, batch, rates.compute_units)
-    rate = peak * np.minimum(reached.typical, reached.best * waves)
+    rate = best * np.minimum(SUSTAINED_MATMUL, waves)
     return roofline_s(flops, traffic, rate, rates.memory_bytes_per_s)
 
 
@@ -226,5 +219,5 @@ def _score_attention_s(
     flops = 2.0 * tokens * keys * heads * (attention.qk_dim + attention.v_dim)
     passes = 4.0 + (2.5 if context.numerics.dropout else 0.0)
     scores = tokens * keys * heads * context.precision.activation_bytes * passes
-    compute_s = flops / (rates.compute_peak * rates.compute.typical)
+    compute_s = flops / (rates.compute_peak * rates.compute_best * SUSTAINED_MATMUL)
     return compute_s + (scores + _traffic(context, layouts, attention, divisors)) / rates.memory_bytes_per_s
