@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from planner.version import __version__
+
 if TYPE_CHECKING:
     from planner.api import Recipe, Search, estimate, evaluate, model_parameters, plan
     from planner.catalog.reader import Catalog
 
-__version__ = "0.1.0"
 __all__ = ["Catalog", "Recipe", "Search", "__version__", "estimate", "evaluate", "model_parameters", "plan"]
 
 

@@ -204,7 +204,7 @@ def _question(catalog: Catalog, registry: Registry, recipe: Recipe) -> Question:
 
 
 def _provenance(catalog: Catalog, registry: Registry, question: Question) -> dict[str, Any]:
-    from planner import __version__
+    from planner.version import __version__
 
     context = question.context
     price = context.cluster.price

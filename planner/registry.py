@@ -26,7 +26,6 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 import pluggy
 
-import planner
 from planner.contributions import KINDS, check_record, claims, record_name
 from planner.errors import PluginError, PluginWarning, UnknownNameError, nearest_names
 from planner.hookspecs import PlannerHooks
@@ -46,6 +45,7 @@ from planner.plugin import (
     Strategy,
     Sublayer,
 )
+from planner.version import __version__
 
 FIRST_PARTY_PACKAGE: Final = "planner.plugins"
 FIRST_PARTY_DISTRIBUTION: Final = "gpu-planner"
@@ -235,7 +235,7 @@ def _first_party() -> Iterator[_Candidate]:
         if not module.ispkg and not module.name.startswith("_"):
             path = f"{FIRST_PARTY_PACKAGE}.{module.name}"
             yield _Candidate(
-                module.name, path, FIRST_PARTY_DISTRIBUTION, planner.__version__, True,
+                module.name, path, FIRST_PARTY_DISTRIBUTION, __version__, True,
                 partial(importlib.import_module, path),
             )  # fmt: skip
 

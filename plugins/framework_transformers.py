@@ -9,6 +9,7 @@ norm and gives each linear a cast of its own.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -60,6 +61,20 @@ def storage(precision: Precision) -> Storage:
         master_bytes=0.0,
         state_bytes=width,
         unsharded_weight_bytes=precision.activation_bytes,
+        reduce_bytes=width,
+    )
+
+
+def single_format_storage(precision: Precision) -> Storage:
+    """LitGPT's bf16-true, torchtune's dtype=bf16, PEFT on 16-bit weights: weights, gradients and moments in one format."""
+    width = precision.activation_bytes
+    return Storage(
+        weight_bytes=width,
+        gradient_bytes=width,
+        gradient_copy_bytes=0.0,
+        master_bytes=0.0,
+        state_bytes=width,
+        unsharded_weight_bytes=width,
         reduce_bytes=width,
     )
 
@@ -333,8 +348,8 @@ def profile(name: str, aliases: tuple[str, ...], *, autocasts: bool, zero_stages
 
 @hookimpl
 def planner_frameworks() -> Iterator[Framework]:
-    """transformers and accelerate."""
-    yield profile(
-        "transformers", ("hf", "huggingface", "litgpt", "torchtune", "peft", "trl"), autocasts=True, zero_stages=(0,)
-    )
+    """transformers, accelerate, and litgpt for fine-tuners that keep everything in one format."""
+    yield profile("transformers", ("hf", "huggingface", "trl"), autocasts=True, zero_stages=(0,))
+    tuner = profile("litgpt", ("torchtune", "peft"), autocasts=False, zero_stages=(0, 3))
+    yield replace(tuner, storage=single_format_storage, default_zero=0)
     yield profile("accelerate", ("accelerate-fsdp",), autocasts=False, zero_stages=(0, 3))

@@ -27,6 +27,12 @@ def planner_recomputes() -> Iterator[Recompute]:
         source=f"{MEGATRON} moe_act; Transformer Engine's fused activations",
     )
     yield Recompute(
+        name="selective:norm+activation",
+        operators=frozenset({"norm", "gated_activation", "activation"}),
+        discards_outputs=True,
+        source=f"{MEGATRON} layernorm moe_act",
+    )
+    yield Recompute(
         name="selective:mla-up",
         operators=frozenset({"attention.query_up", "attention.kv_up", "rotary"}),
         discards_outputs=True,

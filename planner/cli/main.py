@@ -17,7 +17,7 @@ def main(arguments: Sequence[str]) -> int:
     The version needs nothing but itself: not even click is imported for it.
     """
     if list(arguments) == ["--version"]:
-        from planner import __version__
+        from planner.version import __version__
 
         print(f"planner {__version__}")
         return 0

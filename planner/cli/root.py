@@ -6,8 +6,8 @@ from typing import Final
 
 import click
 
-from planner import __version__
 from planner.cli.lazy import Lazy, LazyGroup
+from planner.version import __version__
 
 COMMANDS: Final = {
     "plan": Lazy("planner.cli.plan:plan", "How many GPUs a training job needs, laid out how, for how long."),

@@ -206,6 +206,12 @@ RECOMPUTES: Final[Mapping[str, str]] = {
     "none": "none", "off": "none", "no": "none", "full": "full", "selective": "selective",
     "partial": "selective",
 }  # fmt: skip
+_MODULES: Final[Mapping[str, str]] = {
+    "mla-up-proj": "selective:mla-up", "mla-up-proj/mlp": "selective:mla-up", "layernorm": "selective:norm",
+    "layernorm/moe-act": "selective:norm+activation", "moe-act/layernorm": "selective:norm+activation",
+    "moe-act": "selective:activation", "per-op": "selective:pointwise", "per-op sac": "selective:pointwise",
+}  # fmt: skip
+"""Recomputed modules as Megatron and torchtitan name them, and the policies that run them again."""
 _NEARLY_FULL: Final = ("custom", "offload")
 
 
@@ -223,6 +229,9 @@ def recompute(text: str | None, registered: Collection[str] = ()) -> Worded | No
     word = leading_word(stripped)
     if word.name not in RECOMPUTES:
         raise _unknown("recompute", stripped, {*RECOMPUTES, *registered})
+    modules = _MODULES.get(word.qualifier.casefold().replace("_", "-")) if word.name == "selective" else None
+    if modules in registered:
+        return Worded(str(modules))
     if word.name == "partial" and any(mark in word.qualifier.casefold() for mark in _NEARLY_FULL):
         return Worded("full", word.qualifier)
     return Worded(RECOMPUTES[word.name], word.qualifier)
@@ -265,18 +274,23 @@ FRAMEWORK_WORDS: Final[tuple[tuple[str, str], ...]] = (
     ("internevo", "internevo"), ("litgpt", "litgpt"), ("lit-gpt", "litgpt"), ("oneflow", "oneflow"),
     ("torchtune", "torchtune"), ("levanter", "levanter"), ("paxml", "paxml"), ("colossal", "colossalai"),
     ("pytorch fsdp (fms-fsdp)", "fms-fsdp"), ("fms-fsdp", "fms-fsdp"), ("deepspeed", "deepspeed"),
-    ("peft", "transformers"), ("hf", "transformers"),
-    ("hugging", "transformers"), ("transformers", "transformers"), ("unsloth", "transformers"),
+    ("peft", "peft"), ("hf", "transformers"),
+    ("hugging", "transformers"), ("transformers", "transformers"), ("unsloth", "peft"),
     ("accelerate", "transformers"),
 )  # fmt: skip
 """How the name of a framework begins, and the framework it is; more specific beginnings first."""
+
+
+FINE_TUNERS: Final[tuple[tuple[str, str], ...]] = (("peft", "peft"), ("qlora", "peft"), ("unsloth", "peft"))
+"""Libraries around transformers that load 16-bit weights; the slug alone does not tell them from its Trainer."""
 
 
 def framework(slug: str | None, name: str | None) -> str | None:
     """The framework's slug: the `slug` cell, else how the `name` cell begins, else that cell's leading word."""
     given = text_or_none(slug)
     if given is not None:
-        return given.casefold()
+        refined = FINE_TUNERS if given.casefold() == "transformers" else ()
+        return next((found for word, found in refined if word in (name or "").casefold()), given.casefold())
     named = text_or_none(name)
     if named is None:
         return None

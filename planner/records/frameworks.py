@@ -86,10 +86,12 @@ class Framework:
     `footprints` maps an operator kind (``norm.rmsnorm``, or ``norm`` for all norms) to what its implementation keeps.
     `fused` names the kinds that cost no separate pass over memory. `default_zero` is what the framework does unasked.
     `traffic` says what memory-bound operators move, by kind as `footprints` (else: inputs read and outputs written once).
-    `attention_kernels` maps an accelerator generation (``Ampere``, ``Hopper`` …) to the flash attention kernel that runs on it
+        `attention_kernels` maps an accelerator generation (``Ampere``, ``Hopper`` …) to the flash attention kernel that
+    runs on it
     (a name of `planner.formulas.attention`; ``flash-2`` where none is given).
     `accumulation_bytes_per_parameter` is the traffic of adding a micro-batch's gradient to its buffer where the GEMM does not
-    write there itself. `deduplicates_tokens`: a token crosses to a node once however many of its experts are there.
+    write there itself. `selective_recompute` is the policy that the framework means by "selective".
+    `deduplicates_tokens`: a token crosses to a node once however many of its experts are there.
     `host_s_per_operator` is what the host needs to launch one operator's kernels: a block takes no less than that times its
     operators, however fast the device. `buffers` is memory beside states and saved tensors. `autocasts`: mixed precision keeps
     float32 weights and a float32
@@ -120,5 +122,6 @@ class Framework:
     attention_kernels: Mapping[str, str] = field(default_factory=dict)
     deduplicates_tokens: bool = False
     accumulation_bytes_per_parameter: float = 0.0
+    selective_recompute: str = "selective"
     host_s_per_operator: float = 0.0
     source: str

@@ -100,7 +100,8 @@ class Communication:
     `axes` names degrees (their product is the group) or `REPLICAS` / `EXPERT_REPLICAS`. Forward and backward ones happen
     `events` times per micro-batch and layer, the syncs `events` times per step and layer; `payload_bytes` is one event's.
     `copies` (all-to-all only): each token is in the payload this many times, and crosses to another domain once however many
-    of its copies go there (node-wise deduplication); 0 sends every copy. `component` is the step-time component it is booked under. `overlap` is the fraction that may hide behind the same
+    of its copies go there (node-wise deduplication); 0 sends every copy. `component` is the step-time component it is
+    booked under. `overlap` is the fraction that may hide behind the same
     block's compute of the same phase (for the syncs: behind the last backward, or the first forward).
     """
 

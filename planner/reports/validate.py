@@ -83,14 +83,16 @@ def _memory_blocks(memory: Summary) -> Iterator[Block]:
 
 
 def _time_blocks(time: Summary) -> Iterator[Block]:
-    throughput, left_out = time["throughput"], time["leave_one_source_out"]
+    throughput, parts = time["throughput"], time["held_out"]
     yield Heading(f"Throughput of {time['n_rows']:,} measured runs")
     excluded = sum(row["n"] for row in time["excluded"])
     yield Facts(
         (
             ("scored", f"{throughput['n']:,} runs; {excluded:,} are not, see below"),
             ("all sources", _rates_line(throughput)),
-            ("a source left out", _left_out_line(left_out)),
+            ("sources held out", f"{_rates_line(parts['held_out'])} ({parts['held_out']['n']:,} runs)"),
+            ("sources fitted to", f"{_rates_line(parts['fitted'])} ({parts['fitted']['n']:,} runs)"),
+            ("fitted constants", ", ".join(fit["constant"] for fit in parts["constants"]) or "none"),
         )
     )
     for name, title in _TIME_TABLES:
@@ -189,14 +191,6 @@ def _rates_line(figures: Summary) -> str:
         f"median {_signed(figures['median_error'], 1)}, median |e| {_plain(figures['median_abs_error'], 1)}, "
         f"p90 {_plain(figures['p90_abs_error'], 1)}"
     )
-
-
-def _left_out_line(left_out: Summary) -> str:
-    if left_out["median_abs_error"] is None:
-        return NOTHING
-    fitted = left_out["fitted_constants"]
-    why = ", ".join(fitted) if fitted else "the same, because no constant is fitted to any of them"
-    return f"median |e| {_plain(left_out['median_abs_error'], 1)}, p90 {_plain(left_out['p90_abs_error'], 1)}: {why}"
 
 
 def _figure(name: str, value: float | None, digits: int) -> str:

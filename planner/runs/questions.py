@@ -174,7 +174,7 @@ class Questions:
         chosen: dict[str, ChoiceValue] = {
             "zero": _zero(row, degrees, filler),
             "sequence_parallel": int(filler.take("sequence_parallel", row.sequence_parallel, 0)),
-            "recompute": _recompute(row, filler),
+            "recompute": _recompute(row, context.framework, filler),
             "schedule": "interleaved" if degrees["vpp"] > 1 else "1f1b",
         }
         filler.take("offload", row.offload, NOT_OFFLOADED)
@@ -237,10 +237,12 @@ def _zero(row: RunRow, degrees: Mapping[str, int], filler: Filler) -> int:
     return row.sharding.stage
 
 
-def _recompute(row: RunRow, filler: Filler) -> str:
+def _recompute(row: RunRow, framework: Framework, filler: Filler) -> str:
     if row.recompute is None:
         filler.note("recompute = none")
         return "none"
     if row.recompute.qualifier:
         filler.note(f"recompute {row.recompute.qualifier} taken as {row.recompute.name}")
+    if row.recompute.name == "selective":
+        return framework.selective_recompute
     return row.recompute.name

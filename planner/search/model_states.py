@@ -43,9 +43,12 @@ def block_states(context: Context, layouts: Layouts, block: Block, shards: Mappi
     for local in context.local_groups(block, layouts):
         width = replica_width(parameter_class(local.group, context.divides), layouts)
         divisor = {kind: np.where(shards.get(kind, False), width, 1.0) for kind in StateKind}
-        weights = weights + local.elements * storage.weight_bytes / divisor[StateKind.WEIGHT]
         if not local.group.trainable:
+            # Frozen weights need no more than the format that compute reads.
+            width_bytes = min(storage.weight_bytes, storage.unsharded_weight_bytes)
+            weights = weights + local.elements * width_bytes / divisor[StateKind.WEIGHT]
             continue
+        weights = weights + local.elements * storage.weight_bytes / divisor[StateKind.WEIGHT]
         trained = trained + local.elements / divisor[StateKind.OPTIMIZER]
         copies = storage.gradient_copy_bytes / divisor[StateKind.MASTER]
         gradients = gradients + local.elements * (storage.gradient_bytes / divisor[StateKind.GRADIENT] + copies)

@@ -170,7 +170,7 @@ def test_a_method_that_is_not_registered_names_its_column(text):
         ("", "NeMo AutoModel (PyTorch FSDP2) LoRA", "nemo-automodel"), ("", "torchtitan+torchao", "torchtitan"),
         ("", "Composer/FSDP (llm-foundry)", "llm-foundry"), ("", "PyTorch FSDP (fms-fsdp)+compile", "fms-fsdp"),
         ("", "MaxText (JAX)", "maxtext"), ("", "LitGPT (commit 8641822, torch 2.1.0)", "litgpt"),
-        ("", "HF Trainer + PEFT", "transformers"), ("", "PEFT 0.19.2.dev0, torch 2.13.0+cu130", "transformers"),
+        ("", "HF Trainer + PEFT", "transformers"), ("", "PEFT 0.19.2.dev0, torch 2.13.0+cu130", "peft"),
         ("", "Colossal-AI", "colossalai"), ("", "llm.c (CUDA)", "llm.c"), ("", "PyTorch (torch.compile)", "pytorch"),
         ("", "Meta internal 4D parallel (TP/CP/PP/FSDP)", "meta"), ("", "NeuronX Distributed", "neuronx"),
     ],
