@@ -20,7 +20,7 @@ from planner.domain.plan import (
     SearchSummary,
 )
 from planner.errors import InputError, UnknownNameError
-from planner.plugin import EstimateInput
+from planner.plugin import Degree, EstimateInput
 from planner.program.assemble import assemble
 from planner.question import Question
 from planner.registry import Registry
@@ -34,6 +34,7 @@ from planner.units import GIB, SECONDS_PER_DAY
 if TYPE_CHECKING:
     from planner.api import Recipe, Search
 
+MOST_REASONS: Final = 3
 GROWTH: Final = (2, 4, 8, 16, 32, 64)
 """By how many times more nodes a question that does not fit is asked again, to say from how many GPUs on it would."""
 
@@ -78,7 +79,7 @@ def answer_plan(
 def _why(question: Question, limits: Limits, findings: Findings) -> str:
     """Why not fewer GPUs: what the leanest layout on the next smaller number would need."""
     if not findings.by_gpus:
-        return ""
+        return _why_nothing(findings)
     fewest = min(findings.by_gpus)
     capacity = question.context.cluster.accelerator.memory_bytes * (1 - limits.headroom)
     smaller = [count for count in findings.leanest if count < fewest]
@@ -92,6 +93,16 @@ def _why(question: Question, limits: Limits, findings: Findings) -> str:
         f"on {count} the leanest layout needs {needed / GIB:.1f} GiB per GPU, of {capacity / GIB:.1f} GiB that may be used "
         f"({limits.headroom:.0%} kept free)"
     )
+
+
+def _why_nothing(findings: Findings) -> str:
+    """Where no layout is even allowed, the reasons that refuse most of them."""
+    if findings.closest is not None or findings.fastest is not None:
+        return ""
+    if not findings.layouts:
+        return "no combination of the candidate degrees gives this number of GPUs: see planner plan --help for pinning axes"
+    most = sorted(findings.rejected.items(), key=lambda item: -item[1])[:MOST_REASONS]
+    return "no layout is allowed: " + "; ".join(f"{reason} ({count:,})" for reason, count in most)
 
 
 def _check(question: Question, wanted: Search) -> None:
@@ -109,7 +120,11 @@ def _check(question: Question, wanted: Search) -> None:
 def _searched(wanted: Search, most: int) -> tuple[Assumption, ...]:
     pinned = ", ".join(f"{axis} = {value}" for axis, value in wanted.pins.items()) or "none"
     return (
-        Assumption(name="n_gpus", value=f"{wanted.min_gpus}-{most}", origin="every number of GPUs up to the pool"),
+        Assumption(
+            name="n_gpus",
+            value=f"{wanted.min_gpus}-{most}",
+            origin="every number that the degrees multiply to: dp divides the batch, tp the heads",
+        ),
         Assumption(name="pinned axes", value=pinned, origin="all other degrees and choices are searched"),
     )
 
@@ -257,6 +272,7 @@ def exact_layout(
     for degree in degrees:
         if degree.name != "dp":
             filled.setdefault(degree.name, 1)
+    _check_count(degrees, filled, layout.get("n_gpus"))
     filled.setdefault("dp", _remaining_dp(degrees, filled, layout.get("n_gpus")))
     filled.setdefault("zero", context.framework.default_zero if int(filled["dp"]) * int(filled.get("cp", 1)) > 1 else 0)
     filled.setdefault("schedule", "interleaved" if int(filled.get("vpp", 1)) > 1 else "1f1b")
@@ -282,7 +298,19 @@ def _positive(axis: str, value: int | str) -> int:
     return value
 
 
-def _remaining_dp(degrees: tuple[Any, ...], filled: Mapping[str, int | str], n_gpus: int | str | None) -> int:
+def _check_count(degrees: tuple[Degree, ...], filled: Mapping[str, int | str], n_gpus: int | str | None) -> None:
+    """A stated dp and a stated number of GPUs must agree. Raises InputError."""
+    if n_gpus is None or "dp" not in filled:
+        return
+    product = 1
+    for degree in degrees:
+        if degree.multiplies_gpus:
+            product *= _positive(degree.name, filled[degree.name])
+    if product != int(n_gpus):
+        raise InputError(f"the degrees multiply to {product} GPUs, not to the {n_gpus} that were asked for")
+
+
+def _remaining_dp(degrees: tuple[Degree, ...], filled: Mapping[str, int | str], n_gpus: int | str | None) -> int:
     if n_gpus is None:
         return 1
     product = 1

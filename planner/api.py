@@ -168,7 +168,12 @@ def _looks_like_path(model: str) -> bool:
 def _from_file(registry: Registry, path: str) -> Architecture:
     from planner.importers.huggingface import read_config
 
-    return read_config(path, registry.config_readers.values())
+    try:
+        return read_config(path, registry.config_readers.values())
+    except InputError as error:
+        if path in error.message:
+            raise
+        raise InputError(f"{path}: {error.message}", hint=error.hint) from None
 
 
 def _opened(database: str | None, registry: Registry) -> Catalog:

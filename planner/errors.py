@@ -11,6 +11,7 @@ EXIT_INTERNAL: Final = 1
 EXIT_BAD_INPUT: Final = 2
 EXIT_DOES_NOT_FIT: Final = 3
 EXIT_INTERRUPTED: Final = 130
+FEW_NAMES: Final = 16
 
 
 class PlannerError(Exception):
@@ -39,8 +40,11 @@ class UnknownNameError(InputError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         self.kind, self.name = kind, name
+        known = tuple(known)
         self.nearest = nearest_names(name, known)
-        hint = f"did you mean {', '.join(self.nearest)}?" if self.nearest else None
+        listed = sorted(known)
+        few = f"one of {', '.join(listed)}" if 0 < len(listed) <= FEW_NAMES else None
+        hint = f"did you mean {', '.join(self.nearest)}?" if self.nearest else few
         super().__init__(f"unknown {kind} {name!r}", hint=hint)
 
 

@@ -10,13 +10,16 @@ from planner.domain.architecture import Architecture
 from planner.domain.hardware import Cluster
 from planner.domain.job import Job
 from planner.domain.plan import Assumption
-from planner.errors import InputError
+from planner.errors import InputError, UnknownNameError
 from planner.plugin import Axis, Context, Framework, Numerics, Precision, Program
 from planner.program.assemble import assemble
 from planner.registry import Registry
 from planner.search.evaluation import Rules
 
 DEFAULT_FRAMEWORK: Final = "megatron-core"
+PORTABLE_FRAMEWORK: Final = "torchtitan"
+HARDWARE_FORMATS: Final = ("bf16", "fp16", "fp8", "fp4")
+"""Formats that an accelerator either has or has not; float32 runs everywhere."""
 DEFAULT_OPTIMIZER: Final = "adamw"
 LONGEST_DEFAULT_SEQ_LEN: Final = 8192
 UNKNOWN_SEQ_LEN: Final = 2048
@@ -29,7 +32,10 @@ LARGEST_BATCH: Final = 1 << 30
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecipeNames:
-    """The names and numbers of a recipe as given; None takes the default."""
+    """The names and numbers of a recipe as given; None takes the default.
+
+    `checked`: refuse a recipe that the hardware cannot run (measured runs are taken at their word instead).
+    """
 
     seq_len: int | None = None
     global_batch: int | None = None
@@ -41,6 +47,7 @@ class RecipeNames:
     attention: str | None = None
     dropout: bool | None = None
     options: Mapping[str, str] | None = None
+    checked: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,15 +81,17 @@ def rules_of(registry: Registry) -> Rules:
 def build_question(registry: Registry, architecture: Architecture, cluster: Cluster, names: RecipeNames) -> Question:
     """Fill the defaults of DESIGN section 6. Raises InputError and UnknownNameError."""
     assumptions = Assumptions()
-    program = registry.method(names.method).apply(assemble(architecture, registry.sublayers), _numbers(names.options))
+    method = registry.method(names.method)
+    options = _numbers(names.options, method.options)
+    program = method.apply(assemble(architecture, registry.sublayers), options)
     job = _job(program, names, assumptions)
     precision = registry.precision(_precision_name(cluster, names.precision, assumptions))
+    if names.checked:
+        _check_formats(precision, cluster)
     optimizer = registry.optimizer(
         assumptions.fill("optimizer", names.optimizer, DEFAULT_OPTIMIZER, "the common choice")
     )
-    framework = registry.framework(
-        assumptions.fill("framework", names.framework, DEFAULT_FRAMEWORK, "the planner's default")
-    )
+    framework = _framework(registry, cluster, names, assumptions)
     rules = rules_of(registry)
     context = Context(
         program=program,
@@ -96,6 +105,34 @@ def build_question(registry: Registry, architecture: Architecture, cluster: Clus
         divides=merged_divides(rules),
     )
     return Question(context, rules, tuple(assumptions.found))
+
+
+def _framework(registry: Registry, cluster: Cluster, names: RecipeNames, assumptions: Assumptions) -> Framework:
+    """The framework asked for, which must run on the cluster's accelerators, or the default one that does."""
+    vendor = cluster.accelerator.vendor
+    default = registry.framework(DEFAULT_FRAMEWORK)
+    origin = "the planner's default"
+    if default.vendors and vendor not in default.vendors:
+        origin = f"{default.name} does not run on accelerators of {vendor}"
+        default = registry.framework(PORTABLE_FRAMEWORK)
+    found = registry.framework(assumptions.fill("framework", names.framework, default.name, origin))
+    if names.checked and found.vendors and vendor not in found.vendors:
+        raise InputError(
+            f"{found.name} does not run on {cluster.accelerator.slug} (vendor {vendor})",
+            hint=f"it runs on {', '.join(sorted(found.vendors))}; try --framework {PORTABLE_FRAMEWORK}",
+        )
+    return found
+
+
+def _check_formats(precision: Precision, cluster: Cluster) -> None:
+    """Refuse a recipe whose number formats the accelerator has no rate for. Raises InputError."""
+    peaks = cluster.accelerator.peak_flop_per_s
+    for wanted in (precision.matmul, precision.compute):
+        if wanted in HARDWARE_FORMATS and wanted not in peaks:
+            has = ", ".join(sorted(name for name in peaks if name in (*HARDWARE_FORMATS, "tf32", "fp32")))
+            raise InputError(
+                f"{cluster.accelerator.slug} has no {wanted} rate, which {precision.name} needs", hint=f"it has {has}"
+            )
 
 
 def merged_divides(rules: Rules) -> dict[Axis, str]:
@@ -170,9 +207,11 @@ def _numerics(
     )
 
 
-def _numbers(options: Mapping[str, str] | None) -> dict[str, float]:
+def _numbers(options: Mapping[str, str] | None, known: tuple[str, ...]) -> dict[str, float]:
     found: dict[str, float] = {}
     for key, value in (options or {}).items():
+        if key not in known:
+            raise UnknownNameError("option", key, known)
         try:
             found[key] = float(value)
         except ValueError:

@@ -121,6 +121,8 @@ def planner_frameworks() -> Iterator[Framework]:
         ),
         overheads=OVERHEADS,
         zero_stages=(0, 1),
+        vendors=frozenset({"nvidia", "amd"}),
+        sharded_optimizers=frozenset({"adam", "adamw", "sgd", "sgd-momentum"}),
         default_zero=0,
         zero_with_pipeline=1,
         schedules=("1f1b", "interleaved"),

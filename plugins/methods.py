@@ -76,4 +76,4 @@ def adapter(group: ParameterGroup, rank: int) -> Iterator[ParameterGroup]:
 def planner_methods() -> Iterator[Method]:
     """full and lora."""
     yield Method(name="full", apply=full, source="every parameter is updated")
-    yield Method(name="lora", apply=lora, source="arXiv:2106.09685, section 4.1")
+    yield Method(name="lora", apply=lora, options=("rank",), source="arXiv:2106.09685, section 4.1")

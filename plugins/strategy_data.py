@@ -65,20 +65,25 @@ def shards_states(_context: Context, layouts: Layouts) -> Mapping[StateKind, Val
 
 def communications(context: Context, layouts: Layouts, block: Block) -> Iterator[Communication]:
     """Gradients: all-reduced once (ZeRO-0), reduce-scattered once (1) or in every micro-batch (2, 3: sharded gradients
-    cannot wait). Weights: gathered once after the step (1, 2), or before each forward and backward (3)."""
+    cannot wait); frozen weights have none. Weights: gathered once after the step (1, 2), or before each forward and
+    backward (3)."""
     zero = layouts["zero"]
-    dense: Value = 0.0
-    for kind, elements in context.local_elements(block, layouts).items():
-        if kind is ParameterClass.EXPERT:
-            yield from _group(context, layouts, elements, zero, EXPERT_REPLICAS)
-        else:
-            dense = dense + elements
-    yield from _group(context, layouts, dense, zero, REPLICAS)
+    every = context.local_elements(block, layouts)
+    trained = context.local_elements(block, layouts, trainable_only=True)
+    for axis, is_expert in ((EXPERT_REPLICAS, True), (REPLICAS, False)):
+        whole, changing = (
+            sum(value for kind, value in found.items() if (kind is ParameterClass.EXPERT) == is_expert)
+            for found in (every, trained)
+        )
+        yield from _group(context, layouts, whole, changing, zero, axis)
 
 
-def _group(context: Context, layouts: Layouts, elements: Value, zero: Value, axis: str) -> Iterator[Communication]:
-    gradient_bytes = elements * context.storage.reduce_bytes
+def _group(
+    context: Context, layouts: Layouts, elements: Value, trained: Value, zero: Value, axis: str
+) -> Iterator[Communication]:
+    gradient_bytes = trained * context.storage.reduce_bytes
     weight_bytes = elements * context.storage.unsharded_weight_bytes
+    updated_bytes = trained * context.storage.unsharded_weight_bytes
     overlaps = context.framework.overlaps
     reshards = layouts["reshard_after_forward"]
 
@@ -92,7 +97,7 @@ def _group(context: Context, layouts: Layouts, elements: Value, zero: Value, axi
     yield send(Collective.REDUCE_SCATTER, gradient_bytes, Phase.GRADIENT_SYNC, overlaps.gradients, zero == 1)
     yield send(Collective.REDUCE_SCATTER, gradient_bytes, Phase.BACKWARD, overlaps.gradients, zero >= 2)
     yield send(
-        Collective.ALL_GATHER, weight_bytes, Phase.PARAMETER_SYNC, overlaps.parameters, (zero == 1) | (zero == 2)
+        Collective.ALL_GATHER, updated_bytes, Phase.PARAMETER_SYNC, overlaps.parameters, (zero == 1) | (zero == 2)
     )
     yield send(Collective.ALL_GATHER, weight_bytes, Phase.FORWARD, overlaps.parameters, zero >= 3)
     yield send(Collective.ALL_GATHER, weight_bytes, Phase.BACKWARD, overlaps.parameters, (zero >= 3) & (reshards == 1))
@@ -144,6 +149,11 @@ def refusals(context: Context, layouts: Layouts) -> Iterable[Refusal]:
     yield Refusal(
         reason="global batch is not a multiple of dp x micro batch", where=np.mod(context.job.global_batch, batch) != 0
     )
+    shardable = context.framework.sharded_optimizers
+    if shardable and context.optimizer.name not in shardable:
+        yield Refusal(
+            reason=f"{context.framework.name} does not share out the states of {context.optimizer.name}", where=zero > 0
+        )
     yield Refusal(reason="ZeRO without replicas to shard over", where=(zero > 0) & (replicas == 1))
     yield Refusal(
         reason=f"{context.framework.name} does not combine this ZeRO stage with pipeline parallelism",

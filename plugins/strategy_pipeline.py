@@ -27,13 +27,15 @@ from planner.plugin import (
 
 SOURCE = "arXiv:2104.04473, section 2.2"
 LARGEST_VPP = 12
+EVERY_DEGREE = 16
 
 
 def pp_candidates(context: Context) -> tuple[int, ...]:
-    """Divisors of the number of layers, and powers of two (their uneven stages differ by one layer)."""
+    """Every number of stages up to a limit, then divisors of the number of layers and powers of two; uneven stages differ by
+    one layer."""
     layers = len(context.program.layers)
     limit = min(layers, context.cluster.accelerators)
-    return tuple(sorted({*divisors(layers, limit), *powers_of_two(limit)}))
+    return tuple(sorted({*range(1, min(limit, EVERY_DEGREE) + 1), *divisors(layers, limit), *powers_of_two(limit)}))
 
 
 def vpp_candidates(context: Context) -> tuple[int, ...]:
@@ -75,6 +77,8 @@ def refusals(context: Context, layouts: Layouts) -> Iterable[Refusal]:
     layers = len(context.program.layers)
     yield Refusal(reason="fewer layers than pp x vpp", where=pp * vpp > layers)
     yield Refusal(reason="vpp without pipeline parallelism", where=(vpp > 1) & (pp == 1))
+    uneven = (vpp > 1) & (np.mod(layers, pp * vpp) != 0) & (pp * vpp <= layers)
+    yield Refusal(reason="interleaved chunks of unequal layers", where=uneven)
 
 
 @hookimpl

@@ -36,16 +36,21 @@ class Link:
     latency_s: float
 
 
-def group_of(size: Array, stride: Array, domain: int) -> Group:
-    """The group of `size` ranks that lie `stride` apart, where each `domain` consecutive ranks share a scale-up domain.
+def group_of(size: Array, stride: Array, domain: int, total: Array | float = np.inf) -> Group:
+    """The group of `size` ranks that lie `stride` apart, where each `domain` consecutive ranks of `total` share a scale-up
+    domain. Where groups and domains do not line up, some group straddles one domain more than it needs.
 
     >>> group_of(np.array([8.0, 8.0, 4.0]), np.array([1.0, 4.0, 8.0]), 8).inner.tolist()
     [8.0, 2.0, 1.0]
     """
+    span = size * stride
     inside = np.maximum(1.0, np.floor(domain / stride))
-    inner = np.minimum(size, inside)
-    # A group that does not fill whole domains is as slow as its fullest split: domains hold at most `inner`.
-    return Group(size=size, inner=size / np.ceil(size / inner))
+    spanned = np.ceil(size / inside)
+    aligned = (
+        (np.mod(domain, span) == 0) | ((np.mod(span, domain) == 0) & (np.mod(domain, stride) == 0)) | (stride >= domain)
+    )
+    spanned = np.where(aligned, spanned, np.minimum(size, spanned + 1.0))
+    return Group(size=size, inner=np.where(total <= domain, size, size / spanned))
 
 
 def ring_s(group: Group, payload_bytes: Array, inner: Link, outer: Link) -> Array:

@@ -45,10 +45,17 @@ class Context:
         padding = VOCABULARY_PADDING if self.framework.pads_vocabulary else 1
         return tuple(_localize(group, self.divides, layouts, padding) for group in block.parameters)
 
-    def local_elements(self, block: Block, layouts: Layouts) -> dict[ParameterClass, Array]:
-        """Parameters [elements] of `block` on one rank by class, before ZeRO; a class without parameters is absent."""
+    def local_elements(
+        self, block: Block, layouts: Layouts, *, trainable_only: bool = False
+    ) -> dict[ParameterClass, Array]:
+        """Parameters [elements] of `block` on one rank by class, before ZeRO; a class without parameters is absent.
+
+        `trainable_only` leaves frozen groups out: they have no gradient and do not change.
+        """
         found: dict[ParameterClass, Array] = {}
         for local in self.local_groups(block, layouts):
+            if trainable_only and not local.group.trainable:
+                continue
             kind = parameter_class(local.group, self.divides)
             found[kind] = found[kind] + local.elements if kind in found else local.elements
         return found

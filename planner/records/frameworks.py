@@ -96,6 +96,7 @@ class Framework:
     operators, however fast the device. `buffers` is memory beside states and saved tensors. `autocasts`: mixed precision keeps
     float32 weights and a float32
     residual stream, and casts at each GEMM.
+    `vendors` are those whose accelerators it runs on, `sharded_optimizers` those whose states it shares out (empty: all).
     `persistent_gradients`: the gradient buffer exists all the time (else gradients appear during the first backward).
     `keeps_gathered_inputs`: under sequence parallelism GEMM inputs are saved gathered, not as the shard.
     `root_stays_unsharded`: with ZeRO-3, embedding and head stay gathered from the forward to the backward's end.
@@ -112,6 +113,8 @@ class Framework:
     zero_with_pipeline: int = 1
     schedules: tuple[str, ...] = ("1f1b", "interleaved")
     pads_vocabulary: bool = False
+    vendors: frozenset[str] = frozenset()
+    sharded_optimizers: frozenset[str] = frozenset()
     buffers: Callable[[Context, Layouts], Iterable[Buffer]] | None = None
     autocasts: bool = False
     persistent_gradients: bool = True

@@ -47,8 +47,9 @@ class ConfigReader:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Method:
-    """Which parameters train: `apply` returns the program with groups frozen and added, given options like ``rank``."""
+    """Which parameters train: `apply` returns the program with groups frozen and added, given `options` (``--set rank=16``)."""
 
     name: str
     apply: Callable[[Program, Mapping[str, float]], Program]
+    options: tuple[str, ...] = ()
     source: str

@@ -90,7 +90,7 @@ def _cost(plan: Plan) -> str:
 def _miss_facts(answer: PlanAnswer) -> Iterator[tuple[str, str]]:
     miss = answer.nearest_miss
     if miss is None:
-        yield "nearest miss", "none: every layout is refused for another reason than memory (below)"
+        yield "nearest miss", answer.why or "none: every layout is refused for another reason than memory (below)"
         return
     yield "nearest miss", f"{gpus(miss.n_gpus)}, {layout_text(miss.layout)}"
     if miss.missing_bytes:

@@ -164,6 +164,7 @@ class Questions:
             framework=framework.name,
             attention="flash" if flash else "math",
             options=None if rank is None else {"rank": str(rank)},
+            checked=False,
         )
 
     def _layouts(self, row: RunRow, context: Context, degrees: Mapping[str, int], filler: Filler) -> Layouts:

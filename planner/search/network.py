@@ -81,11 +81,14 @@ def _network_share(cluster: Cluster) -> float:
 
 def group_for(axes: tuple[str, ...], layouts: Layouts, domain: int) -> Group:
     """The group of ranks that `axes` span, and how many of them share a scale-up domain. Raises PluginError."""
+    total = layouts["n_gpus"]
     if axes == (EXPERT_REPLICAS,):
-        return collectives.group_of(layouts["expert_replicas"], layouts.degree("etp") * layouts.degree("ep"), domain)
+        return collectives.group_of(
+            layouts["expert_replicas"], layouts.degree("etp") * layouts.degree("ep"), domain, total
+        )
     if axes == ("embedding_copies",):
         two = np.where(layouts["pp"] > 1, 2.0, 1.0)
-        return collectives.group_of(two, _stride("pp", layouts), domain)
+        return collectives.group_of(two, _stride("pp", layouts), domain, total)
     names = ("cp", "dp") if axes == (REPLICAS,) else axes
     order = EXPERT_RANK_ORDER if names[0] in EXPERT_RANK_ORDER else RANK_ORDER
     size: Array = np.ones(1)
@@ -94,7 +97,7 @@ def group_for(axes: tuple[str, ...], layouts: Layouts, domain: int) -> Group:
             raise PluginError(f"a communication names the axis {name!r}, which no strategy brings")
         size = size * layouts[name]
     inner_most = min(names, key=lambda name: order.index(name) if name in order else len(order))
-    return collectives.group_of(size, _stride(inner_most, layouts), domain)
+    return collectives.group_of(size, _stride(inner_most, layouts), domain, total)
 
 
 def _stride(axis: str, layouts: Layouts) -> Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -118,8 +118,25 @@ def _attention_fraction(context: Context) -> float:
 def block_costs(
     context: Context, layouts: Layouts, block: Block, divisors: Mapping[Region, Array], rates: Rates
 ) -> tuple[OperatorCost, ...]:
-    """The cost of every operator of `block`."""
-    return tuple(operator_cost(context, layouts, operator, divisors, rates) for operator in block.operators)
+    """The cost of every operator of `block`; frozen weights need no gradient of their own."""
+    costs = (operator_cost(context, layouts, operator, divisors, rates) for operator in block.operators)
+    share = trained_share(block)
+    if share == 1.0:
+        return tuple(costs)
+    return tuple(
+        replace(
+            cost,
+            backward_s=cost.backward_s - (1.0 - share) * cost.weight_gradient_s,
+            weight_gradient_s=share * cost.weight_gradient_s,
+        )
+        for cost in costs
+    )
+
+
+def trained_share(block: Block) -> float:
+    """The fraction of a block's parameters that train."""
+    every = sum(group.elements for group in block.parameters)
+    return sum(group.elements for group in block.parameters if group.trainable) / every if every else 1.0
 
 
 def operator_cost(

@@ -83,7 +83,8 @@ def block_times(
         forward = forward + cost.forward_s
         backward = backward + cost.backward_s
         weight_gradient = weight_gradient + cost.weight_gradient_s
-    accumulated = sum(context.local_elements(block, layouts).values(), np.zeros(1))
+    trained = context.local_elements(block, layouts, trainable_only=True)
+    accumulated = sum(trained.values(), np.zeros(1))
     per_parameter_s = context.framework.accumulation_bytes_per_parameter / rates.memory_bytes_per_s
     backward = backward + accumulated * per_parameter_s
     # The host runs ahead of the device: it sets the pace only where the device would be done before the launches are.

@@ -44,7 +44,10 @@ def ours(case: str, heads: int, hidden: int, layers: int, batch: int) -> float:
         mlp_bias=True, dropout=True,
     )  # fmt: skip
     cluster: Cluster = synthetic_context().cluster
-    names = RecipeNames(seq_len=SEQ_LEN, global_batch=batch, precision="fp16-mixed", attention="math")
+    names = RecipeNames(
+        seq_len=SEQ_LEN, global_batch=batch, precision="fp16-mixed", attention="math", framework="megatron-core",
+        checked=False,
+    )  # fmt: skip
     question = build_question(REGISTRY, architecture, cluster, names)
     context, rules = question.context, question.rules
     degrees = {degree.name: np.ones(1) for strategy in rules.strategies for degree in strategy.degrees}
