@@ -9,9 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+import numpy as np
+
 from planner.plugin import (
+    Buffer,
+    Component,
+    Context,
     DeviceOverheads,
     Framework,
+    Instant,
+    Layouts,
     Overlaps,
     Precision,
     Storage,
@@ -67,6 +74,9 @@ TRAFFIC: Final = {
 reduced, shifted, exponentiated, summed and divided one kernel at a time (megatron/core/tensor_parallel/cross_entropy.py)."""
 
 
+ZERO_BUCKET_ELEMENTS: Final = 5e8
+"""DeepSpeed's defaults of reduce_bucket_size and allgather_bucket_size (deepspeed/runtime/zero/config.py)."""
+HALF_BYTES: Final = 2
 HOST_S_PER_OPERATOR: Final = 100e-6
 """What the host needs to launch one operator of a layer (several kernels, Python, autograd) on an A100 server of 2022.
 
@@ -91,17 +101,31 @@ def megatron_storage(precision: Precision) -> Storage:
 
 
 def deepspeed_storage(precision: Precision) -> Storage:
-    """runtime/zero/stage_1_and_2.py: 16-bit weights and gradients; float32 gradient, master copy and moments are shared out."""
+    """fp16: 16-bit gradients, whose float32 copy is shared out with the master copy and the moments
+    (runtime/zero/stage_1_and_2.py). bf16: gradients accumulate in a float32 buffer of the whole rank beside the 16-bit ones
+    (runtime/bf16_optimizer.py), which stages 2 and 3 share out too."""
     mixed = precision.master_bytes > 0
+    half = precision.compute == "fp16"
     return Storage(
         weight_bytes=2.0 + precision.weight_cache_bytes if mixed else precision.weight_bytes,
-        gradient_bytes=2.0 if mixed else precision.gradient_bytes,
-        gradient_copy_bytes=4.0 if mixed else 0.0,
+        gradient_bytes=(2.0 if half else 6.0) if mixed else precision.gradient_bytes,
+        gradient_copy_bytes=4.0 if mixed and half else 0.0,
         master_bytes=precision.master_bytes,
         state_bytes=precision.state_bytes,
         unsharded_weight_bytes=precision.communication_bytes,
         reduce_bytes=2.0 if mixed else precision.gradient_bytes,
     )
+
+
+def zero_buckets(_context: Context, layouts: Layouts) -> Iterator[Buffer]:
+    """ZeRO's flat buffers: gradients are reduced in buckets (two of them in turn), updated weights gathered in another."""
+    shares = layouts["zero"] >= 1
+    size = ZERO_BUCKET_ELEMENTS * HALF_BYTES
+    yield Buffer(name="ZeRO reduce buckets", component=Component.OTHER, bytes=np.where(shares, 2 * size, 0.0))
+    yield Buffer(
+        name="ZeRO all-gather bucket", component=Component.OTHER, bytes=np.where(shares, size, 0.0),
+        instants=(Instant.OPTIMIZER,),
+    )  # fmt: skip
 
 
 @hookimpl
@@ -152,6 +176,7 @@ def planner_frameworks() -> Iterator[Framework]:
         schedules=("1f1b",),
         pads_vocabulary=True,
         fused=frozenset({"dropout"}),
+        buffers=zero_buckets,
         traffic=TRAFFIC,
         accumulation_bytes_per_parameter=10.0,
         host_s_per_operator=HOST_S_PER_OPERATOR,
