@@ -69,8 +69,12 @@ TRAFFIC: Final = {
     "residual": Traffic(forward=3, backward=3),
     "rotary": Traffic(forward=4, backward=4),
     "loss": Traffic(forward=40, backward=14),
+    "dispatch": Traffic(forward=7, backward=7, of_outputs=True),
+    "combine": Traffic(forward=7, backward=7),
 }
-"""Fused kernels read operands and write results once. The vocabulary-parallel loss is not fused: float32 logits are written,
+"""Token copies are permuted for sending and sorted by expert on arrival, then sorted back and permuted back: each a read and a
+write (megatron/core/transformer/moe/token_dispatcher.py). Fused kernels read operands and write results once. The
+vocabulary-parallel loss is not fused: float32 logits are written,
 reduced, shifted, exponentiated, summed and divided one kernel at a time (megatron/core/tensor_parallel/cross_entropy.py)."""
 
 
@@ -137,11 +141,12 @@ def planner_frameworks() -> Iterator[Framework]:
         storage=megatron_storage,
         footprints=FOOTPRINTS,
         overlaps=Overlaps(
+            tiled_tensor=frozenset({"Hopper", "Blackwell"}),
             context=1.0,
             pipeline=1.0,
             gradients=1.0,
             parameters=1.0,
-            source="Megatron-LM: --overlap-grad-reduce, --overlap-param-gather, --overlap-p2p-communication",
+            source="Megatron-LM: --overlap-grad-reduce, --overlap-param-gather, --overlap-p2p-communication, --tp-comm-overlap",
         ),
         overheads=OVERHEADS,
         zero_stages=(0, 1),

@@ -70,6 +70,8 @@ TRAFFIC: Final = {
     "residual": Traffic(forward=3, backward=3),
     "rotary": Traffic(forward=20, backward=20),
     "loss": Traffic(forward=18, backward=22),
+    "dispatch": Traffic(forward=7, backward=7, of_outputs=True),
+    "combine": Traffic(forward=7, backward=7),
 }
 """One kernel per arithmetic step, counted from the model code: silu and product apart; the rotation in float32 (cast, complex
 product, cast); logits cast to float32, log-softmax, and their gradients."""

@@ -78,7 +78,7 @@ def communications(context: Context, layouts: Layouts, block: Block) -> Iterator
         yield from _expert_communications(context, layouts, block, experts)
 
 
-def _send(collective: Collective, payload: Value, phase: Phase, events: Value, overlap: float) -> Communication:
+def _send(collective: Collective, payload: Value, phase: Phase, events: Value, overlap: Value) -> Communication:
     return Communication(
         collective=collective, axes=("tp",), payload_bytes=payload, phase=phase, component="tp", events=events,
         overlap=overlap, source=SOURCE,
@@ -87,7 +87,9 @@ def _send(collective: Collective, payload: Value, phase: Phase, events: Value, o
 
 def _pair_communications(context: Context, layouts: Layouts, payload: Value, pairs: int) -> Iterator[Communication]:
     sequence = layouts.equals("sequence_parallel", 1)
-    overlap = context.framework.overlaps.tensor
+    overlaps = context.framework.overlaps
+    tiled = context.generation in overlaps.tiled_tensor
+    overlap: Value = 1.0 - 1.0 / layouts["tp"] if tiled else overlaps.tensor
     for phase in (Phase.FORWARD, Phase.BACKWARD):
         yield _send(Collective.ALL_REDUCE, payload, phase, np.where(sequence, 0, pairs), overlap)
         yield _send(Collective.ALL_GATHER, payload, phase, np.where(sequence, pairs, 0), overlap)

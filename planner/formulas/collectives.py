@@ -4,6 +4,7 @@ References
 ----------
 [1] NVIDIA/nccl-tests, doc/PERFORMANCE.md: factors between algorithm and bus bandwidth.
 [2] Thakur, Rabenseifner, Gropp, "Optimization of Collective Communication Operations in MPICH", IJHPCA 19(1), 2005.
+[3] NVIDIA/nccl, src/graph/tuning.cc: steps inside and between nodes, and their latencies, by algorithm.
 """
 
 from __future__ import annotations
@@ -58,19 +59,29 @@ def ring_s(group: Group, payload_bytes: Array, inner: Link, outer: Link) -> Arra
 
     Inside a domain each rank moves (n−1)/n of the buffer over its scale-up link; between domains the group's `inner`
     ranks use their network shares side by side (multi-rail), so (r−1)/r of the buffer crosses at `inner` times one
-    rank's share. Both levels run as one pipeline: the slower one sets the time. Across domains, latency grows with the
-    logarithm of their number (recursive halving or doubling, [2] sections 4.1 and 4.2).
+    rank's share. Both levels run as one pipeline: the slower one sets the time. Of the n − 1 steps r − 1 cross domains [3].
     """
     size, inside, outside = group.size, group.inner, group.outer
     scale_up_s = np.where(inside > 1, (size - 1) / size * payload_bytes / inner.bandwidth_bytes_per_s, 0.0)
     network_s = (outside - 1) / outside * payload_bytes / (inside * outer.bandwidth_bytes_per_s)
-    latency_s = (inside - 1) * inner.latency_s + np.ceil(np.log2(outside)) * outer.latency_s
+    latency_s = (outside - 1) * outer.latency_s + (size - outside) * inner.latency_s
     return np.maximum(scale_up_s, network_s) + latency_s
 
 
 def all_reduce_s(group: Group, payload_bytes: Array, inner: Link, outer: Link) -> Array:
-    """All-reduce of `payload_bytes` on each rank: a reduce-scatter and an all-gather, ``2(n−1)/n · S/B`` [1]."""
-    return 2.0 * ring_s(group, payload_bytes, inner, outer)
+    """All-reduce of `payload_bytes` on each rank, by the faster of two algorithms [3].
+
+    Ring: a reduce-scatter and an all-gather, ``2(n−1)/n · S/B`` [1]. Tree: a chain in each domain and a double binary tree
+    between them; the whole buffer goes up and down, ``2S/B``, in 2(inner − 1) + 2·log₂(r) steps ([2], section 4.4).
+    """
+    ring = 2.0 * ring_s(group, payload_bytes, inner, outer)
+    inside, outside = group.inner, group.outer
+    scale_up_s = np.where(inside > 1, 2.0 * payload_bytes / inner.bandwidth_bytes_per_s, 0.0)
+    network_s = 2.0 * payload_bytes / (inside * outer.bandwidth_bytes_per_s)
+    latency_s = 2.0 * (inside - 1) * inner.latency_s + 2.0 * np.log2(outside) * outer.latency_s
+    tree = np.maximum(scale_up_s, network_s) + latency_s
+    took: Array = np.where(outside > 1, np.minimum(ring, tree), ring)
+    return took
 
 
 def all_to_all_s(group: Group, payload_bytes: Array, inner: Link, outer: Link, copies: float = 0.0) -> Array:

@@ -60,6 +60,11 @@ class Context:
             found[kind] = found[kind] + local.elements if kind in found else local.elements
         return found
 
+    @property
+    def generation(self) -> str:
+        """The accelerator's generation: the first word of its architecture (``Ampere``, ``Hopper`` …)."""
+        return self.cluster.accelerator.architecture.split(" ")[0]
+
     def tokens(self, layouts: Layouts) -> Array:
         """Tokens of one micro-batch on one rank, before sequence parallelism: micro_batch · seq_len / cp."""
         return layouts["micro_batch"] * self.job.seq_len / layouts.degree("cp")

@@ -41,10 +41,13 @@ FootprintFunction: TypeAlias = Callable[[Operator, Numerics], Footprint]
 class Overlaps:
     """The fraction of a communication that a framework can run beside compute (0 none, 1 all that fits).
 
-    `slowdown` is the share of the hidden communication's time that compute loses to it (processor use of the network).
+    `tiled_tensor` names the accelerator generations on which tensor-parallel collectives run tile by tile with their GEMM, so
+    that one tile of t stays exposed. `slowdown` is the share of the hidden communication's time that compute loses to it
+    (processor use of the network).
     """
 
     tensor: float = 0.0
+    tiled_tensor: frozenset[str] = frozenset()
     context: float = 0.0
     expert: float = 0.0
     pipeline: float = 0.0
@@ -70,13 +73,14 @@ class DeviceOverheads:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Traffic:
-    """Memory traffic of a memory-bound operator's kernels [bytes per element of its inputs], forward and backward.
+    """Memory traffic of a memory-bound operator's kernels [bytes per element of its inputs, or outputs], forward and backward.
 
     A kernel reads each operand and writes its result once; code that runs one kernel per arithmetic step pays for each.
     """
 
     forward: float
     backward: float
+    of_outputs: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

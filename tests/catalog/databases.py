@@ -7,6 +7,16 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+MAKER = """
+    op.execute("INSERT INTO vendor (slug, layer, name, source, confidence, note) "
+               "VALUES ('{label}', '{label}', 'Maker', 'a test', 'high', '')")
+    op.execute("INSERT INTO accelerator (slug, layer, name, source, confidence, note, vendor, vendor_layer, architecture, "
+               "year, form_factor, capacity_bytes, memory_type, memory_bandwidth_bytes_per_s, scaleup_domain) "
+               "VALUES ('{label}-1', '{label}', 'One', 'a test', 'high', '', '{vendor}', '{layer}', 'first', "
+               "2026, 'PCIe', 1024, 'HBM', 1e12, 1)")
+"""
+"""What the revision of a plugin does that brings an accelerator of the vendor `vendor` of the layer `layer`."""
+
 REVISION = """
 import sqlalchemy as sa
 from alembic import op
@@ -44,6 +54,17 @@ def run(path: Path, *statements: str) -> None:
     with connection:
         for statement in statements:
             connection.execute(statement)
+    connection.close()
+
+
+def drop_column(path: Path, table: str, column: str) -> None:
+    """Make a table anew without one of its columns; constraints and indices go with it."""
+    connection = sqlite3.connect(path)
+    with connection:
+        names = [row[1] for row in connection.execute(f'PRAGMA table_info("{table}")') if row[1] != column]
+        connection.execute(f'CREATE TABLE kept AS SELECT {", ".join(names)} FROM "{table}"')
+        connection.execute(f'DROP TABLE "{table}"')
+        connection.execute(f'ALTER TABLE kept RENAME TO "{table}"')
     connection.close()
 
 

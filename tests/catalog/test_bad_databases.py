@@ -10,11 +10,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from catalog.databases import checksum, run
+from catalog.databases import checksum, drop_column, dump, run
 
 from planner.catalog.engine import shown
 from planner.catalog.reader import Catalog
-from planner.catalog.upgrade import current, upgrade
+from planner.catalog.upgrade import current, downgrade, upgrade
 from planner.errors import CatalogError, PlannerError
 
 KILLED = """
@@ -108,8 +108,50 @@ def test_a_directory_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
 def test_a_database_opened_read_only_cannot_be_upgraded(path: Path) -> None:
     run(path, "UPDATE alembic_version SET version_num = '0001'", "DELETE FROM catalog_state")
     before = checksum(path)
-    assert "cannot be written" in str(refusal(f"sqlite:///file:{path}?mode=ro&uri=true"))
+    assert "read-only" in str(refusal(f"sqlite:///file:{path}?mode=ro&uri=true"))
     assert checksum(path) == before
+
+
+@pytest.mark.parametrize("ask", ["architecture", "rows"])
+def test_a_read_only_database_that_was_taken_back_says_that_it_is_older(url: str, path: Path, ask: str) -> None:
+    downgrade(url)
+    with Catalog.open(f"sqlite:///file:{path}?mode=ro&uri=true") as catalog, pytest.raises(CatalogError) as caught:
+        catalog.architecture("llama3-7b") if ask == "architecture" else catalog.rows("models")
+    assert "at revision 0001, older than this program (0002), and read-only" in caught.value.message
+    assert caught.value.hint
+    assert caught.value.hint.startswith("make the file and its directory writable and run planner db upgrade, or")
+
+
+def test_a_database_that_may_be_written_is_told_to_be_upgraded(url: str) -> None:
+    downgrade(url)
+    with Catalog.open(url) as catalog, pytest.raises(CatalogError, match="older than this program") as caught:
+        catalog.architecture("llama3-7b")
+    assert caught.value.hint == "run: planner db upgrade"
+
+
+ASK = {
+    "partial_rotary": lambda catalog: catalog.architecture("llama3-7b"),
+    "scaleup_domain": lambda catalog: catalog.cluster("a100-pool"),
+    "usd_per_accelerator_hour": lambda catalog: catalog.cluster("h100:8"),
+    "flop_per_s": lambda catalog: catalog.rows("accelerators"),
+    "achieved_per_s": lambda catalog: catalog.row("accelerators", "a100"),
+    "name": lambda catalog: catalog.search("llama"),
+}
+"""A column that only a part of the tables have, and what needs it."""
+
+
+@pytest.mark.parametrize("column", ASK)
+def test_a_database_that_lacks_a_column_of_its_revision_is_refused(url: str, path: Path, column: str) -> None:
+    for name, (sql, _) in dump(path).items():
+        if column in sql:
+            drop_column(path, name, column)
+    with Catalog.open(url) as catalog, pytest.raises(CatalogError) as caught:
+        ASK[column](catalog)
+    assert "does not fit this program" in caught.value.message
+    assert caught.value.hint
+    assert caught.value.hint.startswith(
+        "delete the file or name another with PLANNER_DATABASE_URL; the catalog is made"
+    )
 
 
 def test_an_up_to_date_read_only_file_is_read(url: str, path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from catalog.databases import branch, dump, run
+from catalog.databases import MAKER, branch, dump, run
 
 from planner.catalog.reader import Catalog
 from planner.catalog.tables import Base
@@ -131,6 +131,80 @@ def test_an_uninstalled_plugins_head_does_not_block(url: str, path: Path, tmp_pa
     assert dump(path)["gh200_fact"][1] == [(1,)]
     with Catalog.open(url) as catalog:
         assert catalog.resolve("models", "llama3-7b") == "llama-3-8b"
+
+
+def _left_behind(url: str, folder: Path, vendor: str, layer: str) -> None:
+    """A branch with a vendor and an accelerator whose plugin is gone again."""
+    pack = branch(folder, "acme", extra=MAKER.format(label="acme", vendor=vendor, layer=layer))
+    assert upgrade(url, branches={"acme": pack}) == ("0002", "acme_0001")
+
+
+@pytest.mark.parametrize("revision", ["base", "-2"])
+def test_a_downgrade_to_base_is_refused_while_the_rows_of_a_missing_plugin_would_vanish(
+    url: str, path: Path, tmp_path: Path, revision: str
+) -> None:
+    _left_behind(url, tmp_path / "versions", "acme", "acme")
+    before = dump(path)
+    with pytest.raises(CatalogError, match=r"branch of acme_0001 .* not installed \(install the plugin again, or down"):
+        downgrade(url, revision)
+    assert dump(path) == before
+
+
+def test_a_downgrade_to_base_is_refused_for_a_missing_plugin_with_tables_of_its_own(
+    url: str, path: Path, tmp_path: Path
+) -> None:
+    upgrade(url, branches={"gh200": branch(tmp_path / "versions", "gh200")})
+    before = dump(path)
+    with pytest.raises(CatalogError, match="branch of gh200_0001"):
+        downgrade(url, "base")
+    assert dump(path) == before
+
+
+def test_a_downgrade_that_takes_what_a_missing_plugin_refers_to_is_refused_by_the_same_line(
+    url: str, path: Path, tmp_path: Path
+) -> None:
+    _left_behind(url, tmp_path / "versions", "nvidia", "vendor")
+    before = dump(path)
+    with pytest.raises(CatalogError, match=r"branch of acme_0001 .* not installed \(install the plugin again, or down"):
+        downgrade(url, "-1")
+    assert dump(path) == before
+
+
+def test_a_downgrade_that_keeps_the_rows_of_a_missing_plugin_is_done(url: str, path: Path, tmp_path: Path) -> None:
+    _left_behind(url, tmp_path / "versions", "acme", "acme")
+    assert downgrade(url, "-1") == ("0001", "acme_0001")
+    assert len(dump(path)["accelerator"][1]) == 1
+
+
+def test_a_plugin_installed_again_goes_down_to_base_and_comes_back(url: str, path: Path, tmp_path: Path) -> None:
+    _left_behind(url, tmp_path / "versions", "acme", "acme")
+    branches = {"acme": tmp_path / "versions"}
+    before = dump(path)
+    assert downgrade(url, "base", branches=branches) == ()
+    assert upgrade(url, branches=branches) == ("0002", "acme_0001")
+    assert dump(path) == before
+
+
+@pytest.mark.parametrize("revision", ["-1", "core@-1"])
+def test_below_base_there_is_nothing(url: str, path: Path, revision: str) -> None:
+    downgrade(url, "base")
+    before = dump(path)
+    with pytest.raises(InputError, match=r"is already at base \(there is nothing to take back\)$"):
+        downgrade(url, revision)
+    assert dump(path) == before
+
+
+def test_below_the_first_revision_of_a_plugin_there_is_nothing(url: str, tmp_path: Path) -> None:
+    branches = {"gh200": branch(tmp_path / "versions", "gh200")}
+    with pytest.raises(InputError, match="branch gh200, is already at base"):
+        downgrade(url, "gh200@-1", branches=branches)
+
+
+def test_a_downgrade_where_there_is_no_catalog_makes_none(empty_url: str, tmp_path: Path) -> None:
+    for revision in ("-1", "base"):
+        with pytest.raises(InputError, match="no catalog"):
+            downgrade(empty_url, revision)
+    assert not (tmp_path / "new").exists()
 
 
 def test_a_plugin_that_depends_on_the_newest_release_does_not_hide_the_core(url: str, tmp_path: Path) -> None:
