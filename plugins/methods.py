@@ -11,6 +11,12 @@ from typing import Final
 
 from planner.plugin import Axis, Block, InputError, Method, ParameterGroup, Part, Program, hookimpl
 
+FLOAT32_BYTES: Final = 4.0
+BLOCK_ELEMENTS: Final = 64
+"""Weights that share one scale (QLoRA, arXiv 2305.14314, section 3)."""
+SCALE_BYTES: Final = 4.0
+DOUBLE_QUANT_SCALE_BYTES: Final = 1.0 + 4.0 / 256
+"""One byte per scale, and a float32 scale per 256 of them (arXiv 2305.14314, section 3: 0.5 bits become 0.127 per weight)."""
 DEFAULT_RANK: Final = 16
 LARGEST_RANK: Final = 65_536
 NOT_ADAPTED: Final = ("router", "shared_gate")
@@ -34,6 +40,32 @@ def lora(program: Program, options: Mapping[str, float]) -> Program:
         kinds=tuple(adapted(block, rank) for block in program.kinds),
         head=frozen(program.head),
     )
+
+
+def qlora(program: Program, options: Mapping[str, float]) -> Program:
+    """LoRA on a base whose linears rest in 4 bits; embeddings, head and norms are kept in float32, as the usual preparation
+    for k-bit training leaves them. The option ``double_quant`` (0 or 1) quantises the blocks' scales as well."""
+    scale_bytes = DOUBLE_QUANT_SCALE_BYTES if options.get("double_quant", 0.0) else SCALE_BYTES
+    rest_bytes = 0.5 + scale_bytes / BLOCK_ELEMENTS
+    adapted_program = lora(program, options)
+    return replace(
+        adapted_program,
+        embedding=at_rest(adapted_program.embedding, rest_bytes),
+        kinds=tuple(at_rest(block, rest_bytes) for block in adapted_program.kinds),
+        head=at_rest(adapted_program.head, rest_bytes),
+    )
+
+
+def at_rest(block: Block, rest_bytes: float) -> Block:
+    """The block with its frozen matrices quantised and its other frozen groups in float32."""
+
+    def kept(group: ParameterGroup) -> ParameterGroup:
+        if group.trainable:
+            return group
+        quantised = group.part is Part.MATRIX and bool(group.rows)
+        return replace(group, rest_bytes=rest_bytes if quantised else FLOAT32_BYTES)
+
+    return replace(block, parameters=tuple(kept(group) for group in block.parameters))
 
 
 def read_rank(options: Mapping[str, float]) -> int:
@@ -74,6 +106,7 @@ def adapter(group: ParameterGroup, rank: int) -> Iterator[ParameterGroup]:
 
 @hookimpl
 def planner_methods() -> Iterator[Method]:
-    """full and lora."""
+    """full, lora and qlora."""
     yield Method(name="full", apply=full, source="every parameter is updated")
     yield Method(name="lora", apply=lora, options=("rank",), source="arXiv:2106.09685, section 4.1")
+    yield Method(name="qlora", apply=qlora, options=("rank", "double_quant"), source="arXiv:2305.14314, section 3")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from planner.errors import InputError
@@ -23,7 +23,7 @@ _WORD: Final = re.compile(r"[^\s(:,;+]+")
 
 PRECISIONS: Final[Mapping[str, str]] = {
     "bf16": "bf16-mixed", "bfloat16": "bf16-mixed", "fp16": "fp16-mixed", "float16": "fp16-mixed", "fp8": "fp8-delayed",
-    "fp32": "fp32", "float32": "fp32",
+    "fp32": "fp32", "float32": "fp32", "nf4": "bf16-mixed", "int4": "bf16-mixed",
 }  # fmt: skip
 """The precisions that a bare word stands for; every registered name stands for itself."""
 
@@ -265,6 +265,21 @@ def method(text: str | None, registered: Collection[str] = ()) -> Tuning | None:
         qualifier = word.qualifier if rank is None else word.qualifier[rank.end() :].strip(" ()")
         return Tuning(word.name, None if rank is None else int(rank.group(1)), qualifier)
     raise _unknown("finetune_method", stripped, {*_FULL_METHODS, *registered})
+
+
+QUANTISED_BASES: Final = frozenset({"nf4", "int4"})
+
+
+def on_quantised_base(found: Tuning | None, precision_cell: str | None) -> Tuning | None:
+    """Adapters beside a base in 4 bits are QLoRA's, whatever the method column calls them. Raises InputError without them."""
+    word = leading_word(precision_cell or "none").name
+    if word not in QUANTISED_BASES:
+        return found
+    if found is None or found.name not in ("lora", "qlora"):
+        raise InputError(
+            f"precision: {text_or_none(precision_cell)!r} is a base for adapters, not a precision to train in"
+        )
+    return replace(found, name="qlora")
 
 
 FRAMEWORK_WORDS: Final[tuple[tuple[str, str], ...]] = (

@@ -151,6 +151,7 @@ def parse_row(cell: Mapping[str, str], vocabulary: Vocabulary) -> RunRow:
         raise InputError("n_gpus: not given")
     # First, because a method that is not known makes every other cell of the row mean something else.
     method = cells.method(cell.get("finetune_method"), vocabulary.methods) or _method_elsewhere(cell, vocabulary)
+    method = cells.on_quantised_base(method, cell.get("precision"))
     sharding = cells.sharding(cell.get("zero_stage_or_fsdp"))
     optimizer = cells.optimizer(cell.get("optimizer"), vocabulary.optimizers)
     offload = cells.offload(cell.get("offload"))

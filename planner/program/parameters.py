@@ -53,7 +53,8 @@ class ParameterGroup:
     """`stack` equal matrices of `rows` × `columns`; a vector has no rows.
 
     `tied` groups share their storage with the token embedding wherever both are on one rank. `auxiliary` groups train
-    but are not counted as the model's parameters (multi-token prediction). `trainable` is False for frozen groups.
+    but are not counted as the model's parameters (multi-token prediction). `trainable` is False for frozen groups;
+    `rest_bytes` is what an element of a frozen group takes at rest where it is not kept in the compute format (quantised bases).
     """
 
     name: str
@@ -64,6 +65,7 @@ class ParameterGroup:
     tied: bool = False
     auxiliary: bool = False
     trainable: bool = True
+    rest_bytes: float | None = None
 
     @property
     def elements(self) -> int:

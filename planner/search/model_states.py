@@ -45,7 +45,8 @@ def block_states(context: Context, layouts: Layouts, block: Block, shards: Mappi
         divisor = {kind: np.where(shards.get(kind, False), width, 1.0) for kind in StateKind}
         if not local.group.trainable:
             # Frozen weights need no more than the format that compute reads.
-            width_bytes = min(storage.weight_bytes, storage.unsharded_weight_bytes)
+            compute_bytes = min(storage.weight_bytes, storage.unsharded_weight_bytes)
+            width_bytes = compute_bytes if local.group.rest_bytes is None else local.group.rest_bytes
             weights = weights + local.elements * width_bytes / divisor[StateKind.WEIGHT]
             continue
         weights = weights + local.elements * storage.weight_bytes / divisor[StateKind.WEIGHT]

@@ -58,7 +58,14 @@ def test_a_bare_precision_is_the_mixed_one(text, expected):
     assert cells.precision(text, PRECISIONS) == expected
 
 
-@pytest.mark.parametrize("text", ["nf4", "int4 (GPTQ base)", "nf4 double-quant", "int8", "fp7"])
+def test_adapters_on_a_base_in_four_bits_are_qlora():
+    assert cells.on_quantised_base(cells.Tuning("lora", 8), "nf4 double-quant") == cells.Tuning("qlora", 8)
+    assert cells.on_quantised_base(cells.Tuning("lora", 8), "bf16") == cells.Tuning("lora", 8)
+    with pytest.raises(InputError, match="base for adapters"):
+        cells.on_quantised_base(cells.Tuning("full"), "int4 (GPTQ base)")
+
+
+@pytest.mark.parametrize("text", ["int8", "fp7"])
 def test_a_precision_that_is_not_registered_names_its_column(text):
     with pytest.raises(InputError, match=r"^precision: ") as caught:
         cells.precision(text, PRECISIONS)
