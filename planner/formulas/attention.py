@@ -43,12 +43,18 @@ RATES: Final[Mapping[tuple[str, str], AttentionRate]] = {
     ),
     ("flash-3", "Hopper"): AttentionRate(asymptote=0.66, half_length=1700.0, source="[2]: 0.36 at 2k to 0.60 at 16k"),
 }
-"""Published rates. Another generation takes flash-2's rate on Ampere for ``flash-2`` and flash-3's on Hopper for ``flash-3``."""
+"""Published rates. Where there is none, `nearest_generation` says which one stands in."""
 
-FALLBACK: Final[Mapping[str, str]] = {"flash-2": "Ampere", "flash-3": "Hopper"}
+
+def nearest_generation(kernel: str, generation: str) -> str:
+    """The generation whose published rate stands in: kernels made for Hopper as on Hopper; flash-2, which uses nothing newer
+    than Ampere's instructions, as on Hopper where the accelerator is newer than that, and else as on Ampere."""
+    if (kernel, generation) in RATES:
+        return generation
+    newer = generation in ("Blackwell", "Rubin")
+    return "Hopper" if kernel == "flash-3" or newer else "Ampere"
 
 
 def attention_fraction(kernel: str, generation: str, seq_len: int) -> float:
     """The fraction of the peak for `kernel` on `generation` (the first word of the accelerator's architecture)."""
-    rate = RATES.get((kernel, generation)) or RATES[kernel, FALLBACK[kernel]]
-    return rate.fraction(seq_len)
+    return RATES[kernel, nearest_generation(kernel, generation)].fraction(seq_len)

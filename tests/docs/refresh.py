@@ -1,16 +1,19 @@
-"""Rewrites the documented outputs: python tests/docs/refresh.py. An output that ends in a line of dots keeps its length."""
+"""Rewrites the documented outputs: python tests/docs/refresh.py. An output that ends in a line of dots keeps its
+length. Slow outputs are copies, rewritten with --all."""
 
 from __future__ import annotations
 
 import os
 import re
 import shlex
+import sys
 import tempfile
 from pathlib import Path
 
 from click.testing import CliRunner
 
 ROOT = Path(__file__).resolve().parents[2]
+PRINTED = re.compile(r"(<!-- printed by: (planner [^\n]*?) -->\n\n?```text\n)(.*?)^```", re.MULTILINE | re.DOTALL)
 BLOCK = re.compile(r"^```console\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -35,14 +38,24 @@ def refreshed(block: str) -> str:
     return "\n".join(lines) + "\n"
 
 
+def copied(command: str, before: str) -> str:
+    """Today's copy of a slow command's output, from the line that the old copy begins with."""
+    today = printed(command)
+    first = before.split("\n", 1)[0].split(" ")[0]
+    start = next((index for index, line in enumerate(today) if line.startswith(first)), 0)
+    return "\n".join(line.rstrip() for line in today[start:]) + "\n"
+
+
 def main() -> None:
-    """Rewrite every document."""
+    """Rewrite every document; with ``--all`` also the dated copies of slow outputs (fenced as text after a comment)."""
     os.chdir(ROOT)
     os.environ["COLUMNS"] = "100"
     with tempfile.TemporaryDirectory() as folder:
         os.environ["PLANNER_DATABASE_URL"] = f"sqlite:///{folder}/catalog.db"
         for document in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
             text = document.read_text(encoding="utf-8")
+            if "--all" in sys.argv:
+                text = PRINTED.sub(lambda match: f"{match.group(1)}{copied(match.group(2), match.group(3))}```", text)
             document.write_text(
                 BLOCK.sub(lambda match: f"```console\n{refreshed(match.group(1))}```", text), encoding="utf-8"
             )
