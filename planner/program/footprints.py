@@ -121,3 +121,11 @@ def cross_entropy_loss(operator: Operator, numerics: Numerics) -> Footprint:
     copies = Stored("logits.copies", logits.width, logits.region, numerics.activation_bytes + FLOAT32_BYTES)
     gradients = Stored("logits.gradients", logits.width, logits.region, 2 * FLOAT32_BYTES)
     return Footprint(saved=(kept,), forward=(copies,), backward=(gradients,))
+
+
+def fused_loss(operator: Operator, numerics: Numerics) -> Footprint:
+    """A fused cross-entropy keeps the logits in the activation format and a float32 statistic per token; the backward writes
+    the gradient over the logits (Dao-AILab/flash-attention, flash_attn/losses/cross_entropy.py, inplace_backward)."""
+    logits = operator.inputs[0]
+    statistic = Stored(f"{operator.name}.logsumexp", 1, Region.GATHERED, FLOAT32_BYTES)
+    return Footprint(saved=(stored(logits, numerics.activation_bytes), statistic))
