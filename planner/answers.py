@@ -28,6 +28,7 @@ from planner.search.evaluation import refusals
 from planner.search.objectives import OBJECTIVES, Candidate, Findings, Limits, recommended, search
 from planner.search.plans import plans_of
 from planner.search.space import all_choices, all_degrees, build_space, choice_values, derive, make_layouts
+from planner.search.stage_memory import stage_memories
 from planner.search.trace import memory_terms, time_terms
 from planner.units import GIB, SECONDS_PER_DAY
 
@@ -38,6 +39,7 @@ MOST_REASONS: Final = 3
 GROWTH: Final = (2, 4, 8, 16, 32, 64)
 """By how many times more nodes a question that does not fit is asked again, to say from how many GPUs on it would."""
 
+REFUSED: Final = ("This layout cannot run: its figures are what the formulas give, and mean little.",)
 NOTES: Final = (
     "Expert routing is taken as balanced; failures, checkpoints, data loading and evaluation are not in the duration.",
     "Energy is the accelerators' rated power for the whole run; hosts, network and cooling are not in it.",
@@ -156,6 +158,7 @@ def _traced(question: Question, best: Candidate, plan: Plan) -> Plan:
         plan,
         memory_terms=memory_terms(question.context, best.layouts, question.rules),
         time_terms=time_terms(question.context, best.layouts, question.rules),
+        stages=stage_memories(question.context, best.layouts, question.rules),
     )
 
 
@@ -253,7 +256,7 @@ def answer_evaluate(
         refusals=reasons,
         params=context.program.total_params,
         provenance=provenance,
-        notes=(*_name_notes(recipe, context.architecture), *NOTES),
+        notes=(*_name_notes(recipe, context.architecture), *(REFUSED if reasons else ()), *NOTES),
     )
 
 

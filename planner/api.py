@@ -69,13 +69,17 @@ def plan(
     Raises InputError, UnknownNameError, CatalogError, PluginError.
     """
     from planner.answers import answer_plan
+    from planner.isolation import answered
 
     wanted = Search() if search is None else search
     _check_fraction("memory headroom", recipe.memory_headroom)
-    registry = _registry(strict_plugins)
-    with _opened(database, registry) as catalog:
-        question = _question(catalog, registry, recipe)
-        return answer_plan(question, registry, recipe, wanted, _provenance(catalog, registry, question))
+
+    def ask(registry: Registry) -> PlanAnswer:
+        with _opened(database, registry) as catalog:
+            question = _question(catalog, registry, recipe)
+            return answer_plan(question, registry, recipe, wanted, _provenance(catalog, registry, question))
+
+    return answered(ask, strict=strict_plugins)
 
 
 def evaluate(
@@ -86,12 +90,16 @@ def evaluate(
     Raises InputError, UnknownNameError, CatalogError, PluginError.
     """
     from planner.answers import answer_evaluate
+    from planner.isolation import answered
 
     _check_fraction("memory headroom", recipe.memory_headroom)
-    registry = _registry(strict_plugins)
-    with _opened(database, registry) as catalog:
-        question = _question(catalog, registry, recipe)
-        return answer_evaluate(question, registry, recipe, layout, _provenance(catalog, registry, question))
+
+    def ask(registry: Registry) -> EvaluateAnswer:
+        with _opened(database, registry) as catalog:
+            question = _question(catalog, registry, recipe)
+            return answer_evaluate(question, registry, recipe, layout, _provenance(catalog, registry, question))
+
+    return answered(ask, strict=strict_plugins)
 
 
 def estimate(
@@ -109,17 +117,20 @@ def estimate(
     Raises InputError where neither a model nor a parameter count is given, UnknownNameError, CatalogError.
     """
     from planner.answers import answer_estimate
-    from planner.registry import installed_registry
+    from planner.isolation import answered
 
     if (model is None) == (params is None):
         raise InputError("give either --model or --params", hint="planner estimate --params 7e9 --gpu rtx-4090")
-    registry = installed_registry()
-    if model is None and gpu is None:
-        return answer_estimate(registry, None, params, None, seq_len, micro_batch, tokens)
-    with _opened(database, registry) as catalog:
-        architecture = None if model is None else load_architecture(catalog, registry, model)
-        accelerator = None if gpu is None else catalog.accelerator(gpu)
-        return answer_estimate(registry, architecture, params, accelerator, seq_len, micro_batch, tokens)
+
+    def ask(registry: Registry) -> dict[str, Any]:
+        if model is None and gpu is None:
+            return answer_estimate(registry, None, params, None, seq_len, micro_batch, tokens)
+        with _opened(database, registry) as catalog:
+            architecture = None if model is None else load_architecture(catalog, registry, model)
+            accelerator = None if gpu is None else catalog.accelerator(gpu)
+            return answer_estimate(registry, architecture, params, accelerator, seq_len, micro_batch, tokens)
+
+    return answered(ask)
 
 
 def model_parameters(model: str, *, database: str | None = None) -> dict[str, Any]:
@@ -182,12 +193,6 @@ def _opened(database: str | None, registry: Registry) -> Catalog:
 
     branches = {label: branch.directory for label, branch in registry.catalog_branches.items()}
     return Catalog.open(database, branches=branches or None)
-
-
-def _registry(strict: bool) -> Registry:
-    from planner.registry import installed_registry
-
-    return installed_registry(strict=strict)
 
 
 def _check_fraction(name: str, value: float) -> None:

@@ -36,14 +36,14 @@ class InputError(PlannerError):
 
 
 class UnknownNameError(InputError):
-    """A name that nothing answers to; carries the nearest known names."""
+    """A name that nothing answers to; carries the nearest known names. `listing` is the command that shows them all."""
 
-    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+    def __init__(self, kind: str, name: str, known: Iterable[str], *, listing: str | None = None) -> None:
         self.kind, self.name = kind, name
         known = tuple(known)
         self.nearest = nearest_names(name, known)
         listed = sorted(known)
-        few = f"one of {', '.join(listed)}" if 0 < len(listed) <= FEW_NAMES else None
+        few = f"one of {', '.join(listed)}" if 0 < len(listed) <= FEW_NAMES else listing
         hint = f"did you mean {', '.join(self.nearest)}?" if self.nearest else few
         super().__init__(f"unknown {kind} {name!r}", hint=hint)
 
@@ -58,6 +58,14 @@ class PluginError(PlannerError):
     """A plugin broke its contract."""
 
     exit_status = EXIT_BAD_INPUT
+
+
+class PluginFaultError(PluginError):
+    """A function of the plugin `plugin` failed, or its answer cannot be used, while a question was answered."""
+
+    def __init__(self, message: str, *, plugin: str, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.plugin = plugin
 
 
 class PluginWarning(UserWarning):

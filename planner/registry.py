@@ -2,6 +2,7 @@
 
 A plugin goes through import, registration, a check of its hooks, collection of its records and a check for clashes. One
 that fails at any stage is left out whole and named in `Registry.problems`; the planner goes on with the others.
+The functions of third-party records are guarded (`planner.guards`): one that fails later is named with its plugin.
 First-party plugins are the modules of the package ``planner.plugins``; others come from the entry-point group
 ``planner``.
 Order, everywhere: first-party plugins by module name, then third-party ones by distribution and entry-point name, and
@@ -28,6 +29,7 @@ import pluggy
 
 from planner.contributions import KINDS, check_record, claims, record_name
 from planner.errors import PluginError, PluginWarning, UnknownNameError, nearest_names
+from planner.guards import guarded
 from planner.hookspecs import PlannerHooks
 from planner.plugin import (
     EXPERT_REPLICAS,
@@ -348,7 +350,9 @@ class _Loader:
         self.owners.update(dict.fromkeys(claimed, f"plugin {candidate.name!r}"))
         contributions = {kind: tuple(map(record_name, records)) for kind, records in collected.items() if records}
         for kind, records in collected.items():
-            self.records[kind].update((record_name(record), record) for record in records)
+            for record in records:
+                kept = record if candidate.first_party else self._guarded(candidate, kind, record)
+                self.records[kind][record_name(record)] = kept
         self.plugins.append(
             PluginInfo(
                 name=candidate.name,
@@ -359,6 +363,13 @@ class _Loader:
                 hooks=hooks,
                 contributions=MappingProxyType(contributions),
             )
+        )
+
+    def _guarded(self, candidate: _Candidate, kind: str, record: Any) -> Any:  # noqa: ANN401 - any kind of record
+        origin = f" of {candidate.distribution}" if candidate.distribution else ""
+        label = f"plugin {candidate.name!r}{origin}: {kind} {record_name(record)!r}"
+        return guarded(
+            record, candidate.name, label, f"{DISABLE_VARIABLE}={candidate.name} leaves it out", self.records
         )
 
     def registry(self) -> Registry:

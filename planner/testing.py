@@ -23,6 +23,7 @@ from planner.array_law import Finding, Quantities, check_array_law, guarded
 from planner.contributions import record_name
 from planner.domain.mesh import Array, Layouts, Mask
 from planner.errors import UnknownNameError
+from planner.guards import unguarded
 from planner.plugin import (
     EXPERT_REPLICAS,
     REPLICAS,
@@ -347,5 +348,5 @@ def check_plugin(plugin: ModuleType | str, registry: Registry | None = None) -> 
         for kind, names in info.contributions.items():
             check = CHECKS.get(kind, check_source)
             records = registry.records(kind)
-            found += [finding for record in names for finding in check(records[record])]
+            found += [finding for record in names for finding in check(unguarded(records[record]))]
     return found

@@ -1,7 +1,7 @@
 """Data parallelism and ZeRO: replicas share the batch, and may share out the training state.
 
 Sources: ZeRO, arXiv 1910.02054, section 5; Megatron-LM's distributed optimizer (docs/user-guide/features/dist_optimizer.md);
-PyTorch FSDP, arXiv 2304.11277, section 3.
+PyTorch FSDP, arXiv 2304.11277, section 3, hybrid sharding (HSDP) in section 3.2.2.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from planner.plugin import (
 
 SOURCE = "ZeRO, arXiv:1910.02054, section 5; FSDP, arXiv:2304.11277, section 3"
 LARGEST_MICRO_BATCH = 16
+SHARD_GROUP = "shard_group"
 
 
 def zero_stages(context: Context) -> tuple[int, ...]:
@@ -66,7 +67,8 @@ def shards_states(_context: Context, layouts: Layouts) -> Mapping[StateKind, Val
 def communications(context: Context, layouts: Layouts, block: Block) -> Iterator[Communication]:
     """Gradients: all-reduced once (ZeRO-0), reduce-scattered once (1) or in every micro-batch (2, 3: sharded gradients
     cannot wait); frozen weights have none. Weights: gathered once after the step (1, 2), or before each forward and
-    backward (3)."""
+    backward (3). In shard groups (HSDP) all of this but ZeRO-0's stays inside a group, and the groups all-reduce the shards
+    of the gradients."""
     zero = layouts["zero"]
     every = context.local_elements(block, layouts)
     trained = context.local_elements(block, layouts, trainable_only=True)
@@ -86,21 +88,39 @@ def _group(
     updated_bytes = trained * context.storage.unsharded_weight_bytes
     overlaps = context.framework.overlaps
     reshards = layouts["reshard_after_forward"]
+    groups = shard_groups(layouts)
+    shard_bytes = gradient_bytes / np.maximum(1.0, layouts[axis] / groups)
 
-    def send(collective: Collective, payload: Value, phase: Phase, overlap: float, when: Value) -> Communication:
+    def send(
+        collective: Collective,
+        payload: Value,
+        phase: Phase,
+        overlap: float,
+        when: Value,
+        axes: tuple[str, ...] = (SHARD_GROUP, axis),
+    ) -> Communication:
         return Communication(
-            collective=collective, axes=(axis,), payload_bytes=payload, phase=phase, component="dp",
+            collective=collective, axes=axes, payload_bytes=payload, phase=phase, component="dp",
             events=np.where(when, 1.0, 0.0), overlap=overlap, source=SOURCE,
         )  # fmt: skip
 
-    yield send(Collective.ALL_REDUCE, gradient_bytes, Phase.GRADIENT_SYNC, overlaps.gradients, zero == 0)
+    yield send(Collective.ALL_REDUCE, gradient_bytes, Phase.GRADIENT_SYNC, overlaps.gradients, zero == 0, (axis,))
     yield send(Collective.REDUCE_SCATTER, gradient_bytes, Phase.GRADIENT_SYNC, overlaps.gradients, zero == 1)
     yield send(Collective.REDUCE_SCATTER, gradient_bytes, Phase.BACKWARD, overlaps.gradients, zero >= 2)
+    for phase, when in ((Phase.GRADIENT_SYNC, zero == 1), (Phase.BACKWARD, zero >= 2)):
+        across = when & (groups > 1)
+        yield send(Collective.ALL_REDUCE, shard_bytes, phase, overlaps.gradients, across, (axis, SHARD_GROUP))
     yield send(
         Collective.ALL_GATHER, updated_bytes, Phase.PARAMETER_SYNC, overlaps.parameters, (zero == 1) | (zero == 2)
     )
     yield send(Collective.ALL_GATHER, weight_bytes, Phase.FORWARD, overlaps.parameters, zero >= 3)
     yield send(Collective.ALL_GATHER, weight_bytes, Phase.BACKWARD, overlaps.parameters, (zero >= 3) & (reshards == 1))
+
+
+def shard_groups(layouts: Layouts) -> Value:
+    """How many groups the replicas are cut into; `shard_group` counts the ranks of one, 1 stands for all replicas."""
+    size = layouts.degree(SHARD_GROUP)
+    return np.where(size > 1, np.maximum(1.0, layouts["replicas"] / size), 1.0)
 
 
 def buffers(context: Context, layouts: Layouts) -> Iterator[Buffer]:
@@ -155,6 +175,12 @@ def refusals(context: Context, layouts: Layouts) -> Iterable[Refusal]:
             reason=f"{context.framework.name} does not share out the states of {context.optimizer.name}", where=zero > 0
         )
     yield Refusal(reason="ZeRO without replicas to shard over", where=(zero > 0) & (replicas == 1))
+    size = layouts.degree(SHARD_GROUP)
+    yield Refusal(reason="a shard group without ZeRO", where=(size > 1) & (zero == 0))
+    yield Refusal(reason="shard_group does not divide the replicas", where=np.mod(replicas, size) != 0)
+    if context.architecture.moe is not None:
+        uneven = np.mod(layouts["expert_replicas"], shard_groups(layouts)) != 0
+        yield Refusal(reason="experts do not fit into one shard group", where=uneven)
     yield Refusal(
         reason=f"{context.framework.name} does not combine this ZeRO stage with pipeline parallelism",
         where=(layouts["pp"] > 1) & (zero > context.framework.zero_with_pipeline),
@@ -173,6 +199,10 @@ def planner_strategies() -> Iterator[Strategy]:
         degrees=(
             Degree(name="dp", candidates=dp_candidates, multiplies_gpus=True, help="data-parallel replicas"),
             Degree(name="micro_batch", candidates=micro_batch_candidates, help="sequences in one forward pass"),
+            Degree(
+                name=SHARD_GROUP, candidates=lambda _context: (1,),
+                help="replicas that share states out among themselves (HSDP; 1: all)",
+            ),
         ),
         choices=(
             Choice(name="zero", values=(0, 1, 2, 3), candidates=zero_stages, help="ZeRO stage (3: FSDP)"),

@@ -28,11 +28,19 @@ _KNOWN_FAILURES: Final = (
     ("malformed", "is corrupt", "move the file away: the next command makes a new one"),
     ("unable to open", "cannot be opened", "check that the path exists and that you may use it"),
     ("disk is full", "cannot grow: the disk is full", "make room, then try again"),
-    ("no such column", "does not fit this program", "run: planner db upgrade"),
-    ("no such table", "does not fit this program", "run: planner db upgrade"),
-    ("undefinedtable", "does not fit this program", "run: planner db upgrade"),
-    ("undefinedcolumn", "does not fit this program", "run: planner db upgrade"),
 )
+_OTHER_TABLES: Final = ("no such column", "has no column", "no such table", "undefinedtable", "undefinedcolumn")
+
+
+class SchemaError(CatalogError):
+    """The tables of a database are not those that the program reads."""
+
+
+def schema_error(url: str) -> SchemaError:
+    """What to say of a database whose tables do not fit the revision that it claims to be at."""
+    away = "name an empty one" if sqlite_path(url) is None else "delete the file or name another"
+    message = f"catalog {shown(url)} does not fit this program: a development version of the same revision made it"
+    return SchemaError(message, hint=f"{away} with PLANNER_DATABASE_URL; the catalog is made again on first use")
 
 
 def reading_engine(url: str) -> Engine:
@@ -72,6 +80,14 @@ def writing_engine(url: str, *, foreign_keys: bool = True) -> Engine:
     return engine
 
 
+def writable(url: str) -> bool:
+    """Whether a database can be written, as far as its file and its URL tell."""
+    path = sqlite_path(url)
+    if path is None:
+        return "mode=ro" not in url and "immutable=1" not in url
+    return os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
+
+
 @contextmanager
 def plain_errors(url: str) -> Iterator[None]:
     """Turn what a database or its driver raises into a CatalogError of one line."""
@@ -106,6 +122,8 @@ def shown(url: str) -> str:
 def _failure(url: str, text: str, kind: str) -> CatalogError:
     first = text.strip().splitlines()[0] if text.strip() else kind
     searched = f"{kind} {first}".lower()
+    if any(part in searched for part in _OTHER_TABLES):
+        return schema_error(url)
     for part, what, hint in _KNOWN_FAILURES:
         if part in searched:
             return CatalogError(f"catalog {shown(url)} {what}", hint=hint)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from planner.catalog import cluster_spec, prices, records
-from planner.catalog.engine import plain_errors, reading_engine, shown
+from planner.catalog.engine import SchemaError, plain_errors, reading_engine, schema_error, shown, writable
 from planner.catalog.location import core_revisions, database_url, sqlite_path
 from planner.catalog.names import lookup_keys, name_key
 from planner.errors import CatalogError, UnknownNameError, nearest_names
@@ -64,6 +65,8 @@ class Catalog:
             catalog = cls._connect(wanted)
             try:
                 ready = catalog._is_ready(branches)
+                if not ready and not writable(wanted) and (older := catalog._older()):
+                    raise older
             except BaseException:
                 catalog.close()
                 raise
@@ -126,20 +129,21 @@ class Catalog:
 
     def architecture(self, name: str) -> Architecture:
         """The model architecture called `name`."""
-        return records.architecture(self._row("models", self.resolve("models", name)))
+        with self._whole_rows():
+            return records.architecture(self._row("models", self.resolve("models", name)))
 
     def accelerator(self, name: str) -> Accelerator:
         """The accelerator called `name`, with its dense rates and published efficiencies."""
-        row = self._row("accelerators", self.resolve("accelerators", name))
-        return records.accelerator(row, self._peaks(row), self._efficiencies(row))
+        with self._whole_rows():
+            row = self._row("accelerators", self.resolve("accelerators", name))
+            return records.accelerator(row, self._peaks(row), self._efficiencies(row))
 
     def node(self, name: str) -> Node:
         """The node called `name`, with its latest on-demand price."""
-        row = self._row("nodes", self.resolve("nodes", name))
-        offers = self._select(
-            "SELECT * FROM price WHERE node = :node AND kind = :kind", node=row["slug"], kind=prices.ON_DEMAND
-        )
-        return records.node(row, prices.newest(offers))
+        query = "SELECT * FROM price WHERE node = :node AND kind = :kind"
+        with self._whole_rows():
+            row = self._row("nodes", self.resolve("nodes", name))
+            return records.node(row, prices.newest(self._select(query, node=row["slug"], kind=prices.ON_DEMAND)))
 
     def cluster(self, spec: str, node: str | None = None) -> Cluster:
         """The cluster that `spec` means: a name, ``GPU:COUNT`` or ``GPU:NODESxPER_NODE``; `node` for bare accelerators.
@@ -152,26 +156,28 @@ class Catalog:
         """The cluster called `name`. Its price is its own, else its node's, else the accelerator's usual one."""
         from planner.domain.hardware import Cluster
 
-        row = self._row("clusters", self.resolve("clusters", name))
-        node = self.node(row["node"])
-        own = self._select(
-            "SELECT * FROM price WHERE cluster = :cluster AND kind <> :spot", cluster=row["slug"], spot=prices.SPOT
-        )
-        return Cluster(
-            slug=row["slug"],
-            name=row["name"],
-            accelerator=self.accelerator(node.accelerator),
-            node=node,
-            nodes=row["nodes"],
-            price=prices.newest(own) or node.price or self.accelerator_price(node.accelerator),
-            source=row["source"],
-            note=row["note"],
-            aliases=self._aliases("clusters", row["slug"]),
-        )
+        with self._whole_rows():
+            row = self._row("clusters", self.resolve("clusters", name))
+            node = self.node(row["node"])
+            own = self._select(
+                "SELECT * FROM price WHERE cluster = :cluster AND kind <> :spot", cluster=row["slug"], spot=prices.SPOT
+            )
+            return Cluster(
+                slug=row["slug"],
+                name=row["name"],
+                accelerator=self.accelerator(node.accelerator),
+                node=node,
+                nodes=row["nodes"],
+                price=prices.newest(own) or node.price or self.accelerator_price(node.accelerator),
+                source=row["source"],
+                note=row["note"],
+                aliases=self._aliases("clusters", row["slug"]),
+            )
 
     def accelerator_price(self, slug: str) -> Price | None:
         """The median of the accelerator's latest dated on-demand prices; None where there is none."""
-        return prices.typical(self._select("SELECT * FROM price WHERE accelerator = :slug", slug=slug))
+        with self._whole_rows():
+            return prices.typical(self._select("SELECT * FROM price WHERE accelerator = :slug", slug=slug))
 
     def names(self, kind: str) -> tuple[str, ...]:
         """All slugs of a kind, in order."""
@@ -195,36 +201,41 @@ class Catalog:
             return slug
         owners = {row["alias"]: row["slug"] for row in self._select(_ALL_NAMES, kind=kind)}
         if not owners:
-            message = f"catalog {shown(self.url)} holds no {kind}"
-            raise CatalogError(message, hint="run: planner db upgrade")
+            raise self._older() or CatalogError(
+                f"catalog {shown(self.url)} holds no {kind}", hint="name another with --database"
+            )
         # Of the near names one for each entry, so that three suggestions are three entries.
         near: dict[str, str] = {}
         for known in nearest_names(name, owners, limit=12):
             near.setdefault(owners[known], known)
-        raise UnknownNameError(_SINGULAR[kind], name, near.values())
+        raise UnknownNameError(_SINGULAR[kind], name, near.values(), listing=f"planner catalog list {kind} shows them")
 
     def rows(self, kind: str) -> list[Row]:
         """All entries of a kind by slug, with their columns; accelerators with their bf16 rate."""
         table = self._table(kind)
         found: dict[str, Row] = {}
-        for row in self._select(f"SELECT * FROM {table} ORDER BY slug, {_USER_FIRST}"):
-            found.setdefault(row["slug"], records.plain(row))
-        if kind == "accelerators":
-            self._add_rates(found)
+        with self._whole_rows():
+            for row in self._select(f"SELECT * FROM {table} ORDER BY slug, {_USER_FIRST}"):
+                found.setdefault(row["slug"], records.plain(row))
+            if kind == "accelerators":
+                self._add_rates(found)
+        if not found and not writable(self.url) and (older := self._older()):
+            raise older
         return list(found.values())
 
     def row(self, kind: str, slug: str) -> Row:
         """One entry with everything that is known: columns, aliases, source document, rates, efficiencies, prices."""
-        entry = records.plain(self._row(kind, self.resolve(kind, slug)))
-        entry["aliases"] = [name for name in self._aliases(kind, entry["slug"]) if name != entry["slug"]]
-        if entry.get("document"):
-            entry["document_name"] = self._row("sources", entry["document"])["name"]
-        if kind == "accelerators":
-            entry["peak_flop_per_s"] = self._peaks(entry)
-            entry["efficiencies"] = [_without_keys(row) for row in self._efficiencies(entry)]
-        if column := {"accelerators": "accelerator", "nodes": "node", "clusters": "cluster"}.get(kind):
-            entry["prices"] = self._price_series(column, entry["slug"])
-        return entry
+        with self._whole_rows():
+            entry = records.plain(self._row(kind, self.resolve(kind, slug)))
+            entry["aliases"] = [name for name in self._aliases(kind, entry["slug"]) if name != entry["slug"]]
+            if entry.get("document"):
+                entry["document_name"] = self._row("sources", entry["document"])["name"]
+            if kind == "accelerators":
+                entry["peak_flop_per_s"] = self._peaks(entry)
+                entry["efficiencies"] = [_without_keys(row) for row in self._efficiencies(entry)]
+            if column := {"accelerators": "accelerator", "nodes": "node", "clusters": "cluster"}.get(kind):
+                entry["prices"] = self._price_series(column, entry["slug"])
+            return entry
 
     def search(self, text: str) -> list[Row]:
         """Entries with a name that contains every word of `text`, best first: kind, slug, name, which name matched."""
@@ -238,15 +249,47 @@ class Catalog:
         query = f"SELECT kind, slug, alias AS matched FROM alias WHERE {where} ORDER BY length(key), kind, slug"
         for row in self._select(query, **values):
             found.setdefault((row["kind"], row["slug"]), row)
-        for (kind, slug), entry in found.items():
-            entry["name"] = self._row(kind, slug)["name"]
+        with self._whole_rows():
+            for (kind, slug), entry in found.items():
+                entry["name"] = self._row(kind, slug)["name"]
         return list(found.values())
 
     def _select(self, query: str, **values: object) -> list[Row]:
+        try:
+            return self._read(query, values)
+        except SchemaError as error:
+            raise self._older() or error from error.__cause__
+
+    def _read(self, query: str, values: Mapping[str, object]) -> list[Row]:
         from sqlalchemy import text
 
         with plain_errors(self.url):
             return [dict(row) for row in self._connection.execute(text(query), values).mappings()]
+
+    @contextmanager
+    def _whole_rows(self) -> Iterator[None]:
+        """Where a row lacks a column, say that the database does not fit."""
+        try:
+            yield
+        except KeyError as missing:
+            raise self._older() or schema_error(self.url) from missing
+
+    def _older(self) -> CatalogError | None:
+        """What to say of a database at an older revision than this program's; None for one that is up to date."""
+        newest = core_revisions()[-1]
+        try:
+            at = [str(row["version_num"]) for row in self._read("SELECT version_num FROM alembic_version", {})]
+        except SchemaError:
+            return None
+        if not at or newest in at:
+            return None
+        message = (
+            f"catalog {shown(self.url)} is at revision {', '.join(sorted(at))}, older than this program ({newest})"
+        )
+        if writable(self.url):
+            return CatalogError(message, hint="run: planner db upgrade")
+        hint = "make the file and its directory writable and run planner db upgrade, or name another with --database"
+        return CatalogError(f"{message}, and read-only", hint=hint)
 
     def _table(self, kind: str) -> str:
         if kind not in TABLES:
@@ -257,7 +300,9 @@ class Catalog:
         query = f"SELECT * FROM {self._table(kind)} WHERE slug = :slug ORDER BY {_USER_FIRST} LIMIT 1"
         rows = self._select(query, slug=slug)
         if not rows:
-            raise UnknownNameError(_SINGULAR[kind], slug, self.names(kind))
+            raise UnknownNameError(
+                _SINGULAR[kind], slug, self.names(kind), listing=f"planner catalog list {kind} shows them"
+            )
         return rows[0]
 
     def _aliases(self, kind: str, slug: str) -> tuple[str, ...]:

@@ -7,7 +7,8 @@ processes that start at once one migrates and the other finds nothing to do.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -65,7 +66,10 @@ def upgrade(url: str | None = None, revision: str = "heads", *, branches: Branch
 
 
 def downgrade(url: str | None = None, revision: str = "-1", *, branches: Branches | None = None) -> tuple[str, ...]:
-    """Move the database down to `revision`: an id, ``base``, or ``-1``, meaning ``core@-1``. As `upgrade` otherwise."""
+    """Move the database down to `revision`: an id, ``base``, or ``-1``, meaning ``core@-1``. As `upgrade` otherwise.
+
+    Raises CatalogError where that would take away what a plugin that is not installed has in the database.
+    """
     relative = _RELATIVE.fullmatch(revision) is not None
     target = f"{CORE}@{revision}" if relative or revision == "base" else revision
     return _migrate(database_url(url), "downgrade", target, branches or {})
@@ -120,9 +124,13 @@ def refuse_newer(url: str, heads: Iterable[str]) -> None:
 
 
 def _migrate(url: str, command: str, target: str, branches: Branches) -> tuple[str, ...]:
+    if not target.strip():
+        raise InputError("no revision is named", hint="planner db history lists them")
     path = sqlite_path(url)
     if path is not None and path.exists() and not path.is_file():
         raise CatalogError(f"catalog {path} is not a file", hint="name an SQLite file with --database")
+    if command == "downgrade" and path is not None and not path.exists():
+        raise InputError(f"there is no catalog {path} to downgrade", hint="planner db upgrade makes one")
     config = _config(branches)
     script = _script(config)
     engine = writing_engine(url, foreign_keys=False)
@@ -133,13 +141,17 @@ def _migrate(url: str, command: str, target: str, branches: Branches) -> tuple[s
             if connection.dialect.name == "postgresql":
                 connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7034121)")
             _refuse_strangers(connection, url)
-            refuse_newer(url, _stored_heads(connection))
-            gone = orphans(_stored_heads(connection), branches)
-            _forget(connection, gone)
-            _unpin_core(script, connection, url)
-            _run(config, connection, command, target)
-            _pin_core(script, connection)
-            _put_back(connection, gone)
+            heads = _stored_heads(connection)
+            refuse_newer(url, heads)
+            if command == "downgrade":
+                _refuse_below_base(script, url, heads, target)
+            gone = orphans(heads, branches)
+            with _orphans_kept(connection, url, gone if command == "downgrade" else ()):
+                _forget(connection, gone)
+                _unpin_core(script, connection, url)
+                _run(config, connection, command, target)
+                _pin_core(script, connection)
+                _put_back(connection, gone)
             _check_foreign_keys(connection, url)
             _remember(connection, branches)
             return _stored_heads(connection)
@@ -256,6 +268,68 @@ def _pin_core(script: ScriptDirectory, connection: Connection) -> None:
         _put_back(connection, [max(core)])
 
 
+def _refuse_below_base(script: ScriptDirectory, url: str, heads: Iterable[str], target: str) -> None:
+    # Alembic fails an assertion of its own where a branch has nothing to take back.
+    label, _, steps = target.rpartition("@")
+    if not steps.startswith("-"):
+        return
+    own = _CORE_ID if label == CORE else re.compile(f"{re.escape(label)}_.*")
+    known = label == CORE or any(own.fullmatch(step.revision) for step in script.walk_revisions())
+    if known and not any(own.fullmatch(revision) for revision in _applied(script, heads)):
+        branch = "" if label == CORE else f", branch {label},"
+        raise InputError(f"catalog {shown(url)}{branch} is already at base", hint="there is nothing to take back")
+
+
+@contextmanager
+def _orphans_kept(connection: Connection, url: str, gone: Sequence[str]) -> Iterator[None]:
+    """Refuse a downgrade that takes away what the heads `gone` of missing plugins have in the core's tables, or need.
+
+    Nobody could bring it back: the heads stay, so that the plugin, installed again, would take its rows for present.
+    """
+    from sqlalchemy.exc import IntegrityError
+
+    before = _plugin_rows(connection, gone) if gone else {}
+    try:
+        yield
+    except IntegrityError as error:
+        # Where a database checks at once, the rows of a plugin that is gone are the ones that nobody deleted first.
+        raise (_orphaned(url, gone[0]) if gone else error) from error
+    if not gone:
+        return
+    if not any(_CORE_ID.fullmatch(head) for head in _stored_heads(connection)):
+        raise _orphaned(url, gone[0])
+    after = _plugin_rows(connection, gone)
+    for place, count in before.items():
+        if after.get(place, 0) < count:
+            raise _orphaned(url, place[0])
+    for _, _, layer in _broken_references(connection):
+        for head in gone:
+            if head.startswith(f"{layer}_"):
+                raise _orphaned(url, head)
+
+
+def _orphaned(url: str, head: str) -> CatalogError:
+    return CatalogError(
+        f"catalog {shown(url)}: this would take away what the branch of {head} has or needs, and its plugin is not "
+        "installed",
+        hint="install the plugin again, or downgrade to a revision that keeps its tables; nothing was changed",
+    )
+
+
+def _plugin_rows(connection: Connection, heads: Iterable[str]) -> dict[tuple[str, str], int]:
+    """How many rows each head's branch has in each table, known by their layer: the label that the head begins with."""
+    from sqlalchemy import inspect
+
+    found: dict[tuple[str, str], int] = {}
+    inspector = inspect(connection)
+    for name in inspector.get_table_names():
+        if not any(each["name"] == "layer" for each in inspector.get_columns(name)):
+            continue
+        for label, count in connection.exec_driver_sql(f'SELECT layer, count(*) FROM "{name}" GROUP BY layer'):
+            found.update({(head, name): count for head in heads if head.startswith(f"{label}_")})
+    return found
+
+
 def _stored_heads(connection: Connection) -> tuple[str, ...]:
     from sqlalchemy import inspect
 
@@ -276,14 +350,23 @@ def _refuse_strangers(connection: Connection, url: str) -> None:
 
 
 def _check_foreign_keys(connection: Connection, url: str) -> None:
-    if connection.dialect.name != "sqlite":
-        return
-    broken = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
-    if broken is not None:
+    for table, referred, _ in _broken_references(connection):
         raise CatalogError(
-            f"catalog {shown(url)}: a row of {broken[0]} would refer to a row of {broken[2]} that is gone",
+            f"catalog {shown(url)}: a row of {table} would refer to a row of {referred} that is gone",
             hint="remove it first; nothing was changed",
         )
+
+
+def _broken_references(connection: Connection) -> Iterator[tuple[str, str, str | None]]:
+    """The rows of SQLite that refer to nothing: their table, the table they refer to, their layer where they have one."""
+    from sqlalchemy import inspect
+
+    if connection.dialect.name != "sqlite":
+        return
+    for name, rowid, referred, _ in connection.exec_driver_sql("PRAGMA foreign_key_check").fetchall():
+        layered = any(each["name"] == "layer" for each in inspect(connection).get_columns(name))
+        own = f'SELECT layer FROM "{name}" WHERE rowid = ?'
+        yield name, referred, connection.exec_driver_sql(own, (rowid,)).scalar() if layered else None
 
 
 def _remember(connection: Connection, branches: Branches) -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
 import click
 
+from planner.cli import messages
 from planner.cli.command import Command
 from planner.cli.lazy import Lazy, LazyGroup
 from planner.cli.output import deliver
@@ -31,8 +35,9 @@ def upgrade(revision: str) -> int:
     """Bring the catalog to the newest revision, or to REVISION. All of it or nothing."""
     from planner.catalog import upgrade as revisions
 
-    revisions.upgrade(Settings.current().database, revision, branches=catalog_branches())
-    return _show_current()
+    branches = catalog_branches()
+    revisions.upgrade(Settings.current().database, revision, branches=branches)
+    return _show_current(branches)
 
 
 @click.command(
@@ -44,14 +49,15 @@ def downgrade(revision: str) -> int:
     """Take the catalog back to REVISION; -1 means one revision back. Rows of the user's own stay."""
     from planner.catalog import upgrade as revisions
 
-    revisions.downgrade(Settings.current().database, revision, branches=catalog_branches())
-    return _show_current()
+    branches = catalog_branches()
+    revisions.downgrade(Settings.current().database, revision, branches=branches)
+    return _show_current(branches)
 
 
 @click.command("current", cls=Command, examples=("planner db current",))
 def current() -> int:
     """The revisions that the catalog is at: one for the planner, one for each plugin with facts of its own."""
-    return _show_current()
+    return _show_current(catalog_branches())
 
 
 @click.command("history", cls=Command, examples=("planner db history",))
@@ -60,15 +66,26 @@ def history() -> int:
     from planner.catalog import upgrade as revisions
     from planner.reports.listing import listing
 
-    found = revisions.history(Settings.current().database, branches=catalog_branches())
+    branches = catalog_branches()
+    found = revisions.history(Settings.current().database, branches=branches)
+    _note_orphans(revisions.current(Settings.current().database), branches)
     shown = ("revision", "branch", "message", "applied", "current")
     items = [revision.to_dict() for revision in found]
     return deliver(listing("planner.db.history/1", items, shown, empty="no revisions"))
 
 
-def _show_current() -> int:
+def _show_current(branches: Mapping[str, Path]) -> int:
     from planner.catalog import upgrade as revisions
     from planner.reports.listing import listing
 
-    items = [{"revision": revision} for revision in revisions.current(Settings.current().database)]
+    found = revisions.current(Settings.current().database)
+    _note_orphans(found, branches)
+    items = [{"revision": revision} for revision in found]
     return deliver(listing("planner.db.current/1", items, ("revision",), empty="no catalog yet: planner db upgrade"))
+
+
+def _note_orphans(heads: Iterable[str], branches: Mapping[str, Path]) -> None:
+    from planner.catalog.upgrade import orphans
+
+    for head in orphans(heads, branches):
+        messages.note(f"the plugin that brought {head} is not installed: its facts stay as they are")

@@ -7,7 +7,8 @@ from typing import Any
 import click
 
 from planner.cli.command import Command
-from planner.cli.configuration import configuration_options, evaluated
+from planner.cli.configuration import configuration_options
+from planner.cli.evaluate import evaluated_and_drawn, plot_option
 from planner.cli.output import deliver
 
 
@@ -19,12 +20,13 @@ from planner.cli.output import deliver
     ),
 )
 @configuration_options
-def explain(**given: Any) -> int:  # noqa: ANN401 - the options, by name
+@plot_option
+def explain(plot: str | None, **given: Any) -> int:  # noqa: ANN401 - the options, by name
     """Where the numbers of one configuration come from.
 
     Every term of its memory and of its step time: value, formula, the plugin that brought it, and the formula's source.
     """
     from planner.reports.explain import report
 
-    answer = evaluated(given)
+    answer = evaluated_and_drawn(given, plot)
     return deliver(report(answer), answered=answer.answered)

@@ -26,7 +26,10 @@ ISSUE_HINT: Final = f"this is a bug of planner: please report it ({DEBUG_VARIABL
 
 
 def invoke(arguments: Sequence[str]) -> int:
-    """Run the root command; every failure is one line on standard error, warnings one line each."""
+    """Run the root command; every failure is one line on standard error, warnings one line each.
+
+    A broken pipe is left to the caller.
+    """
     from planner.cli.root import root
 
     with warnings.catch_warnings():
@@ -36,7 +39,7 @@ def invoke(arguments: Sequence[str]) -> int:
             status = root.main(list(arguments), prog_name="planner", standalone_mode=False)
             sys.stdout.flush()
         except BrokenPipeError:
-            return _reader_left()
+            raise
         except click.exceptions.NoArgsIsHelpError as missing:
             click.echo(missing.ctx.get_help() if missing.ctx else missing.format_message(), err=True)
             return EXIT_BAD_INPUT
@@ -71,12 +74,6 @@ def _message(refused: click.ClickException, context: click.Context | None) -> st
     nearest = nearest_names(refused.option_name, known)
     hint = f": did you mean {', '.join(nearest)}?" if nearest else ""
     return f"no such option {refused.option_name!r}{hint}"
-
-
-def _reader_left() -> int:
-    # Whoever reads our output has read enough (`| head`). What is still buffered must not fail at exit.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return EXIT_ANSWERED
 
 
 def _traceback_if_debugging() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -14,8 +15,25 @@ def run() -> int:
 def main(arguments: Sequence[str]) -> int:
     """Run `arguments` (without the program's name) and return the exit status.
 
-    The version needs nothing but itself: not even click is imported for it.
+    Whoever reads the output may leave when it has read enough, as ``head`` does: that is silent, and status 0.
     """
+    output = sys.stdout
+    try:
+        status = _run(arguments)
+        if output is not None:
+            output.flush()
+    except (BrokenPipeError, SystemExit) as failure:
+        # click makes an exit of status 1 of a broken pipe, and tells it from others only by wrapping the output.
+        if isinstance(failure, SystemExit) and sys.stdout is output:
+            raise
+        # What is still buffered must not fail when the interpreter flushes it at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), output.fileno())
+        return 0
+    return status
+
+
+def _run(arguments: Sequence[str]) -> int:
+    # The version needs nothing but itself: not even click is imported for it.
     if list(arguments) == ["--version"]:
         from planner.version import __version__
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import click
 
 from planner.cli.settings import Settings
@@ -26,4 +28,6 @@ def note(text: str) -> None:
 
 
 def _say(kind: str, text: str) -> None:
-    click.echo(f"planner: {kind}: {printable(text.strip())}", err=True)
+    # Where nobody reads what is said any more, the exit status still says it.
+    with suppress(BrokenPipeError):
+        click.echo(f"planner: {kind}: {printable(text.strip())}", err=True)

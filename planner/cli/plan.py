@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Final
 
 import click
 
 from planner.cli.command import Command, option
+from planner.cli.evaluate import plot_option
 from planner.cli.layout_options import layout_of, layout_options
+from planner.cli.messages import note
 from planner.cli.output import deliver
 from planner.cli.recipe_options import JOB, POSITIVE, recipe_of, recipe_options
 from planner.cli.settings import Settings
@@ -57,7 +60,8 @@ OBJECTIVES: Final = ("min-gpus", "time", "cost", "energy")
     help="How many alternatives to list.",
 )
 @layout_options
-def plan(model: str, **given: Any) -> int:  # noqa: ANN401 - the options, by name
+@plot_option
+def plan(model: str, plot: str | None, **given: Any) -> int:  # noqa: ANN401 - the options, by name
     """How many GPUs a training job needs, laid out how, for how long, at what cost.
 
     The fewest GPUs that fit, and the best layout by the goal. Options of the layout pin an axis;
@@ -66,6 +70,11 @@ def plan(model: str, **given: Any) -> int:  # noqa: ANN401 - the options, by nam
     from planner import api
     from planner.reports.plan import report
 
+    if plot is not None:
+        # First, so that nobody waits for an answer that cannot be drawn.
+        from planner.reports.pictures.file import check_drawable
+
+        check_drawable(Path(plot))
     fewest, most = given.pop("gpus") or (1, None)
     recipe, pins = recipe_of(model, given), layout_of(given)
     search = api.Search(
@@ -79,4 +88,9 @@ def plan(model: str, **given: Any) -> int:  # noqa: ANN401 - the options, by nam
     )
     settings = Settings.current()
     answer = api.plan(recipe, search, database=settings.database, strict_plugins=settings.strict_plugins)
+    if plot is not None:
+        from planner.reports.pictures.answers import draw_plan
+
+        if not draw_plan(answer, Path(plot)):
+            note(f"nothing is recommended, so {plot!r} is not drawn; planner evaluate draws what does not fit")
     return deliver(report(answer), answered=answer.answered)

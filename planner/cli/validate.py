@@ -47,7 +47,7 @@ def validate(what: What, data: str | None, configs: str | None, plot: str | None
 
     if plot is not None:
         # First, so that nobody waits for an answer that cannot be drawn.
-        from planner.reports.scatter import check_drawable
+        from planner.reports.pictures.file import check_drawable
 
         check_drawable(Path(plot))
     settings = Settings.current()
@@ -57,7 +57,7 @@ def validate(what: What, data: str | None, configs: str | None, plot: str | None
         strict_plugins=settings.strict_plugins,
     )  # fmt: skip
     if plot is not None:
-        from planner.reports.scatter import draw
+        from planner.reports.pictures.scatter import draw
         from planner.validation.panels import panels
 
         draw(panels(answer), Path(plot))

@@ -11,7 +11,7 @@ TIME_COMPONENTS = (
     "forward", "backward", "recompute", "tp", "cp", "ep", "pp", "dp", "bubble", "optimizer", "other",
 )  # fmt: skip
 LAYOUT_FIELDS = (
-    "tp", "pp", "vpp", "cp", "ep", "etp", "dp", "zero", "sequence_parallel", "micro_batch", "recompute", "schedule",
+    "tp", "pp", "vpp", "cp", "ep", "etp", "dp", "zero", "shard_group", "sequence_parallel", "micro_batch", "recompute", "schedule",
     "framework",
 )  # fmt: skip
 
@@ -72,6 +72,23 @@ class Memory:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StageMemory:
+    """Memory [bytes] by component on the ranks of one pipeline stage, at each instant of a step in its order."""
+
+    stage: int
+    instants: Mapping[str, Mapping[str, float]]
+
+    @property
+    def peak(self) -> str:
+        """The instant at which the stage holds most, the first of equals."""
+        return max(self.instants, key=self.total_bytes)
+
+    def total_bytes(self, instant: str) -> float:
+        """All components at one instant."""
+        return sum(self.instants[instant].values())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """One layout with everything the planner predicts for it; components sum to their totals."""
 
@@ -90,6 +107,7 @@ class Plan:
     model_tflops_per_gpu: float = 0.0
     memory_terms: tuple[Term, ...] = field(default=(), repr=False)
     time_terms: tuple[Term, ...] = field(default=(), repr=False)
+    stages: tuple[StageMemory, ...] = field(default=(), repr=False)
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON (DESIGN section 6, PLAN)."""

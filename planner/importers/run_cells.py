@@ -37,11 +37,13 @@ OPTIMIZERS: Final[Mapping[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Sharding:
-    """A ZeRO stage; `shard_group` where the state is divided among fewer ranks than all replicas."""
+    """A ZeRO stage; `shard_group` where the state is divided among fewer ranks than all replicas. `fsdp_off` says only that
+    FSDP is not used, which leaves a framework's other way to divide states open."""
 
     stage: int
     shard_group: int | None = None
     offloads: bool = False
+    fsdp_off: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +193,7 @@ def _fsdp(rest: str, offloads: bool) -> Sharding:
     group = _shard_group(rest)
     if group in (0, 1):
         # FSDP=0 is FSDP switched off, and a group of one rank divides nothing.
-        return Sharding(0)
+        return Sharding(0, fsdp_off=group == 0)
     if "shard_grad_op" in rest:
         return Sharding(2, group, offloads)
     return Sharding(3, group, offloads)

@@ -97,7 +97,9 @@ class Refusal:
 class Communication:
     """One collective of one block.
 
-    `axes` names degrees (their product is the group) or `REPLICAS` / `EXPERT_REPLICAS`. Forward and backward ones happen
+    `axes` names degrees (their product is the group) or `REPLICAS` / `EXPERT_REPLICAS`. Where the replicas share states out
+    in groups of the degree ``shard_group``, ``("shard_group", REPLICAS)`` is one such group and ``(REPLICAS, "shard_group")``
+    the ranks that hold the same share in all of them. Forward and backward ones happen
     `events` times per micro-batch and layer, the syncs `events` times per step and layer; `payload_bytes` is one event's.
     `copies` (all-to-all only): each token is in the payload this many times, and crosses to another domain once however many
     of its copies go there (node-wise deduplication); 0 sends every copy. `component` is the step-time component it is
@@ -175,7 +177,9 @@ class Schedule:
     """The order in which a pipeline stage runs its micro-batches.
 
     `chunks_in_flight` gives how many (model chunk, micro-batch) pairs stage `stage` (array, from 0) holds at its peak;
-    `bubble_s` the idle seconds of the slowest stage in one step.
+    `bubble_s` the idle seconds of the slowest stage in one step. `parameter_copies` is how often a device keeps its share of
+    the parameters and their states (2 where it runs two stages for two directions). `folded`: chunks lie in a V, so that the
+    first stage holds the last chunk, and with it the head.
     """
 
     name: str
@@ -183,6 +187,8 @@ class Schedule:
     bubble_s: Callable[[Context, Layouts, StageTimes], Value]
     refusals: Callable[[Context, Layouts], Iterable[Refusal]] | None = None
     hop_factor: float = 1.0
+    parameter_copies: float = 1.0
+    folded: bool = False
     source: str
 
 

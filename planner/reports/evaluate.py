@@ -33,24 +33,25 @@ def verdict_blocks(answer: EvaluateAnswer) -> Iterator[Block]:
     yield Paragraph(f"{model} on {gpus(plan.n_gpus)} of {cluster} {_verdict(answer)}", _tone(answer))
     if answer.refusals:
         yield Bullets(answer.refusals)
-    cost = "no price known" if plan.cost_usd is None else format_usd(plan.cost_usd)
-    yield Facts(
-        (
-            ("parameters", format_count(answer.params)),
-            ("layout", layout_text(plan.layout)),
+    facts = [("parameters", format_count(answer.params)), ("layout", layout_text(plan.layout))]
+    if not answer.refusals:
+        cost = "no price known" if plan.cost_usd is None else format_usd(plan.cost_usd)
+        facts += [
             ("memory", memory_text(plan.memory)),
             ("speed", speed_text(plan)),
             ("whole run", f"{format_duration(plan.duration_s)}, {cost}"),
-        )
-    )
+        ]
+    yield Facts(tuple(facts))
 
 
 def _blocks(answer: EvaluateAnswer) -> Iterator[Block]:
     yield from verdict_blocks(answer)
-    yield from memory_blocks(answer.plan.memory)
-    yield from step_blocks(answer.plan)
+    if not answer.refusals:  # what cannot run has no figures worth reading
+        yield from memory_blocks(answer.plan.memory)
+        yield from step_blocks(answer.plan)
     yield from footnote_blocks(answer.assumptions, answer.notes, answer.provenance)
-    yield Heading("Every term of these numbers: planner explain, with the same options")
+    if not answer.refusals:
+        yield Heading("Every term of these numbers: planner explain, with the same options")
 
 
 def _verdict(answer: EvaluateAnswer) -> str:

@@ -18,6 +18,8 @@ def layout_text(layout: Mapping[str, Any]) -> str:
     parts = [f"{axis} {layout[axis]}" for axis in DEGREES if _worth_showing(axis, layout)]
     if layout.get("zero"):
         parts.append(f"ZeRO-{layout['zero']}")
+    if _is_above_one(layout.get("shard_group")):
+        parts.append(f"in groups of {layout['shard_group']}")
     if layout.get("sequence_parallel"):
         parts.append("sequence parallel")
     if layout.get("micro_batch"):

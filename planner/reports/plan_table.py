@@ -82,6 +82,7 @@ _AXES: Final = (
     _Axis("etp", right("etp")),
     _Axis("dp", right("dp"), ()),
     _Axis("zero", right("zero"), ()),
+    _Axis("shard_group", right("group")),
     _Axis("sequence_parallel", right("sp"), (0, 1, None)),
     _Axis("micro_batch", right("mb"), ()),
     _Axis("schedule", left("schedule"), ("1f1b", "interleaved", None)),

@@ -12,7 +12,7 @@ import numpy as np
 
 from planner.domain.mesh import Layouts
 from planner.domain.plan import MEMORY_COMPONENTS, Plan
-from planner.errors import PlannerError
+from planner.errors import PlannerError, PluginFaultError
 from planner.importers.runs import RunsFile, Vocabulary, parse_row, read_runs
 from planner.plugin import Context, DeviceOverheads
 from planner.runs.questions import Asked, Questions
@@ -54,12 +54,15 @@ def evaluate_runs(path: str, *, database: str | None = None, strict_plugins: boo
     Raises InputError if the file is unreadable or lacks the columns of the GPU and n_gpus, CatalogError, PluginError.
     """
     from planner.catalog.reader import Catalog
-    from planner.registry import installed_registry
+    from planner.isolation import answered
 
     file = read_runs(path)
-    registry = installed_registry(strict=strict_plugins)
-    with Catalog.open(database) as catalog:
-        return answer_runs(file, registry, Questions(catalog, registry))
+
+    def ask(registry: Registry) -> RunsAnswer:
+        with Catalog.open(database) as catalog:
+            return answer_runs(file, registry, Questions(catalog, registry))
+
+    return answered(ask, strict=strict_plugins)
 
 
 def answer_runs(file: RunsFile, registry: Registry, questions: Questions) -> RunsAnswer:
@@ -78,9 +81,11 @@ def answer_runs(file: RunsFile, registry: Registry, questions: Questions) -> Run
             continue
         try:
             asked = questions.ask(parse_row(cells, vocabulary))
+        except PluginFaultError:
+            raise
         except PlannerError as problem:
             predicted[index] = _failed(problem.message)
-        except Exception as problem:  # a plugin that fails costs its rows, not the file
+        except Exception as problem:  # a row that fails costs itself, not the file
             predicted[index] = _failed(_fault(problem))
         else:
             groups.setdefault(asked.key, []).append((index, asked))
@@ -104,6 +109,8 @@ def _evaluated(members: Sequence[tuple[int, Asked]], rules: Rules) -> dict[int, 
     try:
         found = _predictions([asked for _, asked in members], rules)
         return dict(zip((index for index, _ in members), found, strict=True))
+    except PluginFaultError:
+        raise
     except Exception as problem:
         if len(members) == 1:
             message = problem.message if isinstance(problem, PlannerError) else _fault(problem)

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 SHARDED_FRAMEWORKS: Final = frozenset({"torchtitan", "llm-foundry", "fms-fsdp"})
 """Frameworks that shard everything unless told otherwise."""
+DISTRIBUTED_OPTIMIZER_FRAMEWORKS: Final = frozenset({"megatron-core"})
+"""Recipes that have a switch for FSDP (NeMo, Megatron-Bridge) set use_distributed_optimizer in their DDP settings."""
 NEAREST_FRAMEWORKS: Final[Mapping[str, tuple[str, ...]]] = {
     "megatron-deepspeed": ("deepspeed", "megatron-core"), "deepspeed": ("transformers", "torchtitan"),
     "nanotron": ("megatron-core",), "internevo": ("megatron-core",), "oneflow": ("megatron-core",),
@@ -220,7 +222,19 @@ def _degrees(row: RunRow, filler: Filler) -> dict[str, int]:
         filler.note(f"dp = {left} (n_gpus / (tp x pp x cp); the row says {stated})")
     degrees["dp"] = left
     degrees["micro_batch"] = int(filler.take("micro_batch", row.micro_batch, 1))
+    degrees["shard_group"] = _shard_group(row, degrees["dp"] * degrees["cp"], filler)
     return degrees
+
+
+def _shard_group(row: RunRow, replicas: int, filler: Filler) -> int:
+    """The ranks that share states out; 1 stands for all replicas, as which a group that does not divide them is taken."""
+    group = None if row.sharding is None else row.sharding.shard_group
+    if group is None or group in (1, replicas) or replicas == 1:
+        return 1
+    if replicas % group:
+        filler.note(f"the shard group of {group} taken as all {replicas} replicas")
+        return 1
+    return group
 
 
 def _zero(row: RunRow, degrees: Mapping[str, int], filler: Filler) -> int:
@@ -232,9 +246,9 @@ def _zero(row: RunRow, degrees: Mapping[str, int], filler: Filler) -> int:
     if replicas == 1 and row.sharding.stage > 0:
         filler.note("zero = 0 (one replica has nothing to divide by)")
         return 0
-    group = row.sharding.shard_group
-    if group is not None and group != replicas:
-        filler.note(f"the shard group of {group} taken as all {replicas} replicas")
+    if row.sharding.fsdp_off and replicas > 1 and row.framework in DISTRIBUTED_OPTIMIZER_FRAMEWORKS:
+        filler.note("zero = 1 (without FSDP the framework's recipes keep the distributed optimizer)")
+        return 1
     return row.sharding.stage
 
 

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from planner.domain.mesh import Array, Layouts, Mask
 from planner.plugin import Context, Recompute, Refusal, Schedule, Strategy
-from planner.search.memory import MemoryParts, memory_parts, peak_bytes, region_divisors
+from planner.search.memory import (
+    MemoryParts,
+    memory_parts,
+    parameter_copies,
+    peak_bytes,
+    placed_columns,
+    region_divisors,
+)
 from planner.search.network import Network, network_of
 from planner.search.operators import Rates, rates_of
 from planner.search.stages import StageColumn, stage_columns
@@ -45,20 +52,34 @@ def mesh_recomputes(layouts: Layouts, rules: Rules) -> tuple[Recompute, ...]:
     return tuple(rules.recomputes[str(value)] for value in layouts.values["recompute"])
 
 
+def mesh_schedules(layouts: Layouts, rules: Rules) -> dict[str, Schedule]:
+    """The schedules that the mesh's choice axis offers, in its order."""
+    return {str(value): rules.schedules[str(value)] for value in layouts.values["schedule"]}
+
+
+def _synchronising(times: BlockTimes, copies: Array) -> BlockTimes:
+    """A device that keeps its parameters `copies` times synchronises each copy."""
+    return replace(times, sync_s={phase: took * copies for phase, took in times.sync_s.items()})
+
+
 def evaluate_mesh(context: Context, layouts: Layouts, rules: Rules) -> Evaluation:
     """Peak bytes and step seconds of every layout, refused ones included (their numbers mean nothing)."""
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         recomputes = mesh_recomputes(layouts, rules)
         divisors = region_divisors(context, layouts, rules.strategies)
-        columns = stage_columns(context.program, layouts)
-        memory = memory_parts(context, layouts, rules.strategies, recomputes, rules.schedules, divisors, columns)
+        schedules = mesh_schedules(layouts, rules)
+        columns = placed_columns(layouts, schedules, stage_columns(context.program, layouts))
+        memory = memory_parts(context, layouts, rules.strategies, recomputes, schedules, divisors, columns)
         rates, network = rates_of(context), network_of(context.cluster)
+        copies = parameter_copies(layouts, schedules)
         blocks = tuple(
-            block_times(context, layouts, block, rules.strategies, recomputes, divisors, rates, network)
+            _synchronising(
+                block_times(context, layouts, block, rules.strategies, recomputes, divisors, rates, network), copies
+            )
             for block in context.program.blocks
         )
         optimizer_s = _optimizer_s(memory, columns, rates)
-        step = step_times(context, layouts, columns, blocks, rules.schedules, rules.strategies, network, optimizer_s)
+        step = step_times(context, layouts, columns, blocks, schedules, rules.strategies, network, optimizer_s)
         peak = peak_bytes(context, memory, columns)
     return Evaluation(context, layouts, columns, memory, peak, blocks, step, rates, network)
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from planner.domain.mesh import Array, Layouts, Mask
 from planner.domain.plan import MEMORY_COMPONENTS
 from planner.plugin import (
+    EXPERT_REPLICAS,
+    REPLICAS,
     Block,
     Buffer,
     Context,
@@ -31,6 +33,7 @@ from planner.search.activations import (
     transient_tensors,
 )
 from planner.search.model_states import BlockStates, block_states
+from planner.search.network import shard_width
 from planner.search.stages import StageColumn
 from planner.search.timing import over_stage
 
@@ -70,6 +73,8 @@ class MemoryParts:
     chunks_in_flight: tuple[Array, ...]
     accumulates: Mask
     residual_gradient: Array
+    communicators: Array
+    folded: Mask | None
 
 
 def region_divisors(context: Context, layouts: Layouts, strategies: Sequence[Strategy]) -> dict[Region, Array]:
@@ -104,6 +109,7 @@ def memory_parts(
     """Everything that does not depend on the instant."""
     program = context.program
     shards = state_shards(context, layouts, strategies)
+    copies = parameter_copies(layouts, schedules)
     none = Recompute(name="none", source="")
     embedding = Coefficients.of(saved_tensors(program.embedding, none, context.framework, context.numerics))
     buffers = [
@@ -116,7 +122,7 @@ def memory_parts(
         buffers.extend(context.framework.buffers(context, layouts))
     width = program.architecture.hidden * context.numerics.residual_bytes
     return MemoryParts(
-        states=tuple(block_states(context, layouts, block, shards) for block in program.blocks),
+        states=tuple(block_states(context, layouts, block, shards).times(copies) for block in program.blocks),
         layers=tuple(_layer_activations(context, layouts, kind, recomputes, divisors) for kind in program.kinds),
         embedding_saved=bytes_on_rank(context, layouts, embedding, divisors),
         head=_head_activations(context, layouts, program.head, divisors),
@@ -124,7 +130,57 @@ def memory_parts(
         chunks_in_flight=tuple(_in_flight(context, layouts, schedules, column) for column in columns),
         accumulates=layouts["micro_batches"] > 1,
         residual_gradient=context.tokens(layouts) / divisors[Region.RESIDUAL] * width,
+        communicators=communicators(context, layouts),
+        folded=_folded(layouts, schedules),
     )
+
+
+def _offered(layouts: Layouts, schedules: Mapping[str, Schedule]) -> tuple[Schedule, ...]:
+    """The schedules that the mesh's choice axis offers, in its order."""
+    return tuple(schedules[str(value)] for value in layouts.values.get("schedule", ()) if value in schedules)
+
+
+def parameter_copies(layouts: Layouts, schedules: Mapping[str, Schedule]) -> Array:
+    """How often a device keeps its parameters and their states; one number where no schedule keeps them twice."""
+    copies = [schedule.parameter_copies for schedule in _offered(layouts, schedules)]
+    if all(number == 1.0 for number in copies):
+        return np.ones(1)
+    return layouts.choose("schedule", copies)
+
+
+def _folded(layouts: Layouts, schedules: Mapping[str, Schedule]) -> Mask | None:
+    folded = [schedule.folded for schedule in _offered(layouts, schedules)]
+    return np.asarray(layouts.choose("schedule", folded), dtype=np.bool_) if any(folded) else None
+
+
+def placed(column: StageColumn, folded: Mask | None) -> StageColumn:
+    """The stage with the head where the schedule puts it: on the last stage, or on the first where chunks lie in a V."""
+    if folded is None:
+        return column
+    return replace(column, head=np.where(folded, column.embedding, column.head))
+
+
+def placed_columns(
+    layouts: Layouts, schedules: Mapping[str, Schedule], columns: Sequence[StageColumn]
+) -> tuple[StageColumn, ...]:
+    """Every column as the layout's schedule places it."""
+    folded = _folded(layouts, schedules)
+    return tuple(placed(column, folded) for column in columns)
+
+
+def communicators(context: Context, layouts: Layouts) -> Array:
+    """How many communicators a rank belongs to: one per group of more than one rank along tp, cp, pp, the replicas (two where
+    shard groups divide them), and for routed experts ep and their replicas where those are not the same ranks."""
+    replicas = layouts[REPLICAS]
+    width = shard_width(REPLICAS, layouts)
+    sizes = [layouts.degree("tp"), layouts.degree("cp"), layouts.degree("pp"), width, replicas / width]
+    if context.architecture.moe is not None:
+        same = layouts[EXPERT_REPLICAS] == replicas
+        sizes += [layouts.degree("ep"), np.where(same, 1.0, shard_width(EXPERT_REPLICAS, layouts))]
+    count: Array = np.zeros(1)
+    for size in sizes:
+        count = count + (size > 1)
+    return count
 
 
 def _layer_activations(
@@ -174,9 +230,9 @@ def _head_activations(
 def _in_flight(context: Context, layouts: Layouts, schedules: Mapping[str, Schedule], column: StageColumn) -> Array:
     """Micro-batches of the whole stage that are held at the peak: chunks in flight over chunks per stage."""
     held: Array = np.zeros(1)
-    for name, schedule in schedules.items():
+    for schedule in _offered(layouts, schedules):
         chunks = schedule.chunks_in_flight(context, layouts, column.index)
-        held = held + np.where(layouts.equals("schedule", name), chunks, 0.0)
+        held = held + np.where(layouts.equals("schedule", schedule.name), chunks, 0.0)
     return held / layouts.degree("vpp")
 
 
@@ -185,6 +241,7 @@ def components_at(
 ) -> dict[str, Array]:
     """Bytes by component on the ranks of one stage at one instant."""
     states = parts.states
+    column = placed(column, parts.folded)
     found = {
         "weights": over_stage(column, [block.weights for block in states]),
         "gradients": _gradients_at(context, parts, column, instant),
@@ -199,7 +256,7 @@ def components_at(
     for buffer in parts.buffers:
         if instant in buffer.instants:
             found[buffer.component.value] = found[buffer.component.value] + buffer.bytes
-    found["other"] = found["other"] + _overheads(context, found)
+    found["other"] = found["other"] + _overheads(context, parts, found)
     return found
 
 
@@ -255,13 +312,14 @@ def _activations_at(parts: MemoryParts, column: StageColumn, in_flight: Array, i
     return held + over_stage_max(column, [zero, *backward, zero])
 
 
-def _overheads(context: Context, components: Mapping[str, Array]) -> Array:
-    """Context, workspaces, and what the caching allocator reserves beyond what is allocated."""
+def _overheads(context: Context, parts: MemoryParts, components: Mapping[str, Array]) -> Array:
+    """Context, workspaces, communicators, and what the caching allocator reserves beyond what is allocated."""
     overheads = context.framework.overheads
     allocated: Array = np.zeros(1)
     for name in MEMORY_COMPONENTS:
         allocated = allocated + components[name]
-    return allocated * overheads.fragmentation + (overheads.context_bytes + overheads.workspace_bytes)
+    fixed = overheads.context_bytes + overheads.workspace_bytes + parts.communicators * overheads.communicator_bytes
+    return allocated * overheads.fragmentation + fixed
 
 
 def stage_instants(

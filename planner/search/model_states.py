@@ -8,7 +8,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from planner.domain.mesh import Array, Layouts
-from planner.plugin import Block, Context, LocalGroup, ParameterClass, StateKind, Value, parameter_class
+from planner.plugin import (
+    EXPERT_REPLICAS,
+    REPLICAS,
+    Block,
+    Context,
+    LocalGroup,
+    ParameterClass,
+    StateKind,
+    Value,
+    parameter_class,
+)
+from planner.search.network import shard_width
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +36,15 @@ class BlockStates:
     step_bytes: Array
     step_temporary: Array
 
+    def times(self, copies: Array) -> BlockStates:
+        """What a device holds that keeps the block `copies` times."""
+        return BlockStates(*(getattr(self, name) * copies for name in self.__slots__))
+
 
 def replica_width(parameter: ParameterClass, layouts: Layouts) -> Array:
-    """Over how many ranks ZeRO may divide a class: n_gpus / (pp · the degrees of the mesh that the class lives on)."""
-    return layouts["expert_replicas"] if parameter is ParameterClass.EXPERT else layouts["replicas"]
+    """Over how many ranks ZeRO may divide a class: n_gpus / (pp · the degrees of the mesh that the class lives on), or those
+    of one shard group."""
+    return shard_width(EXPERT_REPLICAS if parameter is ParameterClass.EXPERT else REPLICAS, layouts)
 
 
 def block_states(context: Context, layouts: Layouts, block: Block, shards: Mapping[StateKind, Value]) -> BlockStates:

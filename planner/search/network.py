@@ -18,6 +18,8 @@ from planner.formulas import collectives
 from planner.formulas.collectives import Group, Link
 from planner.plugin import EXPERT_REPLICAS, REPLICAS, Collective, Communication, PluginError
 
+SHARD_GROUP: Final = "shard_group"
+"""The degree that cuts the replicas into groups that share states out (HSDP); 1 takes all of them as one group."""
 RANK_ORDER: Final = ("tp", "cp", "dp", "pp")
 EXPERT_RANK_ORDER: Final = ("etp", "ep")
 
@@ -82,6 +84,8 @@ def _network_share(cluster: Cluster) -> float:
 def group_for(axes: tuple[str, ...], layouts: Layouts, domain: int) -> Group:
     """The group of ranks that `axes` span, and how many of them share a scale-up domain. Raises PluginError."""
     total = layouts["n_gpus"]
+    if len(axes) == 2 and SHARD_GROUP in axes:
+        return _shard_group(axes, layouts, domain, total)
     if axes == (EXPERT_REPLICAS,):
         return collectives.group_of(
             layouts["expert_replicas"], layouts.degree("etp") * layouts.degree("ep"), domain, total
@@ -98,6 +102,26 @@ def group_for(axes: tuple[str, ...], layouts: Layouts, domain: int) -> Group:
         size = size * layouts[name]
     inner_most = min(names, key=lambda name: order.index(name) if name in order else len(order))
     return collectives.group_of(size, _stride(inner_most, layouts), domain, total)
+
+
+def shard_width(replicas: str, layouts: Layouts) -> Array:
+    """Over how many ranks of `replicas` (`REPLICAS`, `EXPERT_REPLICAS`) ZeRO divides: all, or those of one shard group."""
+    size = layouts.degree(SHARD_GROUP)
+    groups = np.where(size > 1, np.maximum(1.0, layouts[REPLICAS] / size), 1.0)
+    width: Array = np.maximum(1.0, layouts[replicas] / groups)
+    return width
+
+
+def _shard_group(axes: tuple[str, ...], layouts: Layouts, domain: int, total: Array) -> Group:
+    """The innermost part of the replicas, or the ranks at the same place of each such part."""
+    inside = axes[0] == SHARD_GROUP
+    replicas = axes[1] if inside else axes[0]
+    experts = layouts.degree("etp") * layouts.degree("ep")
+    stride = experts if replicas == EXPERT_REPLICAS else _stride("cp", layouts)
+    width = shard_width(replicas, layouts)
+    if inside:
+        return collectives.group_of(width, stride, domain, total)
+    return collectives.group_of(layouts[replicas] / width, stride * width, domain, total)
 
 
 def _stride(axis: str, layouts: Layouts) -> Array:

@@ -133,10 +133,16 @@ def _other_terms(evaluation: Evaluation, column: StageColumn, instant: Instant) 
             yield Term(name=buffer.name, component=component.value, value=scalar(np.asarray(buffer.bytes)), unit="bytes",
                        stage=stage, instant=when)  # fmt: skip
     overheads = context.framework.overheads
-    fixed = {"device context": overheads.context_bytes, "library workspaces": overheads.workspace_bytes}
-    for name, value in fixed.items():
-        yield Term(name=name, component="other", value=float(value), unit="bytes", plugin=context.framework.name,
-                   source=overheads.source, stage=stage, instant=when)  # fmt: skip
+    groups = scalar(evaluation.memory.communicators)
+    fixed = (
+        ("device context", overheads.context_bytes, ""),
+        ("library workspaces", overheads.workspace_bytes, ""),
+        ("communicators", groups * overheads.communicator_bytes,
+         f"{groups:g} groups of ranks x {overheads.communicator_bytes:g} bytes"),
+    )  # fmt: skip
+    for name, value, formula in fixed:
+        yield Term(name=name, component="other", value=float(value), unit="bytes", formula=formula,
+                   plugin=context.framework.name, source=overheads.source, stage=stage, instant=when)  # fmt: skip
 
 
 def time_terms(context: Context, layouts: Layouts, rules: Rules) -> tuple[Term, ...]:

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
-from planner.reports.scatter import Panel, Series
+from planner.reports.pictures.scatter import Panel, Series
 from planner.units import GIB
 from planner.validation import run_facts
 from planner.validation.answer import Validation

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -33,6 +34,53 @@ def test_a_file_that_cannot_be_written_is_bad_input(planner, tmp_path):
     assert outcome.status == 2
     assert "cannot write" in outcome.err
     assert outcome.err.count("\n") == 1
+
+
+EARLY = """
+import sys
+from planner.cli.main import main
+sys.stdin.readline()  # until nobody reads what follows
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("catalog", "list", "models", "--format", "json"),
+        ("catalog", "list", "vendors"),
+        ("plan", "--help"),
+        ("--version",),
+    ],
+    ids=" ".join,
+)
+def test_a_reader_that_leaves_early_is_no_failure(tmp_path, arguments):
+    """Over a real pipe whose reading end is closed before anything is written."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", EARLY, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, env={**os.environ, "PLANNER_DATABASE_URL": str(tmp_path / "catalog.db")},
+    )  # fmt: skip
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    process.stdin.write(b"\n")
+    process.stdin.close()
+    said = process.stderr.read()
+    process.stderr.close()
+    assert (process.wait(timeout=60), said) == (0, b"")
+
+
+def test_an_error_that_nobody_reads_keeps_its_status():
+    process = subprocess.Popen(
+        [sys.executable, "-c", EARLY, "plam"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdout.close()
+    process.stdin.write(b"\n")
+    process.stdin.close()
+    assert process.wait(timeout=60) == 2
 
 
 @pytest.mark.parametrize(

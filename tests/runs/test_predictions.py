@@ -95,6 +95,16 @@ def test_frameworks_that_shard_unasked_shard_everything(predict, framework):
     assert filled(row)["zero"] == "3"
 
 
+def test_fsdp_switched_off_leaves_megatron_its_distributed_optimizer(predict):
+    off, replicated, zero_1 = predict(
+        {"zero_stage_or_fsdp": "FSDP=0 (DDP)"}, {"zero_stage_or_fsdp": "DDP"}, {"zero_stage_or_fsdp": "ZeRO-1"}
+    )
+    assert filled(off)["zero"].startswith("1 (")
+    assert off["predicted_peak_memory_gib"] == zero_1["predicted_peak_memory_gib"]
+    assert "zero" not in filled(replicated)
+    assert float(replicated["predicted_optimizer_gib"]) == pytest.approx(4 * float(zero_1["predicted_optimizer_gib"]))
+
+
 def test_an_accelerator_without_bf16_takes_fp16_and_no_flash_attention(predict):
     (row,) = predict({"gpu_slug": "v100-sxm2-32gb", "precision": "", "flash_attention": ""})
     assert (filled(row)["precision"], filled(row)["flash_attention"]) == ("fp16-mixed", "0")

@@ -199,7 +199,7 @@ def test_nothing_to_draw_is_said(validated, steps, tmp_path):
 
 
 def test_without_matplotlib_the_extra_is_named(validated, steps, monkeypatch):
-    monkeypatch.setattr("planner.reports.scatter.find_spec", lambda name: None)
+    monkeypatch.setattr("planner.reports.pictures.file.find_spec", lambda name: None)
     status, out, err = validated("--data", steps(), "--plot", "errors.svg")
     assert (status, out) == (2, "")
     assert "pip install 'gpu-planner[plot]'" in err

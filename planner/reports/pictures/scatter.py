@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from planner.errors import InputError
+from planner.reports.pictures.file import check_drawable, drawing, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-SUFFIXES: Final = (".svg", ".png", ".pdf")
 BANDS: Final = ((0.20, "#e6e6e6", "within 20 %"), (0.10, "#cfcfcf", "within 10 %"))
 """Widest first, so that the narrower lies on it."""
 COLORS: Final = (
@@ -25,7 +24,6 @@ PANEL_INCHES: Final = (5.6, 6.6)
 LEGEND_COLUMNS: Final = 2
 WIDE_DECADES: Final = 2.5
 """Axes longer than this are labelled at powers of ten, shorter ones at 2 and 5 too."""
-DOTS_PER_INCH: Final = 150
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,36 +45,20 @@ class Panel:
     series: tuple[Series, ...]
 
 
-def check_drawable(path: Path) -> None:
-    """Raises InputError for a file whose format cannot be drawn, or where matplotlib is not installed."""
-    if path.suffix.lower() not in SUFFIXES:
-        raise InputError(f"--plot: cannot draw {str(path)!r}", hint=f"name a file that ends in {', '.join(SUFFIXES)}")
-    if find_spec("matplotlib") is None:
-        raise InputError("--plot needs matplotlib", hint="pip install 'gpu-planner[plot]'")
-
-
 def draw(panels: Sequence[Panel], path: Path) -> None:
     """Write the panels side by side. Raises InputError if there is nothing to draw, or the file cannot be written."""
     check_drawable(path)
     if not panels:
         raise InputError("--plot: no row has both a prediction and a measured value", hint="look at the rows' errors")
-    from matplotlib import rc_context
     from matplotlib.figure import Figure
 
     width, height = PANEL_INCHES
-    # The salt makes the ids in an SVG the same every time, and no date is written.
-    with rc_context({"svg.hashsalt": "planner", "font.size": 10, "font.family": "DejaVu Sans"}):
+    with drawing(font_size=10):
         figure = Figure(figsize=(width * len(panels), height), layout="constrained")
         axes = figure.subplots(1, len(panels), squeeze=False)[0]
         for panel, place in zip(panels, axes, strict=True):
             _draw_panel(place, panel)
-        metadata = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(path.suffix.lower())
-        try:
-            figure.savefig(path, dpi=DOTS_PER_INCH, metadata=metadata, bbox_inches="tight", pad_inches=0.15)
-        except OSError as problem:
-            raise InputError(
-                f"cannot write {str(path)!r}: {problem.strerror or problem}", hint="name another file with --plot"
-            ) from None
+        save(figure, path, bbox_inches="tight", pad_inches=0.15)
 
 
 def _draw_panel(axes: Axes, panel: Panel) -> None:

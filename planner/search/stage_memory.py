@@ -1,0 +1,56 @@
+"""Memory of every stage of a pipeline at every instant of a step: what a picture of the pipeline shows."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from planner.domain.mesh import Array, Layouts
+from planner.domain.plan import MEMORY_COMPONENTS, StageMemory
+from planner.plugin import Context, Program
+from planner.search.evaluation import Rules, mesh_recomputes
+from planner.search.memory import memory_parts, region_divisors, stage_instants
+from planner.search.stages import StageColumn, split_stages
+
+
+def stage_memories(context: Context, layouts: Layouts, rules: Rules) -> tuple[StageMemory, ...]:
+    """Every stage of one layout (a mesh of one), first to last.
+
+    A search looks at the stages that no other dominates, one column each; here all stages are one column, so that the
+    same sum gives each of them in one pass.
+    """
+    column = _every_stage(context.program, int(layouts["pp"][0]), int(layouts.degree("vpp")[0]))
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        divisors = region_divisors(context, layouts, rules.strategies)
+        recomputes = mesh_recomputes(layouts, rules)
+        parts = memory_parts(context, layouts, rules.strategies, recomputes, rules.schedules, divisors, (column,))
+        instants = {
+            instant.value: {name: np.broadcast_to(components[name], column.index.shape) for name in MEMORY_COMPONENTS}
+            for _column, instant, components, _total in stage_instants(context, parts, (column,))
+        }
+    return tuple(
+        StageMemory(
+            stage=stage,
+            instants={
+                instant: {name: float(sizes[stage]) for name, sizes in components.items()}
+                for instant, components in instants.items()
+            },
+        )
+        for stage in range(len(column.index))
+    )
+
+
+def _every_stage(program: Program, pp: int, vpp: int) -> StageColumn:
+    """All stages side by side; more chunks than layers, which are refused, are evaluated as one chunk per layer."""
+    chunks = min(pp * vpp, len(program.layers))
+    pp = min(pp, chunks)
+    stages = split_stages(program, pp, max(1, chunks // pp))
+
+    def spread(values: list[int]) -> Array:
+        return np.asarray(values, dtype=np.float64)
+
+    return StageColumn(
+        index=spread([stage.index for stage in stages]),
+        layers=tuple(spread([stage.layers[kind] for stage in stages]) for kind in range(len(program.kinds))),
+        embedding=spread([stage.embedding for stage in stages]),
+        head=spread([stage.head for stage in stages]),
+    )
