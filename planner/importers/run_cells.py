@@ -56,11 +56,13 @@ class Worded:
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """A training method, and the rank of its adapters where it is stated."""
+    """A training method, and the rank of its adapters where it is stated. `trained_params` is set where `name` only stands in
+    for a method that is not registered: so many parameters are trained."""
 
     name: str
     rank: int | None = None
     qualifier: str = ""
+    trained_params: int | None = None
 
 
 def text_or_none(text: str | None) -> str | None:
@@ -252,10 +254,18 @@ def offload(text: str | None) -> str | None:
 
 _FULL_METHODS: Final = frozenset({"full", "pretrain", "pretraining", "sft", "finetune"})
 _RANK: Final = re.compile(r"^\s*(\d+)\b")
+_TRAINED: Final = re.compile(r"\b(\d[\d,]*) trainable params\b")
+STAND_IN: Final = "lora"
+"""What methods are taken as that train a few parameters beside a frozen model, and are not registered."""
 
 
 def method(text: str | None, registered: Collection[str] = ()) -> Tuning | None:
-    """A training method: ``pretrain``, ``full``, ``lora:16``. Raises InputError for one that is not registered."""
+    """A training method: ``pretrain``, ``full``, ``lora:16``; one that is not registered but states how many parameters it
+    trains is adapters of that many. Raises InputError for others.
+
+    >>> method("ia3 (286,720 trainable params)", ("lora",))
+    Tuning(name='lora', rank=None, qualifier='ia3 with 286,720 trainable params', trained_params=286720)
+    """
     stripped = text_or_none(text)
     if stripped is None:
         return None
@@ -266,6 +276,11 @@ def method(text: str | None, registered: Collection[str] = ()) -> Tuning | None:
         rank = _RANK.match(word.qualifier) if stripped[len(word.name) :].startswith(":") else None
         qualifier = word.qualifier if rank is None else word.qualifier[rank.end() :].strip(" ()")
         return Tuning(word.name, None if rank is None else int(rank.group(1)), qualifier)
+    trained = _TRAINED.search(stripped)
+    if trained is not None and STAND_IN in registered:
+        count = int(trained.group(1).replace(",", ""))
+        named = stripped[: trained.start()].strip(" (")
+        return Tuning(STAND_IN, None, f"{named} with {count:,} trainable params", count)
     raise _unknown("finetune_method", stripped, {*_FULL_METHODS, *registered})
 
 

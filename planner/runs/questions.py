@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -16,6 +17,7 @@ from planner.importers.run_cells import NOT_OFFLOADED
 from planner.importers.run_shapes import architecture_of, model_names
 from planner.importers.runs import RunRow
 from planner.plugin import Context, Framework
+from planner.program.assemble import assemble
 from planner.question import DEFAULT_FRAMEWORK, DEFAULT_OPTIMIZER, RecipeNames, build_question, rules_of
 from planner.runs.clusters import Machines
 from planner.search.space import all_choices, all_degrees, derive, make_layouts
@@ -96,7 +98,7 @@ class Questions:
         if degrees["vpp"] > architecture.layers:
             raise InputError(f"vpp: {degrees['vpp']} chunks per stage are more than the {architecture.layers} layers")
         framework = self._framework(row, filler)
-        names = self._names(row, cluster, degrees, framework, filler)
+        names = self._names(row, architecture, cluster, degrees, framework, filler)
         key = _key(architecture, cluster, names)
         if key not in self._contexts:
             self._contexts[key] = build_question(self._registry, architecture, cluster, names).context
@@ -142,7 +144,13 @@ class Questions:
             return found
 
     def _names(
-        self, row: RunRow, cluster: Cluster, degrees: Mapping[str, int], framework: Framework, filler: Filler
+        self,
+        row: RunRow,
+        architecture: Architecture,
+        cluster: Cluster,
+        degrees: Mapping[str, int],
+        framework: Framework,
+        filler: Filler,
     ) -> RecipeNames:
         has_bf16 = "bf16" in cluster.accelerator.peak_flop_per_s
         batch = degrees["dp"] * degrees["micro_batch"]
@@ -152,7 +160,10 @@ class Questions:
             filler.note("finetune_method = full")
         else:
             method, rank = row.method.name, row.method.rank
-            if row.method.qualifier:
+            if row.method.trained_params is not None:
+                rank = self._rank(architecture, method, row.method.trained_params)
+                filler.note(f"finetune_method {row.method.qualifier} taken as {method}:{rank}")
+            elif row.method.qualifier:
                 filler.note(f"finetune_method = {method} ({row.method.qualifier})")
             if method != "full" and rank is None:
                 filler.note("the rank of the adapters is the method's own default")
@@ -168,6 +179,13 @@ class Questions:
             options=None if rank is None else {"rank": str(rank)},
             checked=False,
         )
+
+    def _rank(self, architecture: Architecture, method: str, trained_params: int) -> int:
+        """The least rank of the method's adapters that trains at least so many parameters."""
+        known = self._registry
+        of_rank_1 = known.method(method).apply(assemble(architecture, known.sublayers), {"rank": 1.0})
+        trained = sum(group.elements * count for group, count in of_rank_1.groups() if group.trainable)
+        return max(1, math.ceil(trained_params / trained))
 
     def _layouts(self, row: RunRow, context: Context, degrees: Mapping[str, int], filler: Filler) -> Layouts:
         rules = self.rules
