@@ -258,6 +258,8 @@ def weight_casts(context: Context, layouts: Layouts) -> Iterator[Buffer]:
                 cast = cast + local.elements
         copies = copies + cast * count / layouts["pp"]
         largest = np.maximum(largest, cast)
+    # Weights that are gathered layer by layer (ZeRO-3) are cast, and dropped, layer by layer.
+    copies = np.where(layouts["zero"] >= 3, largest, copies)
     size = context.numerics.activation_bytes
     kept = np.where(layouts.equals("recompute", "full"), largest, copies)
     yield Buffer(

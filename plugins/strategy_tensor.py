@@ -88,8 +88,10 @@ def _send(collective: Collective, payload: Value, phase: Phase, events: Value, o
 def _pair_communications(context: Context, layouts: Layouts, payload: Value, pairs: int) -> Iterator[Communication]:
     sequence = layouts.equals("sequence_parallel", 1)
     overlaps = context.framework.overlaps
-    tiled = context.generation in overlaps.tiled_tensor
-    overlap: Value = 1.0 - 1.0 / layouts["tp"] if tiled else overlaps.tensor
+    overlap: Value = overlaps.tensor
+    if context.generation in overlaps.tiled_tensor:  # tiles travel through peers' memory, so within a scale-up domain
+        inside = layouts["tp"] <= context.cluster.node.scaleup_domain
+        overlap = np.where(inside, 1.0 - 1.0 / layouts["tp"], overlaps.tensor)
     for phase in (Phase.FORWARD, Phase.BACKWARD):
         yield _send(Collective.ALL_REDUCE, payload, phase, np.where(sequence, 0, pairs), overlap)
         yield _send(Collective.ALL_GATHER, payload, phase, np.where(sequence, pairs, 0), overlap)

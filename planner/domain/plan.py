@@ -243,7 +243,7 @@ class EvaluateAnswer:
             "question": dict(self.question),
             "assumptions": [assumption.to_dict() for assumption in self.assumptions],
             "plan": self.plan.to_dict(),
-            "fits": self.plan.memory.fits,
+            "fits": self.answered,
             "refusals": list(self.refusals),
             "params": self.params,
             "provenance": dict(self.provenance),

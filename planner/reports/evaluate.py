@@ -17,7 +17,7 @@ from planner.units import format_bytes, format_count, format_duration, format_us
 
 def report(answer: EvaluateAnswer) -> Report:
     """One configuration for every format; CSV has one row, ``fits`` and ``refusals`` at its end."""
-    verdict = {"fits": answer.plan.memory.fits, "refusals": "; ".join(answer.refusals)}
+    verdict = {"fits": answer.answered, "refusals": "; ".join(answer.refusals)}
     row = {**flat_row("evaluated", answer.plan), **verdict}
     return Report(
         document=answer.to_dict(),
