@@ -93,7 +93,7 @@ def _pair_communications(context: Context, layouts: Layouts, payload: Value, pai
         inside = layouts["tp"] <= context.cluster.node.scaleup_domain
         overlap = np.where(inside, 1.0 - 1.0 / layouts["tp"], overlaps.tensor)
     for phase in (Phase.FORWARD, Phase.BACKWARD):
-        yield _send(Collective.ALL_REDUCE, payload, phase, np.where(sequence, 0, pairs), overlap)
+        yield _send(Collective.ALL_REDUCE, payload, phase, np.where(sequence, 0, pairs), overlaps.tensor)
         yield _send(Collective.ALL_GATHER, payload, phase, np.where(sequence, pairs, 0), overlap)
         yield _send(Collective.REDUCE_SCATTER, payload, phase, np.where(sequence, pairs, 0), overlap)
     if not context.framework.keeps_gathered_inputs:

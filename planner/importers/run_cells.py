@@ -313,6 +313,21 @@ FRAMEWORK_WORDS: Final[tuple[tuple[str, str], ...]] = (
 """How the name of a framework begins, and the framework it is; more specific beginnings first."""
 
 
+RECIPE_WORDS: Final = ("nemo", "nvidia nemo", "megatron-bridge")
+"""How the names begin of collections of recipes for Megatron."""
+
+
+def is_recipe(framework_slug: str | None, name: str | None) -> bool:
+    """Whether a run of Megatron came from the recipes of NeMo or Megatron-Bridge, which leave less open than Megatron.
+
+    >>> is_recipe("megatron-core", "NeMo 25.02 / Megatron-Core"), is_recipe("megatron-core", "Megatron-LM")
+    (True, False)
+    """
+    return framework(framework_slug, name) == "megatron-core" and (name or "").strip().casefold().startswith(
+        RECIPE_WORDS
+    )
+
+
 FINE_TUNERS: Final[tuple[tuple[str, str], ...]] = (("peft", "peft"), ("qlora", "peft"), ("unsloth", "peft"))
 """Libraries around transformers that load 16-bit weights; the slug alone does not tell them from its Trainer."""
 

@@ -73,6 +73,7 @@ class RunRow:
     offload: str | None = None
     method: Tuning | None = None
     framework: str | None = None
+    of_recipe: bool = False
     peak_kind: str = "allocated"
 
 
@@ -180,6 +181,7 @@ def parse_row(cell: Mapping[str, str], vocabulary: Vocabulary) -> RunRow:
         offload=offload,
         method=method,
         framework=cells.framework(cell.get("framework_slug"), cell.get("framework")),
+        of_recipe=cells.is_recipe(cell.get("framework_slug"), cell.get("framework")),
         peak_kind=cells.peak_kind(cell.get("peak_mem_unit")),
     )
 

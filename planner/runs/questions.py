@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 
 SHARDED_FRAMEWORKS: Final = frozenset({"torchtitan", "llm-foundry", "fms-fsdp"})
 """Frameworks that shard everything unless told otherwise."""
-DISTRIBUTED_OPTIMIZER_FRAMEWORKS: Final = frozenset({"megatron-core"})
-"""Recipes that have a switch for FSDP (NeMo, Megatron-Bridge) set use_distributed_optimizer in their DDP settings."""
+RECIPES: Final = "the recipes of NeMo and Megatron-Bridge"
+"""Where they are silent on it, they run the distributed optimizer and, with tensor parallelism, sequence parallelism: the
+rows of the shipped table that state the latter all say so."""
 NEAREST_FRAMEWORKS: Final[Mapping[str, tuple[str, ...]]] = {
     "megatron-deepspeed": ("deepspeed", "megatron-core"), "deepspeed": ("transformers", "torchtitan"),
     "nanotron": ("megatron-core",), "internevo": ("megatron-core",), "oneflow": ("megatron-core",),
@@ -194,7 +195,7 @@ class Questions:
         }
         chosen: dict[str, ChoiceValue] = {
             "zero": _zero(row, degrees, filler),
-            "sequence_parallel": int(filler.take("sequence_parallel", row.sequence_parallel, 0)),
+            "sequence_parallel": _sequence_parallel(row, degrees, filler),
             "recompute": _recompute(row, context.framework, filler),
             "schedule": "interleaved" if degrees["vpp"] > 1 else "1f1b",
         }
@@ -258,16 +259,21 @@ def _shard_group(row: RunRow, replicas: int, filler: Filler) -> int:
 def _zero(row: RunRow, degrees: Mapping[str, int], filler: Filler) -> int:
     replicas = degrees["dp"] * degrees["cp"]
     if row.sharding is None:
-        stage = 3 if row.framework in SHARDED_FRAMEWORKS else 0
-        filler.note(f"zero = {stage}")
+        stage = 3 if row.framework in SHARDED_FRAMEWORKS else int(row.of_recipe and replicas > 1)
+        filler.note(f"zero = {stage}" + (f" ({RECIPES})" if stage == 1 else ""))
         return stage if replicas > 1 else 0
     if replicas == 1 and row.sharding.stage > 0:
         filler.note("zero = 0 (one replica has nothing to divide by)")
         return 0
-    if row.sharding.fsdp_off and replicas > 1 and row.framework in DISTRIBUTED_OPTIMIZER_FRAMEWORKS:
-        filler.note("zero = 1 (without FSDP the framework's recipes keep the distributed optimizer)")
+    if row.sharding.fsdp_off and replicas > 1 and row.of_recipe:
+        filler.note(f"zero = 1 ({RECIPES})")
         return 1
     return row.sharding.stage
+
+
+def _sequence_parallel(row: RunRow, degrees: Mapping[str, int], filler: Filler) -> int:
+    assumed = int(row.of_recipe and degrees["tp"] > 1)
+    return int(filler.take("sequence_parallel", row.sequence_parallel, assumed, RECIPES if assumed else ""))
 
 
 def _recompute(row: RunRow, framework: Framework, filler: Filler) -> str:

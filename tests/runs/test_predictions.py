@@ -94,9 +94,19 @@ def test_frameworks_that_shard_unasked_shard_everything(predict, framework):
     assert filled(row)["zero"] == "3"
 
 
-def test_fsdp_switched_off_leaves_megatron_its_distributed_optimizer(predict):
+def test_recipes_of_megatron_shard_the_optimizer_and_the_sequence_unasked(predict):
+    silent = {"zero_stage_or_fsdp": "", "sequence_parallel": ""}
+    recipe, bare = predict(silent | {"framework": "NeMo 25.02 / Megatron-Core"}, silent | {"framework": "Megatron-LM"})
+    assert filled(recipe)["zero"].startswith("1 (")
+    assert filled(recipe)["sequence_parallel"].startswith("1 (")
+    assert (filled(bare)["zero"], filled(bare)["sequence_parallel"]) == ("0", "0")
+
+
+def test_fsdp_switched_off_leaves_recipes_of_megatron_their_distributed_optimizer(predict):
     off, replicated, zero_1 = predict(
-        {"zero_stage_or_fsdp": "FSDP=0 (DDP)"}, {"zero_stage_or_fsdp": "DDP"}, {"zero_stage_or_fsdp": "ZeRO-1"}
+        {"zero_stage_or_fsdp": "FSDP=0 (DDP)", "framework": "Megatron-Bridge (NeMo container 25.09)"},
+        {"zero_stage_or_fsdp": "DDP"},
+        {"zero_stage_or_fsdp": "ZeRO-1"},
     )
     assert filled(off)["zero"].startswith("1 (")
     assert off["predicted_peak_memory_gib"] == zero_1["predicted_peak_memory_gib"]
