@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from planner.domain.plan import EvaluateAnswer, PlanAnswer
@@ -76,8 +76,10 @@ def plan(
 
     def ask(registry: Registry) -> PlanAnswer:
         with _opened(database, registry) as catalog:
-            question = _question(catalog, registry, recipe)
-            return answer_plan(question, registry, recipe, wanted, _provenance(catalog, registry, question))
+            plain, axes = _options_and_axes(recipe, registry)
+            question = _question(catalog, registry, plain)
+            pinned = replace(wanted, pins={**axes, **wanted.pins})
+            return answer_plan(question, registry, recipe, pinned, _provenance(catalog, registry, question))
 
     return answered(ask, strict=strict_plugins)
 
@@ -96,8 +98,10 @@ def evaluate(
 
     def ask(registry: Registry) -> EvaluateAnswer:
         with _opened(database, registry) as catalog:
-            question = _question(catalog, registry, recipe)
-            return answer_evaluate(question, registry, recipe, layout, _provenance(catalog, registry, question))
+            plain, axes = _options_and_axes(recipe, registry)
+            question = _question(catalog, registry, plain)
+            given = {**axes, **layout}
+            return answer_evaluate(question, registry, recipe, given, _provenance(catalog, registry, question))
 
     return answered(ask, strict=strict_plugins)
 
@@ -211,6 +215,23 @@ def _question(catalog: Catalog, registry: Registry, recipe: Recipe) -> Question:
         options=recipe.options,
     )  # fmt: skip
     return build_question(registry, architecture, cluster, names)
+
+
+def _options_and_axes(recipe: Recipe, registry: Registry) -> tuple[Recipe, dict[str, int | str]]:
+    """The recipe with the options of its method only, and those that are axes of a layout (``cp_kind=ulysses``).
+
+    Raises UnknownNameError for an option that is neither.
+    """
+    from planner.errors import UnknownNameError
+    from planner.question import axis_names
+
+    axes = axis_names(registry)
+    known = registry.method(recipe.method).options
+    for name in recipe.options:
+        if name not in axes and name not in known:
+            raise UnknownNameError("option", name, [*known, *sorted(axes)])
+    pinned = {name: int(text) if text.isdecimal() else text for name, text in recipe.options.items() if name in axes}
+    return replace(recipe, options={key: text for key, text in recipe.options.items() if key not in pinned}), pinned
 
 
 def _provenance(catalog: Catalog, registry: Registry, question: Question) -> dict[str, Any]:

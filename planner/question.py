@@ -73,8 +73,25 @@ class Assumptions:
         return default
 
 
+NEEDED_AXES: Final = ("tp", "pp", "vpp", "cp", "dp", "micro_batch", "zero", "sequence_parallel")
+"""Axes that operators, frameworks and strategies count on; they come from first-party plugins, which can be left out."""
+
+
+def axis_names(registry: Registry) -> frozenset[str]:
+    """Every degree and choice that a strategy brings."""
+    strategies = registry.strategies.values()
+    degrees = {degree.name for strategy in strategies for degree in strategy.degrees}
+    return frozenset(degrees | {choice.name for strategy in strategies for choice in strategy.choices})
+
+
 def rules_of(registry: Registry) -> Rules:
-    """Everything the search sums over."""
+    """Everything the search sums over. Raises InputError where too many plugins are left out."""
+    brought = axis_names(registry)
+    missing = [name for name in NEEDED_AXES if name not in brought]
+    if missing:
+        raise InputError(
+            f"no plugin brings the axes {', '.join(missing)}", hint="PLANNER_PLUGINS_DISABLE leaves out too many"
+        )
     return Rules(tuple(registry.strategies.values()), registry.schedules, registry.recomputes)
 
 

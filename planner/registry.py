@@ -172,7 +172,7 @@ def _look_up(kind: str, known: Mapping[str, T], name: str) -> T:
     folded = {candidate.casefold(): record for candidate, record in known.items()}
     if name.strip().casefold() in folded:
         return folded[name.strip().casefold()]
-    raise UnknownNameError(kind, name, known)
+    raise UnknownNameError(kind, name, known, listing="planner plugins list shows them")
 
 
 def load_registry(

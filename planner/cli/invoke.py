@@ -50,6 +50,10 @@ def invoke(arguments: Sequence[str]) -> int:
             messages.error(str(refused))
             _traceback_if_debugging()
             return refused.exit_status
+        except OSError as problem:
+            messages.error(f"reading or writing failed: {problem}")
+            _traceback_if_debugging()
+            return EXIT_BAD_INPUT
         except (KeyboardInterrupt, click.Abort):
             messages.error("interrupted")
             return EXIT_INTERRUPTED

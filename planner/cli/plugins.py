@@ -87,7 +87,9 @@ def _found(loaded: Registry, name: str) -> PluginInfo:
     for info in loaded.plugins:
         if info.name == name:
             return info
-    raise UnknownNameError("plugin", name, [info.name for info in loaded.plugins])
+    raise UnknownNameError(
+        "plugin", name, [info.name for info in loaded.plugins], listing="planner plugins list shows them"
+    )
 
 
 def _described(info: PluginInfo) -> Mapping[str, Any]:

@@ -1,0 +1,97 @@
+"""Layouts that are given through the whole command: what may be said of them, and what the answer then holds."""
+
+import json
+
+import pytest
+
+from planner.catalog.upgrade import upgrade
+from planner.cli.main import main
+
+GIB = 1 << 30
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory):
+    url = f"sqlite:///{tmp_path_factory.mktemp('layouts') / 'catalog.db'}"
+    upgrade(url)
+    return url
+
+
+@pytest.fixture
+def evaluated(database, capsys):
+    """Evaluates a layout: the exit status and the document."""
+
+    def call(*arguments):
+        status = main(["--database", database, "evaluate", *arguments, "--format", "json"])
+        out, err = capsys.readouterr()
+        return status, json.loads(out) if out else err
+
+    return call
+
+
+def exposed_tp_s(document):
+    return document["plan"]["step_time_components_s"]["tp"]
+
+
+def test_tensor_parallel_traffic_hides_behind_tiles_only_within_a_scale_up_domain(evaluated):
+    """Tiles travel through peers' memory: 8 H100s share it, 16 in two nodes do not (the same GPUs in one domain: GB200 NVL72)."""
+    layout = ("--model", "gpt3-175b", "--sequence-parallel", "--micro-batch", "1", "--dp", "1", "--pp", "8")
+    inside = exposed_tp_s(evaluated(*layout, "--cluster", "h100-sxm5-80gb:64x8", "--tp", "8")[1])
+    across = exposed_tp_s(evaluated(*layout, "--cluster", "h100-sxm5-80gb:64x8", "--tp", "16")[1])
+    assert across > 4 * inside
+
+
+def test_all_reduces_of_tensor_parallelism_are_not_tiled(evaluated):
+    """An all-reduce is a reduce-scatter and an all-gather: the same bytes, but nothing of it hides (Transformer Engine's
+    overlap asks for sequence parallelism)."""
+    layout = ("--model", "gpt3-175b", "--micro-batch", "1", "--dp", "1", "--pp", "8", "--tp", "8")
+    cluster = ("--cluster", "h100-sxm5-80gb:64x8")
+    hidden = exposed_tp_s(evaluated(*layout, *cluster, "--sequence-parallel")[1])
+    assert exposed_tp_s(evaluated(*layout, *cluster)[1]) > 4 * hidden
+
+
+@pytest.mark.parametrize("framework", ["transformers", "accelerate"])
+def test_zero_3_never_holds_the_whole_model(evaluated, framework):
+    """Llama 2 70B in 16 bits is 128 GiB; 64 GPUs that share it out hold a layer or two whole."""
+    _, document = evaluated(
+        "--model", "llama-2-70b", "--cluster", "a100-pool", "--dp", "64", "--zero", "3", "--recompute", "full",
+        "--framework", framework,
+    )  # fmt: skip
+    assert document["plan"]["memory"]["total_bytes"] < 64 * GIB
+
+
+def test_what_is_refused_does_not_fit(evaluated):
+    status, document = evaluated(
+        "--model", "llama-3-70b", "--cluster", "a100-pool", "--tp", "8", "--pp", "8", "--dp", "2", "--zero", "1",
+        "--sequence-parallel", "--schedule", "zbv",
+    )  # fmt: skip
+    assert (status, document["fits"]) == (3, False)
+    assert document["refusals"]
+
+
+def test_an_axis_without_an_option_of_its_own_is_set(evaluated):
+    layout = (
+        "--model",
+        "llama3-7b",
+        "--cluster",
+        "a100-pool",
+        "--dp",
+        "64",
+        "--zero",
+        "3",
+        "--framework",
+        "torchtitan",
+    )
+    kept, dropped = (evaluated(*layout, *more)[1] for more in (("--set", "reshard_after_forward=0"), ()))
+    assert kept["plan"]["memory"]["total_bytes"] > dropped["plan"]["memory"]["total_bytes"]
+    status, message = evaluated(*layout, "--set", "reshard=0")
+    assert status == 2
+    assert "unknown option 'reshard' (did you mean " in message
+
+
+@pytest.mark.parametrize("name", ["strategy_tensor", "strategy_data", "strategy_context", "strategy_pipeline"])
+def test_a_plugin_that_the_planner_cannot_do_without_is_missed_by_its_axes(evaluated, monkeypatch, name):
+    monkeypatch.setenv("PLANNER_PLUGINS_DISABLE", name)
+    status, message = evaluated("--model", "llama3-7b", "--cluster", "a100-pool")
+    assert status == 2
+    assert message.startswith("planner: error: no plugin brings the axes ")
