@@ -195,8 +195,7 @@ def _opened(database: str | None, registry: Registry) -> Catalog:
     """The catalog, with the branches of installed plugins."""
     from planner.catalog.reader import Catalog
 
-    branches = {label: branch.directory for label, branch in registry.catalog_branches.items()}
-    return Catalog.open(database, branches=branches or None)
+    return Catalog.open(database, branches=registry.branch_directories)
 
 
 def _check_fraction(name: str, value: float) -> None:

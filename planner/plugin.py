@@ -41,7 +41,15 @@ from planner.program.tensors import Footprint, Region, Stored, Tensor
 from planner.records.config_fields import ConfigFields, read_decoder, read_layers, read_windows
 from planner.records.context import Context, parameter_class
 from planner.records.estimates import CatalogBranch, Estimate, EstimateInput, Estimator
-from planner.records.frameworks import DeviceOverheads, FootprintFunction, Framework, Numerics, Overlaps, Traffic
+from planner.records.frameworks import (
+    DeviceOverheads,
+    FootprintFunction,
+    Framework,
+    Numerics,
+    Overlaps,
+    Traffic,
+    cuda_overheads,
+)
 from planner.records.models import ConfigReader, Method, Sublayer, SublayerParts
 from planner.records.states import LocalGroup, Optimizer, Precision, State, StateKind, Storage
 from planner.records.strategies import (
@@ -59,14 +67,14 @@ from planner.records.strategies import (
     StageTimes,
     Strategy,
 )
-from planner.records.values import EXPERT_REPLICAS, REPLICAS, Value
+from planner.records.values import EXPERT_REPLICAS, REPLICAS, SHARD_GROUP, Value
 
 PROJECT: Final = "planner"
 hookimpl = pluggy.HookimplMarker(PROJECT)
 """Marks a function of a plugin as the implementation of the hook of the same name."""
 
 __all__ = [
-    "EXPERT_REPLICAS", "REPLICAS", "Accelerator", "Architecture", "Array", "Attention", "Axis", "Block", "Buffer",
+    "EXPERT_REPLICAS", "REPLICAS", "SHARD_GROUP", "Accelerator", "Architecture", "Array", "Attention", "Axis", "Block", "Buffer",
     "CatalogBranch", "Choice", "ChoiceValue", "Cluster", "Collective", "Communication", "Component", "ConfigFields",
     "ConfigReader", "Context", "Degree", "DeviceOverheads", "Estimate", "EstimateInput", "Estimator", "Footprint",
     "FootprintFunction", "Framework", "InputError", "Instant", "Job", "LatentAttention", "Layouts", "Linear",
@@ -74,9 +82,9 @@ __all__ = [
     "ParameterClass", "ParameterGroup", "Part", "Phase", "PluginError", "Pointwise", "Precision", "Program",
     "Recompute", "Refusal", "Region", "Schedule", "StageTimes", "State", "StateKind", "Storage", "Stored",
     "Strategy", "Sublayer", "SublayerParts", "Tensor", "Traffic", "Value", "attention_by_kernel", "bias", "cross_entropy_loss",
-    "divisors", "dropout_mask", "flash_attention", "fused_loss", "fused_norm", "gathered_linear", "hookimpl", "in_place_loss",
-    "keep_inputs", "keep_nothing", "keep_router_scores", "linear", "matrix", "norm_kind", "norm_vectors",
-    "parameter_class", "pointwise", "powers_of_two", "read_decoder", "read_layers", "read_windows",
+    "cuda_overheads", "divisors", "dropout_mask", "flash_attention", "fused_loss", "fused_norm", "gathered_linear",
+    "hookimpl", "in_place_loss", "keep_inputs", "keep_nothing", "keep_router_scores", "linear", "matrix", "norm_kind",
+    "norm_vectors", "parameter_class", "pointwise", "powers_of_two", "read_decoder", "read_layers", "read_windows",
     "score_attention", "separate_gated_activation", "shard_linear", "stored", "vector",
 ]  # fmt: skip
 

@@ -22,6 +22,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -115,6 +116,11 @@ class Registry:
             raise UnknownNameError("kind of record", kind, KINDS)
         found: Mapping[str, Any] = getattr(self, KINDS[kind].attribute)
         return found
+
+    @property
+    def branch_directories(self) -> dict[str, Path]:
+        """The directories of revisions that plugins bring, by branch label."""
+        return {label: branch.directory for label, branch in self.catalog_branches.items()}
 
     def origin(self, kind: str, name: str) -> str:
         """The name of the plugin that contributes the record `name`."""

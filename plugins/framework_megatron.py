@@ -15,7 +15,6 @@ from planner.plugin import (
     Buffer,
     Component,
     Context,
-    DeviceOverheads,
     Framework,
     Instant,
     Layouts,
@@ -24,6 +23,7 @@ from planner.plugin import (
     Storage,
     Traffic,
     attention_by_kernel,
+    cuda_overheads,
     dropout_mask,
     fused_norm,
     hookimpl,
@@ -34,20 +34,7 @@ from planner.plugin import (
     shard_linear,
 )
 
-MIB: Final = 1 << 20
-COMMUNICATOR_BYTES: Final = 688 * MIB
-"""Device memory that a communicator of more than two ranks takes once it has all-reduced, on A100s with NVLink (NVIDIA/nccl,
-issue 964; 544 MiB for two ranks). Uncertain by a factor of several: it grows with the channels, each with its own 4 MiB
-buffers (NCCL_BUFFSIZE, issue 1450), so with the links (issue 986); an all-to-all among 8 H100s took 3.3 GB (issue 1685).
-"""
-OVERHEADS: Final = DeviceOverheads(
-    context_bytes=500 * MIB,
-    workspace_bytes=64 * MIB,
-    communicator_bytes=COMMUNICATOR_BYTES,
-    fragmentation=0.06,
-    source="CUDA context about 0.5 GiB; cuBLAS workspaces 2 x 32 MiB on Hopper; SimuMax divides allocated by 0.94 for reserved; "
-    "per communicator 688 MiB (NVIDIA/nccl issue 964: A100, NVLink; more links or all-to-all take several times that)",
-)
+OVERHEADS: Final = cuda_overheads(fragmentation=0.06, source="SimuMax divides allocated by 0.94 for reserved")
 FOOTPRINTS: Final = {
     "linear": shard_linear,
     "expert_linear": shard_linear,

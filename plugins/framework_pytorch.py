@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from typing import Final
 
 from planner.plugin import (
-    DeviceOverheads,
     Framework,
     Overlaps,
     Precision,
@@ -18,6 +17,7 @@ from planner.plugin import (
     Traffic,
     attention_by_kernel,
     cross_entropy_loss,
+    cuda_overheads,
     dropout_mask,
     fused_loss,
     fused_norm,
@@ -29,20 +29,7 @@ from planner.plugin import (
     separate_gated_activation,
 )
 
-MIB: Final = 1 << 20
-COMMUNICATOR_BYTES: Final = 688 * MIB
-"""Device memory that a communicator of more than two ranks takes once it has all-reduced, on A100s with NVLink (NVIDIA/nccl,
-issue 964; 544 MiB for two ranks). Uncertain by a factor of several: it grows with the channels, each with its own 4 MiB
-buffers (NCCL_BUFFSIZE, issue 1450), so with the links (issue 986); an all-to-all among 8 H100s took 3.3 GB (issue 1685).
-"""
-OVERHEADS: Final = DeviceOverheads(
-    context_bytes=500 * MIB,
-    workspace_bytes=64 * MIB,
-    communicator_bytes=COMMUNICATOR_BYTES,
-    fragmentation=0.05,
-    source="CUDA context about 0.5 GiB; cuBLAS workspaces 2 x 32 MiB on Hopper; allocator reserve 5 % (fitcheck's default); "
-    "per communicator 688 MiB (NVIDIA/nccl issue 964: A100, NVLink; more links or all-to-all take several times that)",
-)
+OVERHEADS: Final = cuda_overheads(fragmentation=0.05, source="allocator reserve 5 % (fitcheck's default)")
 OVERLAPS: Final = Overlaps(
     context=1.0,
     pipeline=1.0,

@@ -20,7 +20,6 @@ from planner.plugin import (
     Buffer,
     Component,
     Context,
-    DeviceOverheads,
     Footprint,
     Framework,
     Instant,
@@ -35,6 +34,7 @@ from planner.plugin import (
     Storage,
     Stored,
     Traffic,
+    cuda_overheads,
     dropout_mask,
     hookimpl,
     keep_inputs,
@@ -46,7 +46,6 @@ SOURCE: Final = (
     "huggingface/transformers, src/transformers/models/llama/modeling_llama.py; "
     "pytorch/pytorch, tools/autograd/derivatives.yaml"
 )
-MIB: Final = 1 << 20
 FLOAT32: Final = 4.0
 
 
@@ -300,16 +299,7 @@ FOOTPRINTS: Final = {
     "dispatch": keep_nothing,
 }
 
-COMMUNICATOR_BYTES: Final = 688 * MIB
-"""Device memory that a communicator of more than two ranks takes once it has all-reduced, on A100s with NVLink (NVIDIA/nccl,
-issue 964; 544 MiB for two ranks). Uncertain by a factor of several: it grows with the channels, each with its own 4 MiB
-buffers (NCCL_BUFFSIZE, issue 1450), so with the links (issue 986); an all-to-all among 8 H100s took 3.3 GB (issue 1685).
-"""
-OVERHEADS: Final = DeviceOverheads(
-    context_bytes=500 * MIB, workspace_bytes=64 * MIB, communicator_bytes=COMMUNICATOR_BYTES, fragmentation=0.05,
-    source="CUDA context about 0.5 GiB; cuBLAS workspaces 2 x 32 MiB on Hopper; allocator reserve 5 % (FORMULAS 3.8); "
-    "per communicator 688 MiB (NVIDIA/nccl issue 964: A100, NVLink; more links or all-to-all take several times that)",
-)  # fmt: skip
+OVERHEADS: Final = cuda_overheads(fragmentation=0.05, source="allocator reserve 5 % (FORMULAS 3.8)")
 
 
 TRAFFIC: Final = {

@@ -13,6 +13,7 @@ import numpy as np
 from planner.plugin import (
     EXPERT_REPLICAS,
     REPLICAS,
+    SHARD_GROUP,
     Block,
     Buffer,
     Choice,
@@ -35,7 +36,6 @@ from planner.plugin import (
 
 SOURCE = "ZeRO, arXiv:1910.02054, section 5; FSDP, arXiv:2304.11277, section 3"
 LARGEST_MICRO_BATCH = 16
-SHARD_GROUP = "shard_group"
 
 
 def zero_stages(context: Context) -> tuple[int, ...]:

@@ -15,4 +15,4 @@ def opened_catalog() -> Catalog:
     """The catalog that ``--database`` or the environment names; made and migrated when there is none yet."""
     from planner.catalog.reader import Catalog
 
-    return Catalog.open(Settings.current().database, branches=catalog_branches() or None)
+    return Catalog.open(Settings.current().database, branches=catalog_branches())

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from planner.cli.settings import Settings
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from planner.registry import Registry
 
 
@@ -18,9 +20,9 @@ def registry() -> Registry:
     return load_registry(disable=os.environ.get(DISABLE_VARIABLE), strict=Settings.current().strict_plugins)
 
 
-def catalog_branches() -> dict[str, Any]:
+def catalog_branches() -> dict[str, Path]:
     """The directories of revisions that plugins bring, by branch label; a warning names each plugin left out."""
     from planner.registry import installed_registry
 
     loaded = installed_registry(strict=Settings.current().strict_plugins)
-    return {label: branch.directory for label, branch in loaded.catalog_branches.items()}
+    return loaded.branch_directories

@@ -1,22 +1,16 @@
-"""A table of training runs, one exact configuration per row: read as CSV, one row parsed into a `RunRow`."""
+"""A table of training runs, one exact configuration per row: read as CSV, a row parsed into a `RunRow`."""
 
 from __future__ import annotations
 
-import csv
-import io
-import os
-import sys
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 from planner.errors import InputError
 from planner.importers import run_cells as cells
+from planner.importers.csv_table import CsvTable, read_table, shown_path
 from planner.importers.run_cells import Sharding, Tuning, Worded
-from planner.units import MIB
 
-LARGEST_FILE_BYTES: Final = 256 * MIB
-STANDARD_INPUT: Final = "-"
 DEGREES: Final = ("tp", "pp", "vpp", "dp", "cp", "ep")
 EXPERT_COUNTS: Final = frozenset({"n_experts", "topk", "expert_ffn"})
 SHAPE_COUNTS: Final = (
@@ -33,15 +27,6 @@ class Vocabulary:
     optimizers: Collection[str] = ()
     recomputes: Collection[str] = ()
     methods: Collection[str] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class RunsFile:
-    """The columns of a file in their order, and its rows as text by column; `broken` names rows that are no rows."""
-
-    columns: tuple[str, ...]
-    rows: tuple[dict[str, str], ...]
-    broken: Mapping[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,72 +62,20 @@ class RunRow:
     peak_kind: str = "allocated"
 
 
-def read_runs(path: str) -> RunsFile:
+def read_runs(path: str) -> CsvTable:
     """The rows of a CSV file; ``-`` is standard input. Raises InputError for what is no such file."""
-    text = _decoded(path, _content(path))
-    try:
-        reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-        records = [record for record in reader if any(map(str.strip, record))]
-    except csv.Error as problem:
-        raise InputError(f"{_named(path)} is not a CSV file: {problem}") from None
-    if not records:
-        raise InputError(f"{_named(path)} has no header", hint="the first line names the columns")
-    columns = tuple(name.strip() for name in records[0])
-    _check_columns(path, columns)
-    rows: list[dict[str, str]] = []
-    broken: dict[int, str] = {}
-    for index, record in enumerate(records[1:]):
-        if any(map(str.strip, record[len(columns) :])):
-            broken[index] = f"the row has {len(record)} cells for {len(columns)} columns"
-        padded = record[: len(columns)] + [""] * (len(columns) - len(record))
-        rows.append(dict(zip(columns, padded, strict=True)))
-    return RunsFile(columns, tuple(rows), broken)
-
-
-def _named(path: str) -> str:
-    return "standard input" if path == STANDARD_INPUT else path
-
-
-def _content(path: str) -> bytes:
-    try:
-        if path == STANDARD_INPUT:
-            content = sys.stdin.buffer.read(LARGEST_FILE_BYTES + 1)
-        else:
-            if os.path.isdir(path):
-                raise InputError(f"{path} is a folder, not a CSV file")
-            with open(path, "rb") as file:
-                content = file.read(LARGEST_FILE_BYTES + 1)
-    except (OSError, ValueError) as problem:
-        reason = problem.strerror if isinstance(problem, OSError) and problem.strerror else str(problem)
-        raise InputError(f"cannot read {_named(path)}: {reason}") from None
-    if len(content) > LARGEST_FILE_BYTES:
-        raise InputError(f"{_named(path)} is larger than {LARGEST_FILE_BYTES // MIB} MiB", hint="split it")
-    return content
-
-
-def _decoded(path: str, content: bytes) -> str:
-    if b"\0" in content:
-        raise InputError(f"{_named(path)} is not a text file", hint="save it as CSV in UTF-8")
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as problem:
-        raise InputError(f"{_named(path)} is not UTF-8: byte {problem.start}", hint="save it as CSV in UTF-8") from None
-
-
-def _check_columns(path: str, columns: tuple[str, ...]) -> None:
-    twice = sorted({name for name in columns if columns.count(name) > 1})
-    if twice:
-        raise InputError(f"{_named(path)} has the column {twice[0]!r} twice")
+    table = read_table(path)
     missing = []
-    if not {"gpu", "gpu_slug"} & set(columns):
+    if not {"gpu", "gpu_slug"} & set(table.columns):
         missing.append("gpu (or gpu_slug)")
-    if "n_gpus" not in columns:
+    if "n_gpus" not in table.columns:
         missing.append("n_gpus")
     if missing:
         raise InputError(
-            f"{_named(path)} has no column {' and no column '.join(missing)}",
+            f"{shown_path(path)} has no column {' and no column '.join(missing)}",
             hint="the first line must name comma-separated columns such as model_name, gpu, n_gpus, tp, pp, seq_len",
         )
+    return table
 
 
 def parse_row(cell: Mapping[str, str], vocabulary: Vocabulary) -> RunRow:

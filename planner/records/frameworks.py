@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from planner.program.operators import Operator
 from planner.program.tensors import Footprint
 from planner.records.states import Precision, Storage
 from planner.records.strategies import Buffer
+from planner.units import MIB
 
 if TYPE_CHECKING:
     from planner.domain.mesh import Layouts
@@ -69,6 +70,25 @@ class DeviceOverheads:
     communicator_bytes: float
     fragmentation: float
     source: str
+
+
+COMMUNICATOR_BYTES: Final = 688 * MIB
+"""Device memory that a communicator of more than two ranks takes once it has all-reduced, on A100s with NVLink (NVIDIA/nccl,
+issue 964; 544 MiB for two ranks). Uncertain by a factor of several: it grows with the channels, each with its own 4 MiB
+buffers (NCCL_BUFFSIZE, issue 1450), so with the links (issue 986); an all-to-all among 8 H100s took 3.3 GB (issue 1685).
+"""
+
+
+def cuda_overheads(*, fragmentation: float, source: str) -> DeviceOverheads:
+    """What CUDA, cuBLAS and NCCL take whatever the framework; the allocator's reserve and its source are the framework's."""
+    return DeviceOverheads(
+        context_bytes=500 * MIB,
+        workspace_bytes=64 * MIB,
+        communicator_bytes=COMMUNICATOR_BYTES,
+        fragmentation=fragmentation,
+        source=f"CUDA context about 0.5 GiB; cuBLAS workspaces 2 x 32 MiB on Hopper; {source}; "
+        "per communicator 688 MiB (NVIDIA/nccl issue 964: A100, NVLink; more links or all-to-all take several times that)",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,5 +12,7 @@ Value: TypeAlias = NDArray[Any] | np.float64 | np.bool_ | float | int
 
 REPLICAS: Final = "replicas"
 """The group over which dense parameters are replicated: the product of dp and cp."""
+SHARD_GROUP: Final = "shard_group"
+"""The degree that cuts the replicas into groups that share states out (HSDP); 1 takes all of them as one group."""
 EXPERT_REPLICAS: Final = "expert_replicas"
 """The group over which routed experts are replicated: n_gpus / (pp · ep · etp)."""

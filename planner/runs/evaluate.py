@@ -13,7 +13,8 @@ import numpy as np
 from planner.domain.mesh import Layouts
 from planner.domain.plan import MEMORY_COMPONENTS, Plan
 from planner.errors import PlannerError, PluginFaultError
-from planner.importers.runs import RunsFile, Vocabulary, parse_row, read_runs
+from planner.importers.csv_table import CsvTable
+from planner.importers.runs import Vocabulary, parse_row, read_runs
 from planner.plugin import Context, DeviceOverheads
 from planner.runs.questions import Asked, Questions
 from planner.search.evaluation import Rules, refusals
@@ -59,13 +60,13 @@ def evaluate_runs(path: str, *, database: str | None = None, strict_plugins: boo
     file = read_runs(path)
 
     def ask(registry: Registry) -> RunsAnswer:
-        with Catalog.open(database) as catalog:
+        with Catalog.open(database, branches=registry.branch_directories) as catalog:
             return answer_runs(file, registry, Questions(catalog, registry))
 
     return answered(ask, strict=strict_plugins)
 
 
-def answer_runs(file: RunsFile, registry: Registry, questions: Questions) -> RunsAnswer:
+def answer_runs(file: CsvTable, registry: Registry, questions: Questions) -> RunsAnswer:
     """Predict every row of a file that is read already."""
     vocabulary = Vocabulary(
         precisions=tuple(registry.precisions),

@@ -74,7 +74,6 @@ class MemoryParts:
     accumulates: Mask
     residual_gradient: Array
     communicators: Array
-    folded: Mask | None
 
 
 def region_divisors(context: Context, layouts: Layouts, strategies: Sequence[Strategy]) -> dict[Region, Array]:
@@ -106,7 +105,8 @@ def memory_parts(
     divisors: Mapping[Region, Array],
     columns: Sequence[StageColumn],
 ) -> MemoryParts:
-    """Everything that does not depend on the instant."""
+    """Everything that does not depend on the instant. `schedules` are those that the mesh offers, `columns` as these place
+    them."""
     program = context.program
     shards = state_shards(context, layouts, strategies)
     copies = parameter_copies(layouts, schedules)
@@ -131,41 +131,27 @@ def memory_parts(
         accumulates=layouts["micro_batches"] > 1,
         residual_gradient=context.tokens(layouts) / divisors[Region.RESIDUAL] * width,
         communicators=communicators(context, layouts),
-        folded=_folded(layouts, schedules),
     )
-
-
-def _offered(layouts: Layouts, schedules: Mapping[str, Schedule]) -> tuple[Schedule, ...]:
-    """The schedules that the mesh's choice axis offers, in its order."""
-    return tuple(schedules[str(value)] for value in layouts.values.get("schedule", ()) if value in schedules)
 
 
 def parameter_copies(layouts: Layouts, schedules: Mapping[str, Schedule]) -> Array:
     """How often a device keeps its parameters and their states; one number where no schedule keeps them twice."""
-    copies = [schedule.parameter_copies for schedule in _offered(layouts, schedules)]
+    copies = [schedule.parameter_copies for schedule in schedules.values()]
     if all(number == 1.0 for number in copies):
         return np.ones(1)
     return layouts.choose("schedule", copies)
 
 
-def _folded(layouts: Layouts, schedules: Mapping[str, Schedule]) -> Mask | None:
-    folded = [schedule.folded for schedule in _offered(layouts, schedules)]
-    return np.asarray(layouts.choose("schedule", folded), dtype=np.bool_) if any(folded) else None
-
-
-def placed(column: StageColumn, folded: Mask | None) -> StageColumn:
-    """The stage with the head where the schedule puts it: on the last stage, or on the first where chunks lie in a V."""
-    if folded is None:
-        return column
-    return replace(column, head=np.where(folded, column.embedding, column.head))
-
-
 def placed_columns(
     layouts: Layouts, schedules: Mapping[str, Schedule], columns: Sequence[StageColumn]
 ) -> tuple[StageColumn, ...]:
-    """Every column as the layout's schedule places it."""
-    folded = _folded(layouts, schedules)
-    return tuple(placed(column, folded) for column in columns)
+    """Every column with the head where the layout's schedule puts it: on the last stage, or on the first where chunks lie in
+    a V."""
+    folds = [schedule.folded for schedule in schedules.values()]
+    if not any(folds):
+        return tuple(columns)
+    folded = np.asarray(layouts.choose("schedule", folds), dtype=np.bool_)
+    return tuple(replace(column, head=np.where(folded, column.embedding, column.head)) for column in columns)
 
 
 def communicators(context: Context, layouts: Layouts) -> Array:
@@ -230,7 +216,7 @@ def _head_activations(
 def _in_flight(context: Context, layouts: Layouts, schedules: Mapping[str, Schedule], column: StageColumn) -> Array:
     """Micro-batches of the whole stage that are held at the peak: chunks in flight over chunks per stage."""
     held: Array = np.zeros(1)
-    for schedule in _offered(layouts, schedules):
+    for schedule in schedules.values():
         chunks = schedule.chunks_in_flight(context, layouts, column.index)
         held = held + np.where(layouts.equals("schedule", schedule.name), chunks, 0.0)
     return held / layouts.degree("vpp")
@@ -241,7 +227,6 @@ def components_at(
 ) -> dict[str, Array]:
     """Bytes by component on the ranks of one stage at one instant."""
     states = parts.states
-    column = placed(column, parts.folded)
     found = {
         "weights": over_stage(column, [block.weights for block in states]),
         "gradients": _gradients_at(context, parts, column, instant),

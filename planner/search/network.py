@@ -16,10 +16,8 @@ from planner.domain.hardware import Cluster
 from planner.domain.mesh import Array, Layouts
 from planner.formulas import collectives
 from planner.formulas.collectives import Group, Link
-from planner.plugin import EXPERT_REPLICAS, REPLICAS, Collective, Communication, PluginError
+from planner.plugin import EXPERT_REPLICAS, REPLICAS, SHARD_GROUP, Collective, Communication, PluginError
 
-SHARD_GROUP: Final = "shard_group"
-"""The degree that cuts the replicas into groups that share states out (HSDP); 1 takes all of them as one group."""
 RANK_ORDER: Final = ("tp", "cp", "dp", "pp")
 EXPERT_RANK_ORDER: Final = ("etp", "ep")
 

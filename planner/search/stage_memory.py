@@ -7,8 +7,8 @@ import numpy as np
 from planner.domain.mesh import Array, Layouts
 from planner.domain.plan import MEMORY_COMPONENTS, StageMemory
 from planner.plugin import Context, Program
-from planner.search.evaluation import Rules, mesh_recomputes
-from planner.search.memory import memory_parts, region_divisors, stage_instants
+from planner.search.evaluation import Rules, mesh_recomputes, mesh_schedules
+from planner.search.memory import memory_parts, placed_columns, region_divisors, stage_instants
 from planner.search.stages import StageColumn, split_stages
 
 
@@ -22,10 +22,12 @@ def stage_memories(context: Context, layouts: Layouts, rules: Rules) -> tuple[St
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         divisors = region_divisors(context, layouts, rules.strategies)
         recomputes = mesh_recomputes(layouts, rules)
-        parts = memory_parts(context, layouts, rules.strategies, recomputes, rules.schedules, divisors, (column,))
+        schedules = mesh_schedules(layouts, rules)
+        columns = placed_columns(layouts, schedules, (column,))
+        parts = memory_parts(context, layouts, rules.strategies, recomputes, schedules, divisors, columns)
         instants = {
             instant.value: {name: np.broadcast_to(components[name], column.index.shape) for name in MEMORY_COMPONENTS}
-            for _column, instant, components, _total in stage_instants(context, parts, (column,))
+            for _column, instant, components, _total in stage_instants(context, parts, columns)
         }
     return tuple(
         StageMemory(

@@ -12,6 +12,7 @@ import numpy as np
 from planner.domain.architecture import Architecture
 from planner.domain.hardware import Cluster
 from planner.errors import InputError, PlannerError
+from planner.importers.csv_table import CsvTable
 from planner.importers.huggingface import read_config
 from planner.plugin import DeviceOverheads, Framework, Layouts
 from planner.question import Question, RecipeNames, build_question
@@ -21,7 +22,6 @@ from planner.search.plans import INSTANTS, REPORTED_INSTANT, peak_of
 from planner.search.space import all_choices, derive, make_layouts
 from planner.search.timing import over_model
 from planner.validation.answer import Predicted
-from planner.validation.tables import DataTable
 
 if TYPE_CHECKING:
     from planner.catalog.reader import Catalog
@@ -49,7 +49,7 @@ def tensors_only(framework: Framework) -> Framework:
     return replace(framework, overheads=NO_OVERHEADS)
 
 
-def predict_memory(table: DataTable, configs: str | None, catalog: Catalog, registry: Registry) -> Predicted:
+def predict_memory(table: CsvTable, configs: str | None, catalog: Catalog, registry: Registry) -> Predicted:
     """Every row of a table of tracked steps, followed by `MEMORY_COLUMNS`.
 
     A model is the ``NAME.json`` in `configs`, else the catalog's. Raises InputError if `configs` is no folder.

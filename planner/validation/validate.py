@@ -6,11 +6,12 @@ from collections.abc import Callable
 from typing import Final, Literal, TypeAlias, get_args
 
 from planner.errors import InputError
+from planner.importers.csv_table import STANDARD_INPUT, read_table
 from planner.validation.answer import Predicted, Rows, Validation
 from planner.validation.device_memory import device_memory_summary
 from planner.validation.memory import REQUIRED, predict_memory
 from planner.validation.memory_summary import memory_summary
-from planner.validation.tables import CONFIGS_FOLDER, MEMORY_FILE, RUNS_FILE, STANDARD_INPUT, read_table, shipped
+from planner.validation.tables import CONFIGS_FOLDER, MEMORY_FILE, RUNS_FILE, shipped
 from planner.validation.time_summary import time_summary
 
 What: TypeAlias = Literal["memory", "time", "all"]
@@ -54,7 +55,7 @@ def _kinds(what: What, data: str | None) -> tuple[str, ...]:
         return ("memory", "time")
     if data == STANDARD_INPUT:
         raise InputError("standard input can be read only once", hint="say --what memory or --what time")
-    columns = read_table(data, ()).columns
+    columns = read_table(data).columns
     memory, time = set(REQUIRED) <= set(columns), "n_gpus" in columns
     if not memory and not time:
         raise InputError(
@@ -70,6 +71,5 @@ def _predicted_memory(path: str, configs: str | None, database: str | None, stri
 
     table = read_table(path, REQUIRED)
     registry = installed_registry(strict=strict)
-    branches = {label: branch.directory for label, branch in registry.catalog_branches.items()}
-    with Catalog.open(database, branches=branches or None) as catalog:
+    with Catalog.open(database, branches=registry.branch_directories) as catalog:
         return predict_memory(table, configs, catalog, registry)

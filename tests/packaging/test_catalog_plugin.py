@@ -106,6 +106,16 @@ def test_opening_the_catalog_brings_the_branch_in(site: Path, tmp_path: Path) ->
     assert (shown.status, json.loads(shown.out)["slug"]) == (0, "acme-a1-48gb")
 
 
+def test_a_file_of_runs_brings_the_branch_in(site: Path, tmp_path: Path) -> None:
+    database, runs = tmp_path / "catalog.db", tmp_path / "runs.csv"
+    runs.write_text("model_name,gpu_slug,n_gpus,seq_len\nLlama 3 8B,acme-a1-48gb,8,4096\n", encoding="utf-8")
+    assert planner(database, "catalog", "show", "models", "llama3-7b").status == 0
+    done = planner(database, "evaluate", "--runs", str(runs), "-f", "json", site=site)
+    row = json.loads(done.out)["rows"][0]
+    assert (done.status, row["error"]) == (0, "")
+    assert float(row["predicted_step_time_s"]) > 0
+
+
 def test_the_key_of_the_document_is_that_of_the_catalog(source: Path, tmp_path: Path) -> None:
     spec = importlib.util.spec_from_file_location("acme_0001", source / REVISION)
     assert spec is not None

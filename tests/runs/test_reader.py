@@ -5,7 +5,8 @@ import io
 import pytest
 
 from planner.errors import InputError
-from planner.importers.runs import LARGEST_FILE_BYTES, Vocabulary, parse_row, read_runs
+from planner.importers.csv_table import LARGEST_FILE_BYTES
+from planner.importers.runs import Vocabulary, parse_row, read_runs
 
 VOCABULARY = Vocabulary(methods=("full", "lora"))
 
