@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from math import prod
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -19,7 +20,7 @@ from planner.domain.plan import (
     PlanAnswer,
     SearchSummary,
 )
-from planner.errors import InputError, UnknownNameError
+from planner.errors import InputError
 from planner.plugin import Degree, EstimateInput
 from planner.program.assemble import assemble
 from planner.question import Question
@@ -27,7 +28,7 @@ from planner.registry import Registry
 from planner.search.evaluation import refusals
 from planner.search.objectives import OBJECTIVES, Candidate, Findings, Limits, recommended, search
 from planner.search.plans import plans_of
-from planner.search.space import all_choices, all_degrees, build_space, choice_values, derive, make_layouts
+from planner.search.space import all_choices, all_degrees, build_space, check_axes, choice_values, derive, make_layouts
 from planner.search.stage_memory import stage_memories
 from planner.search.trace import memory_terms, time_terms
 from planner.units import GIB, SECONDS_PER_DAY
@@ -282,10 +283,7 @@ def exact_layout(
     for choice in choices:
         filled.setdefault(choice.name, choice.values[0])
     filled["recompute"] = registry.recompute(str(filled["recompute"])).name
-    known = {degree.name for degree in degrees} | {choice.name for choice in choices}
-    for axis in given:
-        if axis not in known:
-            raise UnknownNameError("layout axis", axis, known)
+    check_axes(degrees, choices, given)
     tuples = {degree.name: np.asarray([float(_positive(degree.name, filled[degree.name]))]) for degree in degrees}
     chosen = {choice.name: choice_values(context, choice, filled) for choice in choices}
     mesh = make_layouts(derive(context, tuples), chosen).at(np.asarray([0]))
@@ -301,14 +299,15 @@ def _positive(axis: str, value: int | str) -> int:
     return value
 
 
+def _gpus(degrees: tuple[Degree, ...], filled: Mapping[str, int | str]) -> int:
+    return prod(_positive(degree.name, filled[degree.name]) for degree in degrees if degree.multiplies_gpus)
+
+
 def _check_count(degrees: tuple[Degree, ...], filled: Mapping[str, int | str], n_gpus: int | str | None) -> None:
     """A stated dp and a stated number of GPUs must agree. Raises InputError."""
     if n_gpus is None or "dp" not in filled:
         return
-    product = 1
-    for degree in degrees:
-        if degree.multiplies_gpus:
-            product *= _positive(degree.name, filled[degree.name])
+    product = _gpus(degrees, filled)
     if product != int(n_gpus):
         raise InputError(f"the degrees multiply to {product} GPUs, not to the {n_gpus} that were asked for")
 
@@ -316,10 +315,7 @@ def _check_count(degrees: tuple[Degree, ...], filled: Mapping[str, int | str], n
 def _remaining_dp(degrees: tuple[Degree, ...], filled: Mapping[str, int | str], n_gpus: int | str | None) -> int:
     if n_gpus is None:
         return 1
-    product = 1
-    for degree in degrees:
-        if degree.multiplies_gpus and degree.name != "dp":
-            product *= _positive(degree.name, filled[degree.name])
+    product = _gpus(degrees, {**filled, "dp": 1})
     if int(n_gpus) % product:
         raise InputError(f"{n_gpus} GPUs are not a multiple of the {product} that the other degrees multiply to")
     return int(n_gpus) // product

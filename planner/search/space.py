@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -91,13 +91,18 @@ def build_space(
 
     Raises InputError for a pin that is no axis, or whose value no strategy knows.
     """
-    known = {degree.name for degree in degrees} | {choice.name for choice in choices}
-    for axis in pins:
-        if axis not in known:
-            raise UnknownNameError("layout axis", axis, known)
+    check_axes(degrees, choices, pins)
     tuples = _degree_tuples(context, degrees, pins, min_gpus, max_gpus)
     chosen = {choice.name: choice_values(context, choice, pins) for choice in choices}
     return Space(tuples, chosen)
+
+
+def check_axes(degrees: Sequence[Degree], choices: Sequence[Choice], given: Iterable[str]) -> None:
+    """Raises UnknownNameError for a given axis that is neither a degree nor a choice."""
+    known = {degree.name for degree in degrees} | {choice.name for choice in choices}
+    for axis in given:
+        if axis not in known:
+            raise UnknownNameError("layout axis", axis, known)
 
 
 def _degree_values(context: Context, degree: Degree, pins: Mapping[str, ChoiceValue]) -> Array:
