@@ -294,6 +294,7 @@ _CHECKS: Final[tuple[tuple[type, str, Check], ...]] = (
     (Framework, "storage", _storage),
     (Framework, "footprints", _footprint),
     (Framework, "buffers", _BUFFERS),
+    (Framework, "stage_outputs_kept", partial(_number, within=_FROM_ZERO)),
     (Sublayer, "build", _one(SublayerParts)),
     (ConfigReader, "read", _one(Architecture)),
     (Method, "apply", _one(Program)),

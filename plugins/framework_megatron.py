@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 
 from planner.plugin import (
+    Array,
     Buffer,
     Component,
     Context,
@@ -35,6 +36,13 @@ from planner.plugin import (
 )
 
 OVERHEADS: Final = cuda_overheads(fragmentation=0.06, source="SimuMax divides allocated by 0.94 for reserved")
+EAGER_OVERHEADS: Final = cuda_overheads(
+    fragmentation=0.06,
+    source="SimuMax divides allocated by 0.94 for reserved",
+    context_mib=1573,
+    context_source="CUDA context with all kernels loaded 1,573 MiB (nvidia-smi on an A100, BigScience's chronicles-prequel.md)",
+)
+"""As DeepSpeed's users measured it. CUDA loads kernels lazily since 11.7, and the context is then smaller."""
 FOOTPRINTS: Final = {
     "linear": shard_linear,
     "expert_linear": shard_linear,
@@ -125,6 +133,11 @@ def zero_buckets(_context: Context, layouts: Layouts) -> Iterator[Buffer]:
     )  # fmt: skip
 
 
+def split_outputs(_context: Context, layouts: Layouts) -> Array:
+    """A stage keeps its output for the backward pass; tensor-parallel ranks hold a part each (runtime/pipe/engine.py)."""
+    return 1.0 / layouts.degree("tp")
+
+
 @hookimpl
 def planner_frameworks() -> Iterator[Framework]:
     """megatron-core and deepspeed."""
@@ -167,7 +180,8 @@ def planner_frameworks() -> Iterator[Framework]:
             parameters=1.0,
             source="DeepSpeed: overlap_comm, ZeRO-3 prefetching; pipeline sends wait for the receiver",
         ),
-        overheads=OVERHEADS,
+        overheads=EAGER_OVERHEADS,
+        stage_outputs_kept=split_outputs,
         zero_stages=(0, 1, 2, 3),
         default_zero=0,
         zero_with_pipeline=1,
@@ -178,5 +192,5 @@ def planner_frameworks() -> Iterator[Framework]:
         traffic=TRAFFIC,
         accumulation_bytes_per_parameter=10.0,
         host_s_per_operator=HOST_S_PER_OPERATOR,
-        source="deepspeedai/DeepSpeed, deepspeed/runtime/zero/stage_1_and_2.py, stage3.py",
+        source="deepspeedai/DeepSpeed, deepspeed/runtime/zero/stage_1_and_2.py, stage3.py, runtime/pipe/engine.py",
     )

@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from typing import Final
 
 from planner.plugin import (
+    Context,
     Framework,
+    Layouts,
     Overlaps,
     Precision,
     Storage,
@@ -102,6 +104,11 @@ def main_gradient_storage(precision: Precision) -> Storage:
     )
 
 
+def whole_outputs(_context: Context, _layouts: Layouts) -> float:
+    """A stage's outputs stay with the graph that they end until its backward pass (torch/distributed/pipelining/stage.py)."""
+    return 1.0
+
+
 @hookimpl
 def planner_frameworks() -> Iterator[Framework]:
     """torchtitan, llm-foundry and nanotron."""
@@ -119,6 +126,7 @@ def planner_frameworks() -> Iterator[Framework]:
         zero_with_pipeline=1,
         schedules=("1f1b",),
         persistent_gradients=True,
+        stage_outputs_kept=whole_outputs,
         keeps_gathered_inputs=True,
         fused=frozenset({"dropout"}),
         traffic=TRAFFIC,
@@ -138,6 +146,7 @@ def planner_frameworks() -> Iterator[Framework]:
         zero_with_pipeline=3,
         schedules=("1f1b", "interleaved", "zbv", "dualpipev"),
         persistent_gradients=False,
+        stage_outputs_kept=whole_outputs,
         keeps_gathered_inputs=True,
         root_stays_unsharded=True,
         fused=frozenset({"dropout"}),

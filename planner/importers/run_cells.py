@@ -351,15 +351,40 @@ def framework(slug: str | None, name: str | None) -> str | None:
 _PEAK_KINDS: Final = re.compile(r"nvidia-smi|reserved|allocated|active", re.IGNORECASE)
 
 
-def peak_kind(text: str | None) -> str:
-    """What a peak was measured as: ``allocated``, ``active``, ``reserved`` or ``nvidia-smi``.
+ALLOCATED: Final = "allocated"
 
-    The cell's own words come before those in parentheses; allocated where it says nothing.
+
+@dataclass(frozen=True, slots=True)
+class PeakKind:
+    """What a peak was measured as: ``allocated``, ``active``, ``reserved`` or ``nvidia-smi``; `why` where no cell says so."""
+
+    name: str = ALLOCATED
+    why: str = ""
+
+
+SOURCES_OF_PEAKS: Final[Mapping[str, PeakKind]] = {
+    "bigscience-workshop/bigscience:train/tr11-176B-ml/chronicles-prequel.md": PeakKind(
+        "nvidia-smi", "the source's snapshots are of nvidia-smi"
+    ),
+    "pytorch/torchtitan:benchmarks/": PeakKind("reserved", "the source reports what the allocator reserves"),
+}
+"""What a source says once of all its rows, by the part of the `source` cell that names its file or folder."""
+
+
+def peak_kind(unit: str | None, source: str | None = None) -> PeakKind:
+    """The tool that `unit` names, else the one that `source` says it used; allocated where neither says.
+
+    The unit's own words come before those in parentheses.
+
+    >>> peak_kind("GB (nvidia-smi, first/last stage)").name, peak_kind("GiB").name
+    ('nvidia-smi', 'allocated')
     """
-    stripped = text or ""
+    stripped = unit or ""
     outside = re.sub(r"\([^)]*\)", " ", stripped)
     match = _PEAK_KINDS.search(outside) or _PEAK_KINDS.search(stripped)
-    return "allocated" if match is None else match.group().casefold()
+    if match is not None:
+        return PeakKind(match.group().casefold())
+    return next((kind for part, kind in SOURCES_OF_PEAKS.items() if part in (source or "")), PeakKind())
 
 
 _RATE: Final = re.compile(

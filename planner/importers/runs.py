@@ -9,7 +9,7 @@ from typing import Final
 from planner.errors import InputError
 from planner.importers import run_cells as cells
 from planner.importers.csv_table import CsvTable, read_table, shown_path
-from planner.importers.run_cells import Sharding, Tuning, Worded
+from planner.importers.run_cells import PeakKind, Sharding, Tuning, Worded
 
 DEGREES: Final = ("tp", "pp", "vpp", "dp", "cp", "ep")
 EXPERT_COUNTS: Final = frozenset({"n_experts", "topk", "expert_ffn"})
@@ -59,7 +59,7 @@ class RunRow:
     method: Tuning | None = None
     framework: str | None = None
     of_recipe: bool = False
-    peak_kind: str = "allocated"
+    peak_kind: PeakKind = field(default_factory=PeakKind)
 
 
 def read_runs(path: str) -> CsvTable:
@@ -115,7 +115,7 @@ def parse_row(cell: Mapping[str, str], vocabulary: Vocabulary) -> RunRow:
         method=method,
         framework=cells.framework(cell.get("framework_slug"), cell.get("framework")),
         of_recipe=cells.is_recipe(cell.get("framework_slug"), cell.get("framework")),
-        peak_kind=cells.peak_kind(cell.get("peak_mem_unit")),
+        peak_kind=cells.peak_kind(cell.get("peak_mem_unit"), cell.get("source")),
     )
 
 

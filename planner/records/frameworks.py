@@ -10,6 +10,7 @@ from planner.program.operators import Operator
 from planner.program.tensors import Footprint
 from planner.records.states import Precision, Storage
 from planner.records.strategies import Buffer
+from planner.records.values import Value
 from planner.units import MIB
 
 if TYPE_CHECKING:
@@ -79,14 +80,16 @@ buffers (NCCL_BUFFSIZE, issue 1450), so with the links (issue 986); an all-to-al
 """
 
 
-def cuda_overheads(*, fragmentation: float, source: str) -> DeviceOverheads:
+def cuda_overheads(
+    *, fragmentation: float, source: str, context_mib: float = 500, context_source: str = "CUDA context about 0.5 GiB"
+) -> DeviceOverheads:
     """What CUDA, cuBLAS and NCCL take whatever the framework; the allocator's reserve and its source are the framework's."""
     return DeviceOverheads(
-        context_bytes=500 * MIB,
+        context_bytes=context_mib * MIB,
         workspace_bytes=64 * MIB,
         communicator_bytes=COMMUNICATOR_BYTES,
         fragmentation=fragmentation,
-        source=f"CUDA context about 0.5 GiB; cuBLAS workspaces 2 x 32 MiB on Hopper; {source}; "
+        source=f"{context_source}; cuBLAS workspaces 2 x 32 MiB on Hopper; {source}; "
         "per communicator 688 MiB (NVIDIA/nccl issue 964: A100, NVLink; more links or all-to-all take several times that)",
     )
 
@@ -122,6 +125,8 @@ class Framework:
     residual stream, and casts at each GEMM.
     `vendors` are those whose accelerators it runs on, `sharded_optimizers` those whose states it shares out (empty: all).
     `persistent_gradients`: the gradient buffer exists all the time (else gradients appear during the first backward).
+    `stage_outputs_kept` is the share of what a pipeline stage sent on that a rank keeps until its backward pass (None: freed
+    once sent).
     `keeps_gathered_inputs`: under sequence parallelism GEMM inputs are saved gathered, not as the shard.
     `root_stays_unsharded`: with ZeRO-3, embedding and head stay gathered from the forward to the backward's end.
     """
@@ -142,6 +147,7 @@ class Framework:
     buffers: Callable[[Context, Layouts], Iterable[Buffer]] | None = None
     autocasts: bool = False
     persistent_gradients: bool = True
+    stage_outputs_kept: Callable[[Context, Layouts], Value] | None = None
     keeps_gathered_inputs: bool = False
     root_stays_unsharded: bool = False
     fused: frozenset[str] = frozenset()

@@ -105,7 +105,9 @@ class Questions:
             self._contexts[key] = build_question(self._registry, architecture, cluster, names).context
         context = self._contexts[key]
         layouts = self._layouts(row, context, degrees, filler)
-        return Asked(key, context, layouts, tuple(filler.listed), row.peak_kind)
+        if row.peak_kind.why:
+            filler.note(f"peak_mem_unit = {row.peak_kind.name} ({row.peak_kind.why})")
+        return Asked(key, context, layouts, tuple(filler.listed), row.peak_kind.name)
 
     def _known_model(self, name: str | None) -> Architecture | None:
         if name is None:

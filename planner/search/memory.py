@@ -62,6 +62,15 @@ class HeadActivations:
 
 
 @dataclass(frozen=True, slots=True)
+class InFlight:
+    """What a stage holds of the micro-batches whose backward it still owes: how many there are (of the whole stage), and the
+    bytes of the outputs it sent on."""
+
+    micro_batches: Array
+    outputs: Array
+
+
+@dataclass(frozen=True, slots=True)
 class MemoryParts:
     """All that the maximum over stages and instants is taken of."""
 
@@ -70,7 +79,7 @@ class MemoryParts:
     embedding_saved: Array
     head: HeadActivations
     buffers: tuple[Buffer, ...]
-    chunks_in_flight: tuple[Array, ...]
+    in_flight: tuple[InFlight, ...]
     accumulates: Mask
     residual_gradient: Array
     communicators: Array
@@ -121,15 +130,16 @@ def memory_parts(
     if context.framework.buffers is not None:
         buffers.extend(context.framework.buffers(context, layouts))
     width = program.architecture.hidden * context.numerics.residual_bytes
+    residual = context.tokens(layouts) / divisors[Region.RESIDUAL] * width
     return MemoryParts(
         states=tuple(block_states(context, layouts, block, shards).times(copies) for block in program.blocks),
         layers=tuple(_layer_activations(context, layouts, kind, recomputes, divisors) for kind in program.kinds),
         embedding_saved=bytes_on_rank(context, layouts, embedding, divisors),
         head=_head_activations(context, layouts, program.head, divisors),
         buffers=tuple(buffers),
-        chunks_in_flight=tuple(_in_flight(context, layouts, schedules, column) for column in columns),
+        in_flight=tuple(_in_flight(context, layouts, schedules, column, residual) for column in columns),
         accumulates=layouts["micro_batches"] > 1,
-        residual_gradient=context.tokens(layouts) / divisors[Region.RESIDUAL] * width,
+        residual_gradient=residual,
         communicators=communicators(context, layouts),
     )
 
@@ -213,17 +223,26 @@ def _head_activations(
     )
 
 
-def _in_flight(context: Context, layouts: Layouts, schedules: Mapping[str, Schedule], column: StageColumn) -> Array:
-    """Micro-batches of the whole stage that are held at the peak: chunks in flight over chunks per stage."""
+def _in_flight(
+    context: Context, layouts: Layouts, schedules: Mapping[str, Schedule], column: StageColumn, output: Array
+) -> InFlight:
+    """The micro-batches held at the peak: chunks in flight over chunks per stage. Each chunk but the one that ends in the head
+    sends `output` bytes on."""
     held: Array = np.zeros(1)
     for schedule in schedules.values():
         chunks = schedule.chunks_in_flight(context, layouts, column.index)
         held = held + np.where(layouts.equals("schedule", schedule.name), chunks, 0.0)
-    return held / layouts.degree("vpp")
+    micro_batches = held / layouts.degree("vpp")
+    kept = context.framework.stage_outputs_kept
+    if kept is None:
+        return InFlight(micro_batches, np.zeros(1))
+    return InFlight(
+        micro_batches, micro_batches * (layouts.degree("vpp") - column.head) * output * kept(context, layouts)
+    )
 
 
 def components_at(
-    context: Context, parts: MemoryParts, column: StageColumn, in_flight: Array, instant: Instant
+    context: Context, parts: MemoryParts, column: StageColumn, in_flight: InFlight, instant: Instant
 ) -> dict[str, Array]:
     """Bytes by component on the ranks of one stage at one instant."""
     states = parts.states
@@ -274,7 +293,7 @@ def over_stage_max(column: StageColumn, blocks: Sequence[Array]) -> Array:
     return np.maximum(largest, column.head * blocks[-1])
 
 
-def _activations_at(parts: MemoryParts, column: StageColumn, in_flight: Array, instant: Instant) -> Array:
+def _activations_at(parts: MemoryParts, column: StageColumn, in_flight: InFlight, instant: Instant) -> Array:
     layers, zero = parts.layers, np.zeros(1)
     if instant is Instant.OPTIMIZER:
         return zero
@@ -288,7 +307,7 @@ def _activations_at(parts: MemoryParts, column: StageColumn, in_flight: Array, i
     saved: Array = np.zeros(1)
     for count, layer in zip(column.layers, layers, strict=True):
         saved = saved + count * layer.saved
-    held = (saved + embedding) * in_flight
+    held = (saved + embedding) * in_flight.micro_batches + in_flight.outputs
     if instant is Instant.FORWARD:
         head = parts.head.saved + parts.head.forward
         return held + over_stage_max(column, [zero, *(layer.forward for layer in layers), head])
@@ -312,7 +331,7 @@ def stage_instants(
 ) -> Iterator[tuple[StageColumn, Instant, dict[str, Array], Array]]:
     """Every representative stage at every instant: components and their total."""
     instants = WITH_PERSISTENT_GRADIENTS if context.framework.persistent_gradients else INSTANTS
-    for column, in_flight in zip(columns, parts.chunks_in_flight, strict=True):
+    for column, in_flight in zip(columns, parts.in_flight, strict=True):
         for instant in instants:
             components = components_at(context, parts, column, in_flight, instant)
             total: Array = np.zeros(1)

@@ -11,10 +11,11 @@ from planner.domain.plan import MEMORY_COMPONENTS, TIME_COMPONENTS, Term
 from planner.plugin import Block, Component, Context, Instant, StateKind
 from planner.search.activations import Coefficients, bytes_on_rank, saved_tensors
 from planner.search.evaluation import Evaluation, Rules, evaluate_mesh, mesh_recomputes
-from planner.search.memory import region_divisors, stage_instants
+from planner.search.memory import InFlight, region_divisors, stage_instants
 from planner.search.plans import REPORTED_INSTANT
 from planner.search.stages import StageColumn
 
+_AT_THE_END = frozenset({Instant.LAST_BACKWARD, Instant.EMBEDDING})
 STATE_FORMULA = "elements / tensor, expert shards / ZeRO shards x bytes"
 
 
@@ -27,8 +28,8 @@ def memory_terms(context: Context, layouts: Layouts, rules: Rules) -> tuple[Term
     """Components of every representative stage at every instant, then what the fullest of them is made of."""
     evaluation = evaluate_mesh(context, layouts, rules)
     terms: list[Term] = []
-    fullest: tuple[float, StageColumn, Instant, Array, dict[str, Array]] | None = None
-    held = zip(evaluation.columns, evaluation.memory.chunks_in_flight, strict=True)
+    fullest: tuple[float, StageColumn, Instant, InFlight, dict[str, Array]] | None = None
+    held = zip(evaluation.columns, evaluation.memory.in_flight, strict=True)
     in_flight = {id(column): count for column, count in held}
     for column, instant, components, total in stage_instants(context, evaluation.memory, evaluation.columns):
         stage, when = int(scalar(column.index)), REPORTED_INSTANT[instant]
@@ -102,19 +103,26 @@ def _state_terms(evaluation: Evaluation, column: StageColumn, instant: Instant) 
 
 
 def _activation_terms(
-    evaluation: Evaluation, rules: Rules, column: StageColumn, instant: Instant, in_flight: Array
+    evaluation: Evaluation, rules: Rules, column: StageColumn, instant: Instant, in_flight: InFlight
 ) -> Iterator[Term]:
     if instant is Instant.OPTIMIZER:
         return
     context, layouts = evaluation.context, evaluation.layouts
     divisors = region_divisors(context, layouts, rules.strategies)
+    outputs = scalar(in_flight.outputs)
+    if outputs and instant not in _AT_THE_END:
+        yield Term(
+            name="outputs sent to the next stage", component="activations", value=outputs, unit="bytes",
+            formula="micro-batches in flight x tokens x hidden x bytes", plugin=context.framework.name,
+            source=context.framework.source, stage=int(scalar(column.index)), instant=REPORTED_INSTANT[instant],
+        )  # fmt: skip
     recompute = mesh_recomputes(layouts, rules)[int(np.asarray(layouts.codes["recompute"]).reshape(-1)[0])]
     for block, count in _blocks(evaluation, column):
         if block.name == "embedding":
             continue
         is_head = block.name == "head"
         kept = rules.recomputes["none"] if is_head else recompute
-        times = 1.0 if is_head else count * scalar(in_flight)
+        times = 1.0 if is_head else count * scalar(in_flight.micro_batches)
         for tensor in saved_tensors(block, kept, context.framework, context.numerics):
             value = scalar(bytes_on_rank(context, layouts, Coefficients.of((tensor,)), divisors)) * times
             yield Term(

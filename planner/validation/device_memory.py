@@ -18,7 +18,6 @@ OUTCOMES_WITHOUT_A_PEAK: Final = ("oom", "max context")
 NOT_SAID: Final = "not said"
 _UNITS: Final = ((re.compile(r"\bGiB\b"), GIB), (re.compile(r"\bMi?B\b"), MIB), (re.compile(r"\bGB\b"), GIGA))
 """In this order: ``GiB shown as GB`` is GiB, ``MiB/MB as labelled`` what the driver's tool calls MiB."""
-_KINDS: Final = ("allocated", "active", "reserved", "nvidia-smi")
 
 
 def device_memory_summary(rows: Sequence[Row]) -> dict[str, Any]:
@@ -77,8 +76,9 @@ def measured_as(row: Row) -> str:
     ('nvidia-smi', 'not said')
     """
     unit = row.get("peak_mem_unit", "")
-    said = "not stated" not in unit and any(kind in unit for kind in _KINDS)
-    return peak_kind(unit) if said else NOT_SAID
+    kind = peak_kind(unit, row.get("source"))
+    said = bool(kind.why) or ("not stated" not in unit and kind.name in unit)
+    return kind.name if said else NOT_SAID
 
 
 def _worst(score: Score) -> dict[str, Any]:

@@ -99,7 +99,7 @@ def test_what_a_row_leaves_open_is_none():
     assert row.precision is None
     assert row.method is None
     assert dict(row.degrees) == {}
-    assert row.peak_kind == "allocated"
+    assert row.peak_kind.name == "allocated"
 
 
 @pytest.mark.parametrize(
