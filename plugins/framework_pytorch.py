@@ -151,7 +151,7 @@ def planner_frameworks() -> Iterator[Framework]:
         root_stays_unsharded=True,
         fused=frozenset({"dropout"}),
         traffic=TRAFFIC,
-        selective_recompute="selective:pointwise",
+        selective_recompute="selective:op",
         accumulation_bytes_per_parameter=6.0,
         host_s_per_operator=6.0e-6,
         source="pytorch/torchtitan, torchtitan/models/llama3/infra/parallelize.py; arXiv:2410.06511",

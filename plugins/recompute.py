@@ -11,6 +11,11 @@ from planner.plugin import Recompute, hookimpl
 
 MEGATRON = "Megatron-LM, megatron/training/arguments.py, --recompute-modules"
 
+POINTWISE = frozenset({"norm", "gated_activation", "activation", "rotary", "dropout", "residual"})
+ALTERNATE_MATMULS = frozenset({"attention.key", "attention.out", "mlp.up"})
+"""The second, fourth and sixth GEMM of a layer with separate projections and a gate, which torchtitan's policy does not save:
+it counts a layer's GEMMs as they run, and runs those of even number again."""
+
 
 @hookimpl
 def planner_recomputes() -> Iterator[Recompute]:
@@ -40,8 +45,14 @@ def planner_recomputes() -> Iterator[Recompute]:
     )
     yield Recompute(
         name="selective:pointwise",
-        operators=frozenset({"norm", "gated_activation", "activation", "rotary", "dropout", "residual"}),
+        operators=POINTWISE,
         discards_outputs=True,
-        source="pytorch/torchtitan, torchtitan/distributed/activation_checkpoint.py: selective, per operator",
+        source="PyTorch, torch.utils.checkpoint: a policy that saves the outputs of GEMMs and attention",
+    )
+    yield Recompute(
+        name="selective:op",
+        operators=POINTWISE | ALTERNATE_MATMULS,
+        discards_outputs=True,
+        source="pytorch/torchtitan, torchtitan/models/llama3/infra/parallelize.py: selective_ac_option = op",
     )
     yield Recompute(name="full", whole_layer=True, source="arXiv:1604.06174")
