@@ -25,7 +25,7 @@ from planner.plugin import Degree, EstimateInput
 from planner.program.assemble import assemble
 from planner.question import Question
 from planner.registry import Registry
-from planner.search.evaluation import refusals
+from planner.search.evaluation import offloads, refusals
 from planner.search.objectives import OBJECTIVES, Candidate, Findings, Limits, recommended, search
 from planner.search.plans import plans_of
 from planner.search.space import all_choices, all_degrees, build_space, check_axes, choice_values, derive, make_layouts
@@ -42,8 +42,12 @@ GROWTH: Final = (2, 4, 8, 16, 32, 64)
 
 REFUSED: Final = ("This layout cannot run: its figures are what the formulas give, and mean little.",)
 NOTES: Final = (
-    "Expert routing is taken as balanced; failures, checkpoints, data loading and evaluation are not in the duration.",
+    "Failures, checkpoints, data loading and evaluation are not in the duration.",
     "Energy is the accelerators' rated power for the whole run; hosts, network and cooling are not in it.",
+)
+HOSTED: Final = (
+    "What is offloaded travels at 78 % of the host link's nominal rate, and the time of the host's optimizer is uncertain by a "
+    "factor of three (0.24 ns per parameter and node).",
 )
 
 
@@ -75,7 +79,11 @@ def answer_plan(
         rule_of_thumb=_rule_of_thumb(registry, question),
         provenance=provenance,
         why=_why(question, limits, findings),
-        notes=(*_name_notes(recipe, context.architecture), *NOTES),
+        notes=(
+            *_name_notes(recipe, context.architecture),
+            *_host_notes(alternatives[0] if alternatives else None),
+            *NOTES,
+        ),
     )
 
 
@@ -134,7 +142,7 @@ def _searched(wanted: Search, most: int) -> tuple[Assumption, ...]:
 
 def _search(question: Question, wanted: Search, limits: Limits, most: int) -> Findings:
     context, rules = question.context, question.rules
-    choices = all_choices(rules.strategies, tuple(rules.schedules), tuple(rules.recomputes))
+    choices = all_choices(rules.strategies, tuple(rules.schedules), tuple(rules.recomputes), tuple(rules.offloads))
     space = build_space(context, all_degrees(rules.strategies), choices, wanted.pins, wanted.min_gpus, most)
     return search(context, space, rules, limits, keep=max(1, wanted.top) + 1)
 
@@ -163,6 +171,10 @@ def _traced(question: Question, best: Candidate, plan: Plan) -> Plan:
     )
 
 
+def _host_notes(plan: Plan | None) -> tuple[str, ...]:
+    return HOSTED if plan is not None and plan.layout.get("offload") else ()
+
+
 def _name_notes(recipe: Recipe, architecture: Architecture) -> tuple[str, ...]:
     """Says once where a name stands for a model of another name."""
     if recipe.model.lower() in (architecture.slug, architecture.name.lower()) or recipe.model.endswith(".json"):
@@ -183,7 +195,7 @@ def _nearest_miss(question: Question, wanted: Search, limits: Limits, findings: 
         n_gpus=plan.n_gpus,
         stage=plan.memory.stage,
         missing_bytes=plan.memory.missing_bytes,
-        fix=_fix(question, wanted, limits, plan, context.cluster.accelerators),
+        fix=_fix(question, wanted, limits, plan, context.cluster.accelerators) + _on_the_host(question, wanted, limits),
     )
 
 
@@ -211,6 +223,21 @@ def _fix(question: Question, wanted: Search, limits: Limits, plan: Plan, pool: i
         f"{missing}; more GPUs of the same kind do not help: shorten --seq-len, free the pinned axes, "
         "or choose GPUs with more memory"
     )
+
+
+def _on_the_host(question: Question, wanted: Search, limits: Limits) -> str:
+    """What the framework could keep in the host's memory so that the same GPUs suffice; "" if nothing it offers helps."""
+    if "offload" in wanted.pins:
+        return ""
+    memory_only = Limits(headroom=limits.headroom)
+    for name, offload in question.rules.offloads.items():
+        if not (offload.states or offload.activations) or not offloads(question.context.framework, offload):
+            continue
+        asked = replace(wanted, pins=dict(wanted.pins) | {"offload": name}, deadline_s=None, budget_usd=None)
+        found = _search(question, asked, memory_only, wanted.max_gpus or question.context.cluster.accelerators)
+        if found.by_gpus:
+            return f"; or, slower, --offload {name} (in the host's memory): {min(found.by_gpus)} GPUs"
+    return ""
 
 
 def _missed_limit(question: Question, limits: Limits, findings: Findings) -> NearestMiss:
@@ -257,7 +284,7 @@ def answer_evaluate(
         refusals=reasons,
         params=context.program.total_params,
         provenance=provenance,
-        notes=(*_name_notes(recipe, context.architecture), *(REFUSED if reasons else ()), *NOTES),
+        notes=(*_name_notes(recipe, context.architecture), *(REFUSED if reasons else ()), *_host_notes(plan), *NOTES),
     )
 
 
@@ -270,7 +297,7 @@ def exact_layout(
     """
     context, rules = question.context, question.rules
     degrees = all_degrees(rules.strategies)
-    choices = all_choices(rules.strategies, tuple(rules.schedules), tuple(rules.recomputes))
+    choices = all_choices(rules.strategies, tuple(rules.schedules), tuple(rules.recomputes), tuple(rules.offloads))
     given = {axis: value for axis, value in layout.items() if axis != "n_gpus" and value is not None}
     filled = dict(given)
     for degree in degrees:

@@ -34,6 +34,7 @@ class Recipe:
     method: str = "full"
     framework: str | None = None
     attention: str | None = None
+    capacity_factor: float | None = None
     memory_headroom: float = 0.05
     options: Mapping[str, str] = field(default_factory=dict)
 
@@ -211,6 +212,7 @@ def _question(catalog: Catalog, registry: Registry, recipe: Recipe) -> Question:
     names = RecipeNames(
         seq_len=recipe.seq_len, global_batch=recipe.global_batch, tokens=recipe.tokens, precision=recipe.precision,
         optimizer=recipe.optimizer, method=recipe.method, framework=recipe.framework, attention=recipe.attention,
+        capacity_factor=recipe.capacity_factor,
         options=recipe.options,
     )  # fmt: skip
     return build_question(registry, architecture, cluster, names)

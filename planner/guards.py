@@ -33,6 +33,7 @@ from planner.plugin import (
     Framework,
     LocalGroup,
     Method,
+    Offload,
     Optimizer,
     Phase,
     Program,
@@ -106,7 +107,7 @@ class GuardedFunction:
             return True
         context, layouts, *others = arguments
         strategies, schedules = self.records["strategy"], self.records["schedule"]
-        rules = Rules(tuple(strategies.values()), schedules, self.records["recompute"])
+        rules = Rules(tuple(strategies.values()), schedules, self.records["recompute"], self.records["offload"])
         counts: Mask = ~refused(context, layouts, rules)[0]
         if isinstance(self.owner, Schedule):
             counts = counts & layouts.equals("schedule", self.owner.name)
@@ -291,6 +292,7 @@ _CHECKS: Final[tuple[tuple[type, str, Check], ...]] = (
     (Schedule, "chunks_in_flight", partial(_number, within=_FROM_ZERO)),
     (Schedule, "bubble_s", partial(_number, within=_ROUNDED)),
     (Schedule, "refusals", _refusals),
+    (Offload, "refusals", _refusals),
     (Framework, "storage", _storage),
     (Framework, "footprints", _footprint),
     (Framework, "buffers", _BUFFERS),

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         Estimator,
         Framework,
         Method,
+        Offload,
         Optimizer,
         Precision,
         Recompute,
@@ -94,6 +95,16 @@ class PlannerHooks:
         >>> @hookimpl
         ... def planner_recomputes():
         ...     yield Recompute(name="selective:norm", operators=frozenset({"norm.rmsnorm"}), source="Megatron-LM")
+        """
+
+    @hookspec
+    def planner_offloads(self) -> Iterable[Offload]:  # type: ignore[empty-body]
+        """What is kept in the host's memory instead of the device's.
+
+        >>> from planner.plugin import Offload, StateKind, hookimpl
+        >>> @hookimpl
+        ... def planner_offloads():
+        ...     yield Offload(name="moments", states=frozenset({StateKind.OPTIMIZER}), source="arXiv:2101.06840")
         """
 
     @hookspec

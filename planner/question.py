@@ -25,6 +25,7 @@ LONGEST_DEFAULT_SEQ_LEN: Final = 8192
 UNKNOWN_SEQ_LEN: Final = 2048
 TOKENS_PER_STEP: Final = 4_194_304
 TOKENS_PER_PARAMETER: Final = 20
+EVEN_ROUTING: Final = 1.0
 BARE_PRECISIONS: Final = {"bf16": "bf16-mixed", "fp16": "fp16-mixed", "fp8": "fp8-delayed"}
 LONGEST_SEQ_LEN: Final = 1 << 30
 LARGEST_BATCH: Final = 1 << 30
@@ -45,6 +46,7 @@ class RecipeNames:
     method: str = "full"
     framework: str | None = None
     attention: str | None = None
+    capacity_factor: float | None = None
     dropout: bool | None = None
     options: Mapping[str, str] | None = None
     checked: bool = True
@@ -92,7 +94,7 @@ def rules_of(registry: Registry) -> Rules:
         raise InputError(
             f"no plugin brings the axes {', '.join(missing)}", hint="PLANNER_PLUGINS_DISABLE leaves out too many"
         )
-    return Rules(tuple(registry.strategies.values()), registry.schedules, registry.recomputes)
+    return Rules(tuple(registry.strategies.values()), registry.schedules, registry.recomputes, registry.offloads)
 
 
 def build_question(registry: Registry, architecture: Architecture, cluster: Cluster, names: RecipeNames) -> Question:
@@ -179,7 +181,28 @@ def _job(program: Program, names: RecipeNames, assumptions: Assumptions) -> Job:
     tokens = assumptions.fill("tokens", names.tokens, optimal, "20 x active parameters (arXiv:2203.15556)")
     if not 0 < tokens < float("inf"):
         raise InputError(f"tokens must be a positive number, not {tokens}")
-    return Job(seq_len=seq_len, global_batch=global_batch, tokens=float(tokens))
+    return Job(
+        seq_len=seq_len,
+        global_batch=global_batch,
+        tokens=float(tokens),
+        capacity_factor=_capacity_factor(program, names, assumptions),
+    )
+
+
+def _capacity_factor(program: Program, names: RecipeNames, assumptions: Assumptions) -> float:
+    """Above 1 only where there are experts to route to unevenly. Raises InputError."""
+    if program.architecture.moe is None:
+        if names.capacity_factor not in (None, 1.0):
+            raise InputError(
+                f"capacity_factor {names.capacity_factor:g} needs experts, which {program.architecture.slug} has not"
+            )
+        return 1.0
+    factor = float(assumptions.fill("capacity_factor", names.capacity_factor, EVEN_ROUTING, "tokens are routed evenly"))
+    if not 1.0 <= factor <= program.architecture.moe.experts:
+        raise InputError(
+            f"capacity_factor must be from 1 to the number of experts {program.architecture.moe.experts}, not {factor:g}"
+        )
+    return factor
 
 
 def _whole(name: str, value: int, largest: int) -> int:

@@ -41,6 +41,7 @@ from planner.plugin import (
     Estimator,
     Framework,
     Method,
+    Offload,
     Optimizer,
     Precision,
     Recompute,
@@ -101,6 +102,7 @@ class Registry:
     strategies: Mapping[str, Strategy] = field(default_factory=_empty)
     schedules: Mapping[str, Schedule] = field(default_factory=_empty)
     recomputes: Mapping[str, Recompute] = field(default_factory=_empty)
+    offloads: Mapping[str, Offload] = field(default_factory=_empty)
     sublayers: Mapping[str, Sublayer] = field(default_factory=_empty)
     config_readers: Mapping[str, ConfigReader] = field(default_factory=_empty)
     methods: Mapping[str, Method] = field(default_factory=_empty)
@@ -148,6 +150,10 @@ class Registry:
     def recompute(self, name: str) -> Recompute:
         """The recompute policy called `name`."""
         return _look_up("recompute", self.recomputes, name)
+
+    def offload(self, name: str) -> Offload:
+        """The offload called `name`."""
+        return _look_up("offload", self.offloads, name)
 
     def sublayer(self, name: str) -> Sublayer:
         """The sublayer called `name`."""

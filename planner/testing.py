@@ -34,12 +34,14 @@ from planner.plugin import (
     Footprint,
     Framework,
     Instant,
+    Offload,
     Optimizer,
     Precision,
     Recompute,
     Region,
     Schedule,
     StageTimes,
+    StateKind,
     Storage,
     Strategy,
     Value,
@@ -253,11 +255,32 @@ def check_schedule(schedule: Schedule) -> list[Finding]:
 def check_recompute(recompute: Recompute) -> list[Finding]:
     """Check that a policy drops single operators or whole layers, not both."""
     found = check_source(recompute)
+    if recompute.some_layers and not recompute.whole_layer:
+        found.append(
+            Finding(recompute.name, "type", "some_layers needs whole_layer: it counts layers that run again whole")
+        )
     if recompute.whole_layer and recompute.operators:
         found.append(Finding(recompute.name, "type", "operators has no meaning beside whole_layer"))
     if "" in recompute.operators:
         found.append(Finding(recompute.name, "type", "an operator without a name"))
     return found
+
+
+def check_offload(offload: Offload) -> list[Finding]:
+    """Check refusals, and that gradients do not move alone: whoever updates the weights must be where they are."""
+    name, found, context = offload.name, check_source(offload), synthetic_context()
+
+    def evaluate(mesh: Layouts) -> Quantities:
+        refused = offload.refusals(context, mesh) if offload.refusals else ()
+        return {f"refusal {refusal.reason}": refusal.where for refusal in refused}
+
+    def check() -> Iterable[Finding]:
+        if StateKind.GRADIENT in offload.states and StateKind.OPTIMIZER not in offload.states:
+            yield Finding(name, "type", "gradients move to the host, and the optimizer that reads them does not")
+        layouts = synthetic_layouts(context)
+        yield from check_array_law(name, evaluate, layouts, np.ones(layouts.shape, dtype=np.bool_))
+
+    return found + guarded(name, check)
 
 
 def check_framework(framework: Framework) -> list[Finding]:
@@ -321,6 +344,7 @@ CHECKS: Final[Mapping[str, Callable[[Any], list[Finding]]]] = {
     "strategy": check_strategy,
     "schedule": check_schedule,
     "recompute": check_recompute,
+    "offload": check_offload,
     "framework": check_framework,
     "estimator": check_estimator,
 }

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from planner.plugin import Recompute, hookimpl
+from planner.plugin import Context, Degree, Layouts, Recompute, Refusal, Strategy, hookimpl
 
+METHODS = "Megatron-LM, megatron/training/arguments.py, --recompute-method, --recompute-num-layers"
 MEGATRON = "Megatron-LM, megatron/training/arguments.py, --recompute-modules"
 
 POINTWISE = frozenset({"norm", "gated_activation", "activation", "rotary", "dropout", "residual"})
@@ -19,7 +20,7 @@ it counts a layer's GEMMs as they run, and runs those of even number again."""
 
 @hookimpl
 def planner_recomputes() -> Iterator[Recompute]:
-    """none, selective (the attention core, or single kinds of operators), full."""
+    """none, selective (the attention core, or single kinds of operators), full (all layers, or some of each chunk)."""
     yield Recompute(name="none", source="nothing is run again")
     yield Recompute(name="selective", operators=frozenset({"attention"}), source="arXiv:2205.05198, section 5")
     yield Recompute(
@@ -55,4 +56,28 @@ def planner_recomputes() -> Iterator[Recompute]:
         discards_outputs=True,
         source="pytorch/torchtitan, torchtitan/models/llama3/infra/parallelize.py: selective_ac_option = op",
     )
-    yield Recompute(name="full", whole_layer=True, source="arXiv:1604.06174")
+    yield Recompute(name="full", whole_layer=True, source=f"arXiv:1604.06174; {METHODS} uniform")
+    yield Recompute(name="full:block", whole_layer=True, some_layers=True, source=f"{METHODS} block")
+
+
+def refusals(_context: Context, layouts: Layouts) -> Iterator[Refusal]:
+    """Layers are counted where whole layers run again."""
+    whole = layouts.equals("recompute", "full") | layouts.equals("recompute", "full:block")
+    counted = layouts.degree("recompute_layers") > 1
+    yield Refusal(reason="recompute_layers without whole layers that run again", where=counted & ~whole)
+
+
+@hookimpl
+def planner_strategies() -> Iterator[Strategy]:
+    """The number of layers that full recomputation is about."""
+    yield Strategy(
+        name="recompute",
+        degrees=(
+            Degree(
+                name="recompute_layers", candidates=lambda _context: (1,),
+                help="full: layers run again together; full:block: layers of each chunk run again",
+            ),
+        ),
+        refusals=refusals,
+        source=METHODS,
+    )  # fmt: skip

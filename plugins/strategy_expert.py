@@ -47,7 +47,7 @@ def communications(context: Context, layouts: Layouts, block: Block) -> Iterator
     if not routed:
         return
     sequence = np.where(layouts.equals("sequence_parallel", 1), layouts["tp"], 1.0)
-    copies = context.tokens(layouts) * routed[0].topk / sequence
+    copies = context.tokens(layouts) * routed[0].topk * context.job.capacity_factor / sequence
     payload = copies * context.architecture.hidden * context.precision.communication_bytes
     for phase in (Phase.FORWARD, Phase.BACKWARD):
         yield Communication(

@@ -24,7 +24,9 @@ AXES: Final = (
     "sequence_parallel",
     "micro_batch",
     "recompute",
+    "recompute_layers",
     "schedule",
+    "offload",
 )
 
 _OPTIONS: Final = (
@@ -41,7 +43,10 @@ _OPTIONS: Final = (
     option("--sequence-parallel/--no-sequence-parallel", default=None, section=LAYOUT,
            help="Divide the norms' activations among the tensor-parallel ranks."),
     option("--micro-batch", type=POSITIVE, metavar="N", section=LAYOUT, help="Sequences of one micro-batch."),
-    option("--recompute", metavar="POLICY", section=LAYOUT, help="As none, selective, full."),
+    option("--recompute", metavar="POLICY", section=LAYOUT, help="As none, selective, full, full:block."),
+    option("--recompute-layers", type=POSITIVE, metavar="N", section=LAYOUT,
+           help="full: layers run again together; full:block: layers of each chunk run again."),
+    option("--offload", metavar="WHAT", section=LAYOUT, help="To the host: as optimizer, parameters, activations."),
     option("--schedule", metavar="NAME", section=LAYOUT, help="Pipeline schedule, as 1f1b, interleaved."),
 )  # fmt: skip
 

@@ -7,11 +7,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One training run: sequence length [tokens], global batch [sequences], length of the run [tokens]."""
+    """One training run: sequence length [tokens], global batch [sequences], length of the run [tokens].
+
+    `capacity_factor`: the token copies that an expert computes over its even share, as padding to a capacity or uneven routing
+    on the fullest rank make it (FORMULAS section 3.4).
+    """
 
     seq_len: int
     global_batch: int
     tokens: float
+    capacity_factor: float = 1.0
 
     @property
     def tokens_per_step(self) -> int:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from planner.units import format_bytes
+
 MEMORY_COMPONENTS = ("weights", "gradients", "optimizer", "activations", "other")
 TIME_COMPONENTS = (
     "forward", "backward", "recompute", "tp", "cp", "ep", "pp", "dp", "bubble", "optimizer", "other",
@@ -40,6 +42,7 @@ class Memory:
     """Memory [bytes] of the fullest rank at the instant of its peak.
 
     `components` sum to `total_bytes`; `capacity_bytes` is what the device offers, `headroom_bytes` what is kept free of it.
+    `host_bytes` is what one rank keeps in its host's memory, of which it may use `host_capacity_bytes` (None: unknown).
     """
 
     total_bytes: float
@@ -48,11 +51,26 @@ class Memory:
     stage: int
     when: str
     components: Mapping[str, float]
+    host_bytes: float = 0.0
+    host_capacity_bytes: float | None = None
 
     @property
     def fits(self) -> bool:
-        """Whether the total leaves the headroom free."""
-        return self.total_bytes + self.headroom_bytes <= self.capacity_bytes
+        """Whether the total leaves the headroom free, and the host holds what is kept there."""
+        return self.total_bytes + self.headroom_bytes <= self.capacity_bytes and not self.host_missing_bytes
+
+    @property
+    def host_missing_bytes(self) -> float:
+        """By how much the host's share is too small (0 if it is not, or is not known)."""
+        return 0.0 if self.host_capacity_bytes is None else max(0.0, self.host_bytes - self.host_capacity_bytes)
+
+    @property
+    def shortfall(self) -> str:
+        """What is too small and by how much, in words; "" if it fits."""
+        if self.missing_bytes:
+            return f"does not fit: {format_bytes(self.missing_bytes)} too much"
+        host = f"does not fit: {format_bytes(self.host_missing_bytes)} too much in the host's memory"
+        return host if self.host_missing_bytes else ""
 
     @property
     def missing_bytes(self) -> float:
@@ -68,6 +86,8 @@ class Memory:
             "stage": self.stage,
             "when": self.when,
             "components": dict(self.components),
+            "host_bytes": self.host_bytes,
+            "host_capacity_bytes": self.host_capacity_bytes,
         }
 
 

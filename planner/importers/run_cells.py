@@ -244,12 +244,38 @@ def recompute(text: str | None, registered: Collection[str] = ()) -> Worded | No
 NOT_OFFLOADED: Final = "none"
 
 
-def offload(text: str | None) -> str | None:
-    """What is moved to the host, as written; `NOT_OFFLOADED` for nothing."""
+_SOME_LAYERS: Final = re.compile(r"num_layers|\d+ layers")
+_TO_THE_HOST: Final = re.compile(
+    r"\b(?:cpu|host|offload\w*|full|param\w*|grad\w*|optim\w*|activation\w*)", re.IGNORECASE
+)
+
+
+def offload(text: str | None, column: str = "offload", registered: Collection[str] = ()) -> Worded | None:
+    """The name of what is kept in the host's memory, qualified by the cell as written where that is not the name itself.
+
+    Who says no more than that the host is used, or names parameters or gradients, means all of the training state. Raises
+    InputError for words that say nothing of the kind.
+
+    >>> offload("cpu params + activations"), offload("none")
+    (Worded(name='parameters+activations', qualifier='cpu params + activations'), Worded(name='none', qualifier=''))
+    """
     stripped = text_or_none(text)
-    if stripped is not None and leading_word(stripped).name in _FALSE:
-        return NOT_OFFLOADED
-    return stripped
+    if stripped is None:
+        return None
+    lowered = stripped.casefold()
+    if lowered in registered:
+        return Worded(lowered)
+    if leading_word(stripped).name in _FALSE:
+        return Worded(NOT_OFFLOADED)
+    if _SOME_LAYERS.search(lowered):
+        raise InputError(f"{column}: {stripped!r}: offloading the activations of some layers only is not modelled")
+    words = {match.group().casefold()[:5] for match in _TO_THE_HOST.finditer(stripped)}
+    if not words:
+        raise _unknown(column, stripped, {NOT_OFFLOADED, *registered})
+    states = "optimizer" if "optim" in words and not words & {"param", "grads", "full"} else "parameters"
+    if "activ" not in words:
+        return Worded(states, stripped)
+    return Worded("activations" if words <= {"activ", "offlo", "cpu"} else f"{states}+activations", stripped)
 
 
 _FULL_METHODS: Final = frozenset({"full", "pretrain", "pretraining", "sft", "finetune"})

@@ -26,6 +26,7 @@ class Vocabulary:
     precisions: Collection[str] = ()
     optimizers: Collection[str] = ()
     recomputes: Collection[str] = ()
+    offloads: Collection[str] = ()
     methods: Collection[str] = ()
 
 
@@ -33,7 +34,7 @@ class Vocabulary:
 class RunRow:
     """One configuration as its row states it; None is what the row leaves open.
 
-    `shape` holds the counts of `SHAPE_COUNTS` that the row gives. `offload` is the text of what moves to the host.
+    `shape` holds the counts of `SHAPE_COUNTS` that the row gives. `offload` is what is kept in the host's memory.
     """
 
     model_name: str | None = None
@@ -55,7 +56,7 @@ class RunRow:
     precision: str | None = None
     flash_attention: bool | None = None
     optimizer: Worded | None = None
-    offload: str | None = None
+    offload: Worded | None = None
     method: Tuning | None = None
     framework: str | None = None
     of_recipe: bool = False
@@ -88,9 +89,9 @@ def parse_row(cell: Mapping[str, str], vocabulary: Vocabulary) -> RunRow:
     method = cells.on_quantised_base(method, cell.get("precision"))
     sharding = cells.sharding(cell.get("zero_stage_or_fsdp"))
     optimizer = cells.optimizer(cell.get("optimizer"), vocabulary.optimizers)
-    offload = cells.offload(cell.get("offload"))
-    if offload in (None, cells.NOT_OFFLOADED):
-        offload = _offload_elsewhere(sharding, optimizer) or offload
+    offload = cells.offload(cell.get("offload"), registered=vocabulary.offloads)
+    if offload is None or offload.name == cells.NOT_OFFLOADED:
+        offload = _offload_elsewhere(cell, sharding, optimizer) or offload
     return RunRow(
         model_name=cells.text_or_none(cell.get("model_name")),
         shape=_counts(cell, SHAPE_COUNTS),
@@ -124,12 +125,12 @@ def _counts(cell: Mapping[str, str], names: tuple[str, ...]) -> dict[str, int]:
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _offload_elsewhere(sharding: Sharding | None, optimizer: Worded | None) -> str | None:
-    """What the ZeRO and optimizer columns say about offloading in passing."""
+def _offload_elsewhere(cell: Mapping[str, str], sharding: Sharding | None, optimizer: Worded | None) -> Worded | None:
+    """What the ZeRO and optimizer columns say about offloading in passing; the latter means the optimizer's states."""
     if sharding is not None and sharding.offloads:
-        return "offload, as zero_stage_or_fsdp says"
+        return cells.offload(cell.get("zero_stage_or_fsdp"), "zero_stage_or_fsdp")
     if optimizer is not None and "offload" in optimizer.qualifier.casefold():
-        return f"{optimizer.qualifier}, as optimizer says"
+        return Worded("optimizer", f"{optimizer.qualifier}, as optimizer says")
     return None
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from planner.program.operators import Operator
 from planner.program.tensors import Footprint
-from planner.records.states import Precision, Storage
+from planner.records.states import Precision, StateKind, Storage
 from planner.records.strategies import Buffer
 from planner.records.values import Value
 from planner.units import MIB
@@ -125,6 +125,8 @@ class Framework:
     residual stream, and casts at each GEMM.
     `vendors` are those whose accelerators it runs on, `sharded_optimizers` those whose states it shares out (empty: all).
     `persistent_gradients`: the gradient buffer exists all the time (else gradients appear during the first backward).
+    `offloads_states` and `offloads_activations` say what it can keep in the host's memory; `gradients_follow_optimizer`:
+    where the optimizer's states go there, gradients do too.
     `stage_outputs_kept` is the share of what a pipeline stage sent on that a rank keeps until its backward pass (None: freed
     once sent).
     `keeps_gathered_inputs`: under sequence parallelism GEMM inputs are saved gathered, not as the shard.
@@ -147,6 +149,9 @@ class Framework:
     buffers: Callable[[Context, Layouts], Iterable[Buffer]] | None = None
     autocasts: bool = False
     persistent_gradients: bool = True
+    offloads_states: frozenset[StateKind] = frozenset()
+    offloads_activations: bool = False
+    gradients_follow_optimizer: bool = False
     stage_outputs_kept: Callable[[Context, Layouts], Value] | None = None
     keeps_gathered_inputs: bool = False
     root_stays_unsharded: bool = False

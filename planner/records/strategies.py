@@ -198,11 +198,30 @@ class Recompute:
 
     `operators` names the operators (by name, or by kind) that run again: what they alone keep is dropped, what they read is
     kept, and so is what they produce where an operator that does not run again keeps it. `discards_outputs` drops that too
-    (it is rebuilt before it is read). `whole_layer` keeps nothing but the layer's input.
+    (it is rebuilt before it is read). `whole_layer` keeps nothing but the input of the layer, or of each group of as many
+    layers as the degree ``recompute_layers`` says. `some_layers` runs so many layers of each model chunk again, and the others
+    keep everything.
     """
 
     name: str
     operators: frozenset[str] = frozenset()
     discards_outputs: bool = False
     whole_layer: bool = False
+    some_layers: bool = False
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offload:
+    """What lives in the host's memory instead of the device's.
+
+    `states` are the kinds of state that move: OPTIMIZER takes the master copy and the gradients' copy along, and the host
+    then runs the optimizer; WEIGHT are sent to the device for each pass, GRADIENT to the host after each backward.
+    `activations`: what layers save for the backward moves too.
+    """
+
+    name: str
+    states: frozenset[StateKind] = frozenset()
+    activations: bool = False
+    refusals: Callable[[Context, Layouts], Iterable[Refusal]] | None = None
     source: str

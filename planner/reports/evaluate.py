@@ -12,7 +12,7 @@ from planner.reports.layout import layout_text
 from planner.reports.memory import memory_blocks, memory_text
 from planner.reports.plan_table import COLUMNS, flat_row
 from planner.reports.step import speed_text, step_blocks
-from planner.units import format_bytes, format_count, format_duration, format_usd
+from planner.units import format_count, format_duration, format_usd
 
 
 def report(answer: EvaluateAnswer) -> Report:
@@ -55,10 +55,9 @@ def _blocks(answer: EvaluateAnswer) -> Iterator[Block]:
 
 
 def _verdict(answer: EvaluateAnswer) -> str:
-    memory = answer.plan.memory
     if answer.refusals:
         return "cannot run"
-    return "fits" if memory.fits else f"does not fit: {format_bytes(memory.missing_bytes)} too much"
+    return answer.plan.memory.shortfall or "fits"
 
 
 def _tone(answer: EvaluateAnswer) -> Tone:

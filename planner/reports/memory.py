@@ -30,10 +30,19 @@ def memory_blocks(memory: Memory) -> tuple[Block, ...]:
         Heading(f"Memory of the fullest GPU ({where})"),
         Table(
             columns=(left("component"), right("size"), right("of device"), left("")),
-            rows=(*rows, total, headroom, capacity),
+            rows=(*rows, total, headroom, capacity, *_host_rows(memory)),
             strong=frozenset({len(rows)}),
         ),
     )
+
+
+def _host_rows(memory: Memory) -> tuple[tuple[Cell, ...], ...]:
+    if not memory.host_bytes:
+        return ()
+    room = (
+        "of an unknown size" if memory.host_capacity_bytes is None else f"of {format_bytes(memory.host_capacity_bytes)}"
+    )
+    return (("in the host's memory", format_bytes(memory.host_bytes), room, ""),)
 
 
 def memory_text(memory: Memory) -> str:

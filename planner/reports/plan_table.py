@@ -87,6 +87,8 @@ _AXES: Final = (
     _Axis("micro_batch", right("mb"), ()),
     _Axis("schedule", left("schedule"), ("1f1b", "interleaved", None)),
     _Axis("recompute", left("recompute"), ()),
+    _Axis("recompute_layers", right("layers")),
+    _Axis("offload", left("offload"), ("none", None)),
 )
 
 

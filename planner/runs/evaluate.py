@@ -72,6 +72,7 @@ def answer_runs(file: CsvTable, registry: Registry, questions: Questions) -> Run
         precisions=tuple(registry.precisions),
         optimizers=tuple(registry.optimizers),
         recomputes=tuple(registry.recomputes),
+        offloads=tuple(registry.offloads),
         methods=tuple(registry.methods),
     )
     predicted: dict[int, dict[str, str]] = {}

@@ -86,8 +86,6 @@ class Questions:
 
     def ask(self, row: RunRow) -> Asked:
         """The question that `row` is. Raises InputError and its children."""
-        if row.offload not in (None, NOT_OFFLOADED):
-            raise InputError(f"offload: {row.offload!r} is not supported")
         filler = Filler()
         architecture, shaped = architecture_of(row, self._known_model(row.model_name))
         cluster, placed = self._machines.cluster(row)
@@ -200,10 +198,12 @@ class Questions:
             "sequence_parallel": _sequence_parallel(row, degrees, filler),
             "recompute": _recompute(row, context.framework, filler),
             "schedule": "interleaved" if degrees["vpp"] > 1 else "1f1b",
+            "offload": _offload(row, filler),
         }
-        filler.take("offload", row.offload, NOT_OFFLOADED)
         values: dict[str, tuple[ChoiceValue, ...]] = {}
-        for choice in all_choices(rules.strategies, tuple(rules.schedules), tuple(rules.recomputes)):
+        for choice in all_choices(
+            rules.strategies, tuple(rules.schedules), tuple(rules.recomputes), tuple(rules.offloads)
+        ):
             value = chosen.get(choice.name, choice.values[0])
             if value not in choice.values:
                 raise InputError(f"{choice.name}: {value!r} is not among {', '.join(map(str, choice.values))}")
@@ -276,6 +276,15 @@ def _zero(row: RunRow, degrees: Mapping[str, int], filler: Filler) -> int:
 def _sequence_parallel(row: RunRow, degrees: Mapping[str, int], filler: Filler) -> int:
     assumed = int(row.of_recipe and degrees["tp"] > 1)
     return int(filler.take("sequence_parallel", row.sequence_parallel, assumed, RECIPES if assumed else ""))
+
+
+def _offload(row: RunRow, filler: Filler) -> str:
+    if row.offload is None:
+        filler.note(f"offload = {NOT_OFFLOADED}")
+        return NOT_OFFLOADED
+    if row.offload.qualifier:
+        filler.note(f"offload {row.offload.qualifier} taken as {row.offload.name}")
+    return row.offload.name
 
 
 def _recompute(row: RunRow, framework: Framework, filler: Filler) -> str:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from planner.domain.mesh import Array, Layouts, Mask
-from planner.plugin import Context, Recompute, Refusal, Schedule, Strategy
+from planner.plugin import Context, Framework, Offload, Recompute, Refusal, Schedule, Strategy
 from planner.search.memory import (
     MemoryParts,
+    fullest_host_bytes,
     memory_parts,
     parameter_copies,
     peak_bytes,
@@ -18,6 +19,7 @@ from planner.search.memory import (
     region_divisors,
 )
 from planner.search.network import Network, network_of
+from planner.search.offloading import host_step_s, with_host_traffic
 from planner.search.operators import Rates, rates_of
 from planner.search.stages import StageColumn, stage_columns
 from planner.search.timing import BlockTimes, StepTimes, block_times, over_stage, step_times
@@ -30,6 +32,7 @@ class Rules:
     strategies: tuple[Strategy, ...]
     schedules: Mapping[str, Schedule]
     recomputes: Mapping[str, Recompute]
+    offloads: Mapping[str, Offload] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,7 @@ class Evaluation:
     columns: tuple[StageColumn, ...]
     memory: MemoryParts
     peak_bytes: Array
+    host_bytes: Array
     blocks: tuple[BlockTimes, ...]
     step: StepTimes
     rates: Rates
@@ -57,6 +61,13 @@ def mesh_schedules(layouts: Layouts, rules: Rules) -> dict[str, Schedule]:
     return {str(value): rules.schedules[str(value)] for value in layouts.values["schedule"]}
 
 
+def mesh_offloads(layouts: Layouts, rules: Rules) -> tuple[Offload, ...]:
+    """The offloads that the mesh's choice axis offers, in its order; none where no plugin brings any."""
+    return tuple(
+        rules.offloads[str(value)] for value in layouts.values.get("offload", ()) if str(value) in rules.offloads
+    )
+
+
 def _synchronising(times: BlockTimes, copies: Array) -> BlockTimes:
     """A device that keeps its parameters `copies` times synchronises each copy."""
     return replace(times, sync_s={phase: took * copies for phase, took in times.sync_s.items()})
@@ -67,9 +78,9 @@ def evaluate_mesh(context: Context, layouts: Layouts, rules: Rules) -> Evaluatio
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         recomputes = mesh_recomputes(layouts, rules)
         divisors = region_divisors(context, layouts, rules.strategies)
-        schedules = mesh_schedules(layouts, rules)
+        schedules, offloads = mesh_schedules(layouts, rules), mesh_offloads(layouts, rules)
         columns = placed_columns(layouts, schedules, stage_columns(context.program, layouts))
-        memory = memory_parts(context, layouts, rules.strategies, recomputes, schedules, divisors, columns)
+        memory = memory_parts(context, layouts, rules.strategies, recomputes, schedules, offloads, divisors, columns)
         rates, network = rates_of(context), network_of(context.cluster)
         copies = parameter_copies(layouts, schedules)
         blocks = tuple(
@@ -79,9 +90,29 @@ def evaluate_mesh(context: Context, layouts: Layouts, rules: Rules) -> Evaluatio
             for block in context.program.blocks
         )
         optimizer_s = _optimizer_s(memory, columns, rates)
+        if memory.moved is not None:
+            blocks = tuple(_with_host_traffic(context, memory, blocks))
+            hosts = host_step_s(context, layouts, memory.moved, columns, memory.whole_states)
+            optimizer_s = np.where(memory.moved.optimizer, hosts, optimizer_s)
         step = step_times(context, layouts, columns, blocks, schedules, rules.strategies, network, optimizer_s)
-        peak = peak_bytes(context, memory, columns)
-    return Evaluation(context, layouts, columns, memory, peak, blocks, step, rates, network)
+        peak, host = peak_bytes(context, memory, columns), fullest_host_bytes(memory, columns)
+    return Evaluation(context, layouts, columns, memory, peak, host, blocks, step, rates, network)
+
+
+def host_capacity_bytes(context: Context, layouts: Layouts) -> Array:
+    """The share of its node's memory that a rank may use; unbounded where the catalog does not know the node's."""
+    node = context.cluster.node
+    ranks = np.minimum(layouts["n_gpus"], node.accelerators_per_node)
+    return np.full_like(ranks, np.inf) if node.host_memory_bytes is None else node.host_memory_bytes / ranks
+
+
+def _with_host_traffic(context: Context, memory: MemoryParts, blocks: Sequence[BlockTimes]) -> Iterator[BlockTimes]:
+    """Every block's times with its traffic between host and device; embedding and head save nothing that moves."""
+    nothing = np.zeros(1)
+    saved = (nothing, *(layer.saved for layer in memory.layers), nothing)
+    assert memory.moved is not None  # asked only where something moves
+    for times, states, layer in zip(blocks, memory.whole_states, saved, strict=True):
+        yield with_host_traffic(context, times, memory.moved, states, layer)
 
 
 def _optimizer_s(memory: MemoryParts, columns: Sequence[StageColumn], rates: Rates) -> Array:
@@ -94,7 +125,7 @@ def _optimizer_s(memory: MemoryParts, columns: Sequence[StageColumn], rates: Rat
 
 
 def refusals(context: Context, layouts: Layouts, rules: Rules) -> list[Refusal]:
-    """Every reason in its documented order: strategies by plugin, then schedules, then the cluster."""
+    """Every reason in its documented order: strategies by plugin, then schedules, offloads, the cluster."""
     found: list[Refusal] = []
     for strategy in rules.strategies:
         if strategy.refusals is not None:
@@ -103,8 +134,23 @@ def refusals(context: Context, layouts: Layouts, rules: Rules) -> list[Refusal]:
         if schedule.refusals is not None:
             for refusal in schedule.refusals(context, layouts):
                 found.append(Refusal(reason=refusal.reason, where=layouts.equals("schedule", name) & refusal.where))
+    for name, offload in rules.offloads.items():
+        for refusal in _offload_refusals(context, layouts, offload):
+            found.append(Refusal(reason=refusal.reason, where=layouts.equals("offload", name) & refusal.where))
     found.extend(_cluster_refusals(context, layouts))
     return found
+
+
+def offloads(framework: Framework, offload: Offload) -> bool:
+    """Whether `framework` can keep in the host's memory what `offload` moves there."""
+    return offload.states <= framework.offloads_states and (framework.offloads_activations or not offload.activations)
+
+
+def _offload_refusals(context: Context, layouts: Layouts, offload: Offload) -> Iterator[Refusal]:
+    able = offloads(context.framework, offload)
+    yield Refusal(reason=f"{context.framework.name} does not offload this", where=np.asarray([not able]))
+    if offload.refusals is not None:
+        yield from offload.refusals(context, layouts)
 
 
 def _cluster_refusals(context: Context, layouts: Layouts) -> list[Refusal]:

@@ -11,6 +11,7 @@ from planner.formulas import run
 from planner.plugin import Context
 from planner.search.evaluation import Rules, mesh_recomputes
 from planner.search.operators import peak_flop_per_s
+from planner.search.recomputing import share_of_model
 from planner.search.timing import hardware_flops_factor
 
 TRAINING_PASSES = 3.0
@@ -41,6 +42,7 @@ def measures(context: Context, layouts: Layouts, rules: Rules, step_time_s: Arra
     for kind, count in zip(program.kinds, program.counts(), strict=True):
         per_choice = list(hardware_flops_factor(recomputes, kind, seq_len))
         again = again + count * layouts.choose("recompute", per_choice)
+    again = again * share_of_model(context, layouts, recomputes)
     rate = job.tokens_per_step / step_time_s
     peak = peak_flop_per_s(cluster.accelerator, context.precision.matmul)
     per_gpu = model_flops * rate / n_gpus

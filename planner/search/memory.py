@@ -16,6 +16,7 @@ from planner.plugin import (
     Buffer,
     Context,
     Instant,
+    Offload,
     Recompute,
     Region,
     Schedule,
@@ -34,19 +35,24 @@ from planner.search.activations import (
 )
 from planner.search.model_states import BlockStates, block_states
 from planner.search.network import shard_width
+from planner.search.offloading import Moved, host_bytes, streams
+from planner.search.recomputing import LayersAgain
 from planner.search.stages import StageColumn
 from planner.search.timing import over_stage
 
 INSTANTS = tuple(Instant)
+ROUTED_REGIONS = (Region.DISPATCHED, Region.EXPERT_INTERIOR)
 WITH_PERSISTENT_GRADIENTS = (Instant.FORWARD, Instant.LOSS, Instant.BACKWARD, Instant.OPTIMIZER)
 """Where all gradients exist all the time, the first layer's backward holds at least as much as the later ones."""
 
 
 @dataclass(frozen=True, slots=True)
 class LayerActivations:
-    """Bytes on a rank of one layer and micro-batch: saved, run again in the backward, and the largest transients."""
+    """Bytes on a rank of one layer and micro-batch: saved, and saved where it does not run again; run again in the backward;
+    the largest transients."""
 
     saved: Array
+    everything: Array
     recomputed: Array
     forward: Array
     backward: Array
@@ -75,6 +81,9 @@ class MemoryParts:
     """All that the maximum over stages and instants is taken of."""
 
     states: tuple[BlockStates, ...]
+    whole_states: tuple[BlockStates, ...]
+    moved: Moved | None
+    layers_again: LayersAgain | None
     layers: tuple[LayerActivations, ...]
     embedding_saved: Array
     head: HeadActivations
@@ -86,12 +95,15 @@ class MemoryParts:
 
 
 def region_divisors(context: Context, layouts: Layouts, strategies: Sequence[Strategy]) -> dict[Region, Array]:
-    """The divisor of every region: the product over strategies."""
+    """The divisor of every region: the product over strategies; experts see more than their share by the capacity factor."""
     found: dict[Region, Array] = {region: np.ones(1) for region in Region}
     for strategy in strategies:
         if strategy.region_divisors is not None:
             for region, divisor in strategy.region_divisors(context, layouts).items():
                 found[region] = found[region] * divisor
+    if context.job.capacity_factor != 1.0:
+        for region in ROUTED_REGIONS:
+            found[region] = found[region] / context.job.capacity_factor
     return found
 
 
@@ -111,11 +123,12 @@ def memory_parts(
     strategies: Sequence[Strategy],
     recomputes: Sequence[Recompute],
     schedules: Mapping[str, Schedule],
+    offloads: Sequence[Offload],
     divisors: Mapping[Region, Array],
     columns: Sequence[StageColumn],
 ) -> MemoryParts:
-    """Everything that does not depend on the instant. `schedules` are those that the mesh offers, `columns` as these place
-    them."""
+    """Everything that does not depend on the instant. `recomputes`, `schedules` and `offloads` are those that the mesh offers,
+    `columns` as the schedules place them."""
     program = context.program
     shards = state_shards(context, layouts, strategies)
     copies = parameter_copies(layouts, schedules)
@@ -129,10 +142,19 @@ def memory_parts(
     ]
     if context.framework.buffers is not None:
         buffers.extend(context.framework.buffers(context, layouts))
+    whole = tuple(block_states(context, layouts, block, shards).times(copies) for block in program.blocks)
+    states, moved = whole, Moved.of(context, layouts, offloads)
+    if moved is not None:
+        states = tuple(moved.left_on_device(block) for block in whole)
+        sharded = np.asarray(shards.get(StateKind.WEIGHT, False), dtype=np.bool_)
+        buffers.extend(streams(context, layouts, moved, whole, sharded))
     width = program.architecture.hidden * context.numerics.residual_bytes
     residual = context.tokens(layouts) / divisors[Region.RESIDUAL] * width
     return MemoryParts(
-        states=tuple(block_states(context, layouts, block, shards).times(copies) for block in program.blocks),
+        states=states,
+        whole_states=whole,
+        moved=moved,
+        layers_again=LayersAgain.of(layouts, recomputes),
         layers=tuple(_layer_activations(context, layouts, kind, recomputes, divisors) for kind in program.kinds),
         embedding_saved=bytes_on_rank(context, layouts, embedding, divisors),
         head=_head_activations(context, layouts, program.head, divisors),
@@ -195,6 +217,7 @@ def _layer_activations(
     ]
     return LayerActivations(
         saved=chosen_bytes(context, layouts, "recompute", kept, divisors),
+        everything=bytes_on_rank(context, layouts, everything, divisors),
         recomputed=chosen_bytes(context, layouts, "recompute", again, divisors),
         forward=largest_transient(context, layouts, block, "forward", divisors),
         backward=largest_transient(context, layouts, block, "backward", divisors),
@@ -293,6 +316,17 @@ def over_stage_max(column: StageColumn, blocks: Sequence[Array]) -> Array:
     return np.maximum(largest, column.head * blocks[-1])
 
 
+def saved_on_stage(parts: MemoryParts, column: StageColumn) -> Array:
+    """What the layers of a stage keep of one micro-batch: those that run again what their group keeps, the others all."""
+    again, everything, layers = np.zeros(1), np.zeros(1), np.zeros(1)
+    for count, layer in zip(column.layers, parts.layers, strict=True):
+        again, everything, layers = again + count * layer.saved, everything + count * layer.everything, layers + count
+    if parts.layers_again is None:
+        return again
+    share = parts.layers_again.share(layers)
+    return share * parts.layers_again.inputs(layers) * again + (1.0 - share) * everything
+
+
 def _activations_at(parts: MemoryParts, column: StageColumn, in_flight: InFlight, instant: Instant) -> Array:
     layers, zero = parts.layers, np.zeros(1)
     if instant is Instant.OPTIMIZER:
@@ -300,20 +334,31 @@ def _activations_at(parts: MemoryParts, column: StageColumn, in_flight: InFlight
     embedding = column.embedding * parts.embedding_saved
     if instant is Instant.EMBEDDING:
         return embedding + column.embedding * parts.residual_gradient
-    backward = [layer.recomputed + layer.backward + parts.residual_gradient for layer in layers]
+    together = np.ones(1) if parts.layers_again is None else parts.layers_again.group
+    backward = [together * layer.recomputed + layer.backward + parts.residual_gradient for layer in layers]
     if instant is Instant.LAST_BACKWARD:
         last = [layer.saved + working for layer, working in zip(layers, backward, strict=True)]
         return embedding + over_stage_max(column, [zero, *last, zero])
-    saved: Array = np.zeros(1)
-    for count, layer in zip(column.layers, layers, strict=True):
-        saved = saved + count * layer.saved
-    held = (saved + embedding) * in_flight.micro_batches + in_flight.outputs
+    held = (saved_on_stage(parts, column) + embedding) * in_flight.micro_batches + in_flight.outputs
+    if parts.moved is not None:
+        held = parts.moved.held(held, over_stage_max(column, [zero, *(layer.saved for layer in layers), zero]))
     if instant is Instant.FORWARD:
         head = parts.head.saved + parts.head.forward
         return held + over_stage_max(column, [zero, *(layer.forward for layer in layers), head])
     if instant is Instant.LOSS:
         return held + column.head * (parts.head.saved + parts.head.backward)
     return held + over_stage_max(column, [zero, *backward, zero])
+
+
+def fullest_host_bytes(parts: MemoryParts, columns: Sequence[StageColumn]) -> Array:
+    """What the rank with most in the host's memory keeps there; 0 where nothing moves."""
+    fullest: Array = np.zeros(1)
+    if parts.moved is None:
+        return fullest
+    for column, in_flight in zip(columns, parts.in_flight, strict=True):
+        saved = saved_on_stage(parts, column) * in_flight.micro_batches
+        fullest = np.maximum(fullest, host_bytes(parts.moved, column, parts.whole_states, parts.states, saved))
+    return fullest
 
 
 def _overheads(context: Context, parts: MemoryParts, components: Mapping[str, Array]) -> Array:

@@ -26,15 +26,18 @@ from planner.search.network import shard_width
 class BlockStates:
     """Bytes of one block's states on one rank, after every kind of sharding.
 
-    `fresh_gradients` is one micro-batch's gradient as the backward writes it, before ZeRO divides it.
+    `gradients` contains `gradient_copies`, what a second, wider copy takes. `fresh_gradients` is one micro-batch's gradient
+    as the backward writes it, before ZeRO divides it. `updated` counts the parameters that the rank's optimizer updates.
     """
 
     weights: Array
     gradients: Array
+    gradient_copies: Array
     fresh_gradients: Array
     optimizer: Array
     step_bytes: Array
     step_temporary: Array
+    updated: Array
 
     def times(self, copies: Array) -> BlockStates:
         """What a device holds that keeps the block `copies` times."""
@@ -51,6 +54,7 @@ def block_states(context: Context, layouts: Layouts, block: Block, shards: Mappi
     """Bytes of weights, gradients and optimizer (master copy and moments) of `block`, and what a step moves."""
     weights: Array = np.zeros(1)
     gradients: Array = np.zeros(1)
+    gradient_copies: Array = np.zeros(1)
     fresh: Array = np.zeros(1)
     optimizer: Array = np.zeros(1)
     temporary: Array = np.zeros(1)
@@ -68,6 +72,7 @@ def block_states(context: Context, layouts: Layouts, block: Block, shards: Mappi
         weights = weights + local.elements * storage.weight_bytes / divisor[StateKind.WEIGHT]
         trained = trained + local.elements / divisor[StateKind.OPTIMIZER]
         copies = storage.gradient_copy_bytes / divisor[StateKind.MASTER]
+        gradient_copies = gradient_copies + local.elements * copies
         gradients = gradients + local.elements * (storage.gradient_bytes / divisor[StateKind.GRADIENT] + copies)
         written = np.where(
             shards.get(StateKind.GRADIENT, False), storage.unsharded_weight_bytes, storage.gradient_bytes
@@ -81,7 +86,7 @@ def block_states(context: Context, layouts: Layouts, block: Block, shards: Mappi
     extra = trained * context.optimizer.step_bytes_per_parameter
     # One update reads the gradients and the weights, reads and writes master copy and moments, and writes the weights.
     step_bytes = gradients + 2.0 * optimizer + 2.0 * weights + extra
-    return BlockStates(weights, gradients, fresh, optimizer, step_bytes, temporary)
+    return BlockStates(weights, gradients, gradient_copies, fresh, optimizer, step_bytes, temporary, trained)
 
 
 def _optimizer_bytes(context: Context, local: LocalGroup, divisor: Mapping[StateKind, Array]) -> Array:

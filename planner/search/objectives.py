@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from planner.domain.mesh import Array, Layouts, Mask
 from planner.plugin import Context
-from planner.search.evaluation import Rules, evaluate_mesh, refused
+from planner.search.evaluation import Rules, evaluate_mesh, host_capacity_bytes, refused
 from planner.search.measures import measures
 from planner.search.space import Space
 
 DOES_NOT_FIT: Final = "does not fit in memory"
+FILLS_THE_HOST: Final = "does not fit in the host's memory"
 MISSES_DEADLINE: Final = "misses the deadline"
 MISSES_BUDGET: Final = "exceeds the budget"
 OBJECTIVES: Final = ("min-gpus", "time", "cost", "energy")
@@ -87,6 +88,10 @@ def _look_at(context: Context, layouts: Layouts, rules: Rules, limits: Limits, k
     capacity = context.cluster.accelerator.memory_bytes
     fits = ~forbidden & (peak + limits.headroom * capacity <= capacity)
     findings.count(DOES_NOT_FIT, int(np.count_nonzero(~forbidden & ~fits)))
+    if evaluation.memory.moved is not None:
+        held = fits & (evaluation.host_bytes <= host_capacity_bytes(context, layouts))
+        findings.count(FILLS_THE_HOST, int(np.count_nonzero(fits & ~held)))
+        fits = held
     allowed_peak = np.where(forbidden, np.inf, peak)
     _remember_closest(layouts, allowed_peak, n_gpus, step_s, findings)
     _remember_leanest(layouts, allowed_peak, findings)

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from planner.domain.mesh import Array, Layouts
 from planner.domain.plan import LAYOUT_FIELDS, MEMORY_COMPONENTS, TIME_COMPONENTS, Memory, Plan
 from planner.plugin import Context, Instant
-from planner.search.evaluation import Evaluation, Rules, evaluate_mesh
+from planner.search.evaluation import Evaluation, Rules, evaluate_mesh, host_capacity_bytes
 from planner.search.measures import Measures, measures
 from planner.search.memory import stage_instants
+from planner.search.recomputing import RECOMPUTE_LAYERS
 from planner.units import TERA
 
 REPORTED_INSTANT: Final[Mapping[Instant, str]] = {
@@ -72,6 +73,7 @@ def _plan(
 
     capacity = float(context.cluster.accelerator.memory_bytes)
     n_gpus = int(at(evaluation.layouts["n_gpus"]))
+    host = at(host_capacity_bytes(context, evaluation.layouts))
     return Plan(
         n_gpus=n_gpus,
         layout=layout_labels(context, evaluation.layouts.at(np.asarray([row]))),
@@ -82,6 +84,8 @@ def _plan(
             stage=int(at(peak.stage)),
             when=REPORTED_INSTANT[INSTANTS[int(peak.instant[row])]],
             components={name: at(peak.components[name]) for name in MEMORY_COMPONENTS},
+            host_bytes=at(evaluation.host_bytes),
+            host_capacity_bytes=None if np.isinf(host) else host,
         ),
         step_time_s=at(evaluation.step.total_s),
         step_time_components_s={name: at(evaluation.step.components[name]) for name in TIME_COMPONENTS},
@@ -97,11 +101,13 @@ def _plan(
 
 
 def layout_labels(context: Context, layouts: Layouts) -> dict[str, Any]:
-    """The contract's layout fields, then any choice that is not at its first value."""
+    """The contract's layout fields, a number of layers that is not 1, any choice that is not at its first value."""
     labels: dict[str, Any] = dict(layouts.labels())
     labels["framework"] = context.framework.name
     found = {name: labels.get(name, 1) for name in LAYOUT_FIELDS}
     found["sequence_parallel"] = bool(found["sequence_parallel"])
+    if int(labels.get(RECOMPUTE_LAYERS, 1)) > 1:
+        found[RECOMPUTE_LAYERS] = labels[RECOMPUTE_LAYERS]
     for axis, values in layouts.values.items():
         if axis not in found and labels[axis] != values[0]:
             found[axis] = labels[axis]

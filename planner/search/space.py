@@ -16,6 +16,9 @@ from planner.plugin import Choice, Context, Degree, Strategy
 CHUNK_ELEMENTS: Final = 1 << 18
 """Layouts per chunk: the working set of one formula stays in cache (DESIGN section 2)."""
 
+NOTHING_OFFLOADED: Final = "none"
+"""The offload that a search tries unless another is asked for: what moves to the host saves memory at the price of time."""
+
 
 @dataclass(frozen=True, slots=True)
 class Space:
@@ -68,14 +71,22 @@ def all_degrees(strategies: Sequence[Strategy]) -> tuple[Degree, ...]:
 
 
 def all_choices(
-    strategies: Sequence[Strategy], schedules: Sequence[str], recomputes: Sequence[str]
+    strategies: Sequence[Strategy],
+    schedules: Sequence[str],
+    recomputes: Sequence[str],
+    offloads: Sequence[str] = (),
 ) -> tuple[Choice, ...]:
-    """Every choice axis; the schedule and the recompute are choices among what is registered."""
+    """Every choice axis; the schedule, the recompute and the offload are choices among what is registered."""
     brought = tuple(choice for strategy in strategies for choice in strategy.choices)
     return (
         *brought,
         Choice(name="recompute", values=tuple(recomputes), candidates=lambda _context: ("none", "selective", "full")),
         Choice(name="schedule", values=tuple(schedules), candidates=lambda context: context.framework.schedules),
+        Choice(
+            name="offload",
+            values=tuple(offloads) or (NOTHING_OFFLOADED,),
+            candidates=lambda _context: (NOTHING_OFFLOADED,),
+        ),
     )
 
 

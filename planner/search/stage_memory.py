@@ -7,7 +7,7 @@ import numpy as np
 from planner.domain.mesh import Array, Layouts
 from planner.domain.plan import MEMORY_COMPONENTS, StageMemory
 from planner.plugin import Context, Program
-from planner.search.evaluation import Rules, mesh_recomputes, mesh_schedules
+from planner.search.evaluation import Rules, mesh_offloads, mesh_recomputes, mesh_schedules
 from planner.search.memory import memory_parts, placed_columns, region_divisors, stage_instants
 from planner.search.stages import StageColumn, split_stages
 
@@ -24,7 +24,9 @@ def stage_memories(context: Context, layouts: Layouts, rules: Rules) -> tuple[St
         recomputes = mesh_recomputes(layouts, rules)
         schedules = mesh_schedules(layouts, rules)
         columns = placed_columns(layouts, schedules, (column,))
-        parts = memory_parts(context, layouts, rules.strategies, recomputes, schedules, divisors, columns)
+        parts = memory_parts(
+            context, layouts, rules.strategies, recomputes, schedules, mesh_offloads(layouts, rules), divisors, columns
+        )
         instants = {
             instant.value: {name: np.broadcast_to(components[name], column.index.shape) for name in MEMORY_COMPONENTS}
             for _column, instant, components, _total in stage_instants(context, parts, columns)

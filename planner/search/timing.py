@@ -23,9 +23,12 @@ from planner.plugin import (
 from planner.search.activations import runs_again
 from planner.search.network import Network, seconds
 from planner.search.operators import OperatorCost, Rates, block_costs
+from planner.search.recomputing import share_of_model
 from planner.search.stages import StageColumn
 
 COMMUNICATION_COMPONENTS = ("tp", "cp", "ep", "pp", "dp")
+EXPOSED_COMPONENTS = (*COMMUNICATION_COMPONENTS, "other")
+"""What may stick out of compute: collectives, and under `other` what travels between host and device."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +41,7 @@ class Exposed:
     def total_s(self) -> Array:
         """The sum, in the fixed order of the components."""
         total: Array = np.zeros(1)
-        for component in COMMUNICATION_COMPONENTS:
+        for component in EXPOSED_COMPONENTS:
             if component in self.by_component:
                 total = total + self.by_component[component]
         return total
@@ -92,7 +95,8 @@ def block_times(
     forward, backward = np.maximum(forward, host_s), np.maximum(backward, host_s)
     again = np.zeros(1)
     if block.name not in ("embedding", "head"):
-        again = _recompute_s(layouts, costs, recomputes, context.framework.host_s_per_operator)
+        share = share_of_model(context, layouts, recomputes)
+        again = _recompute_s(layouts, costs, recomputes, context.framework.host_s_per_operator) * share
     sent = [
         communication
         for strategy in strategies
@@ -104,14 +108,16 @@ def block_times(
         Phase.BACKWARD: exposed_s(sent, Phase.BACKWARD, backward + again, layouts, network),
     }
     if block.name not in ("embedding", "head"):
-        exposed[Phase.BACKWARD] = _sent_again(layouts, recomputes, exposed)
+        exposed[Phase.BACKWARD] = _sent_again(layouts, recomputes, share, exposed)
     syncs = {phase: _total_s(sent, phase, layouts, network) for phase in (Phase.GRADIENT_SYNC, Phase.PARAMETER_SYNC)}
     return BlockTimes(forward, backward, again, weight_gradient, exposed, syncs)
 
 
-def _sent_again(layouts: Layouts, recomputes: Sequence[Recompute], exposed: Mapping[Phase, Exposed]) -> Exposed:
+def _sent_again(
+    layouts: Layouts, recomputes: Sequence[Recompute], share: Array, exposed: Mapping[Phase, Exposed]
+) -> Exposed:
     """A layer that runs again as a whole also repeats its forward's collectives (gathering weights is the backward's own)."""
-    whole = layouts.choose("recompute", [float(recompute.whole_layer) for recompute in recomputes])
+    whole = share * layouts.choose("recompute", [float(recompute.whole_layer) for recompute in recomputes])
     found = dict(exposed[Phase.BACKWARD].by_component)
     for component, took in exposed[Phase.FORWARD].by_component.items():
         if component != "dp":
@@ -196,7 +202,7 @@ def _stage_quantities(times: Sequence[BlockTimes]) -> dict[str, list[Array]]:
         "weight_gradient": [block.weight_gradient_s for block in times],
         "whole_forward": [block.whole_forward_s for block in times],
     }
-    for component in COMMUNICATION_COMPONENTS:
+    for component in EXPOSED_COMPONENTS:
         quantities[component] = [
             sum((block.exposed[phase].by_component.get(component, np.zeros(1)) for phase in block.exposed), np.zeros(1))
             for block in times
@@ -254,14 +260,13 @@ def step_times(
         "backward": m * slowest.values["backward"],
         "recompute": m * slowest.values["recompute"],
     }
-    for component in COMMUNICATION_COMPONENTS:
+    for component in EXPOSED_COMPONENTS:
         components[component] = m * slowest.values[component]
     components["pp"] = components["pp"] + _hops_s(context, layouts, strategies, network, m, pp)
     sync = _sync_s(context, columns, times, stage)
     components["dp"] = components["dp"] + sync
     components["bubble"] = np.where(pp > 1, np.maximum(bubble, 0.0), 0.0)
     components["optimizer"] = optimizer_s
-    components["other"] = np.zeros(1)
     total: Array = np.zeros(1)
     for value in components.values():
         total = total + value

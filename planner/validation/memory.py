@@ -154,7 +154,7 @@ def _layout(row: Mapping[str, str], question: Question) -> Layouts:
         "recompute": row.get("checkpointing") or "none",
         "schedule": "1f1b",
     }
-    choices = all_choices(rules.strategies, tuple(rules.schedules), tuple(rules.recomputes))
+    choices = all_choices(rules.strategies, tuple(rules.schedules), tuple(rules.recomputes), tuple(rules.offloads))
     chosen = {choice.name: (wanted.get(choice.name, choice.values[0]),) for choice in choices}
     return make_layouts(derive(context, tuples), chosen).at(np.asarray([0]))
 

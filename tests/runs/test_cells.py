@@ -4,6 +4,7 @@ import pytest
 
 from planner.errors import InputError
 from planner.importers import run_cells as cells
+from planner.importers.run_cells import Worded
 
 PRECISIONS = ("mxfp8", "nvfp4", "bf16-mixed", "bf16-pure", "fp8-blockwise")
 OPTIMIZERS = ("adamw", "adamw-8bit", "muon", "lion")
@@ -121,20 +122,57 @@ def test_an_optimizer_that_is_not_registered_names_its_column(text):
 
 @pytest.mark.parametrize(("text", "expected"), {"": None, "unknown": None, "none": "none", "0": "none"}.items())
 def test_nothing_is_offloaded(text, expected):
-    assert cells.offload(text) == expected
+    found = cells.offload(text)
+    assert (None if found is None else found.name) == expected
+
+
+OFFLOADS = {
+    "cpu params": "parameters", "cpu optimizer": "optimizer", "cpu": "parameters", "cpu (DeepSpeed)": "parameters",
+    "cpu params + activations": "parameters+activations", "activation": "activations", "activation (qkv)": "activations",
+    "activation (layer input, qkv, out proj)": "activations", "cpu optimizer + activations": "optimizer+activations",
+    "cpu (params, grads, optimizer step on CPU)": "parameters", "ZeRO-3 + optimizer CPU offload": "optimizer",
+    "FSDP full shard + CPU offload": "parameters",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "expected"), OFFLOADS.items())
+def test_an_offload_is_named_and_keeps_what_was_written(text, expected):
+    assert cells.offload(text) == Worded(expected, text)
+
+
+def test_a_registered_offload_needs_no_reading():
+    assert cells.offload("NVMe-all", registered=("nvme-all",)) == Worded("nvme-all")
+
+
+@pytest.mark.parametrize("text", ["to the moon", "activation cpu_offloading_num_layers=20"])
+def test_an_offload_that_is_not_known_names_its_column(text):
+    with pytest.raises(InputError, match=r"^offload: "):
+        cells.offload(text)
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("unit", "source", "expected"),
     [
-        "cpu params", "cpu optimizer", "cpu", "cpu (DeepSpeed)", "cpu params + activations", "activation",
-        "activation (qkv)",
-        "activation (layer input)", "activation (layer input, out proj)", "activation (layer input, qkv, out proj)",
-        "activation cpu_offloading_num_layers=20", "cpu (params, grads, optimizer step on CPU)",
+        (
+            "",
+            "bigscience-workshop/bigscience:train/tr11-176B-ml/chronicles-prequel.md@9e64edec topology tables",
+            "nvidia-smi",
+        ),
+        (
+            "GB allocated",
+            "bigscience-workshop/bigscience:train/tr11-176B-ml/chronicles-prequel.md@9e64edec",
+            "allocated",
+        ),
+        (
+            "GiB",
+            "torchtitan benchmarks 2024-12, Table 1: pytorch/torchtitan:benchmarks/llama3.md@4a61bd87d",
+            "reserved",
+        ),
+        ("GB", "somebody else", "allocated"),
     ],
-)  # fmt: skip
-def test_an_offload_comes_back_as_written(text):
-    assert cells.offload(text) == text
+)
+def test_a_source_says_once_how_it_measured(unit, source, expected):
+    assert cells.peak_kind(unit, source).name == expected
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ def test_most_rows_are_answered_and_the_others_say_why(measured):
     assert "fsdpqlora-0001" not in errors
     assert errors["MB-013"].startswith(("layers: ", "model_name: "))
     assert errors["levanter-0001"].startswith("layers: ")
-    assert errors["stas-0001"].startswith("offload: 'cpu optimizer'")
+    assert "stas-0001" not in errors
 
 
 def test_a_full_row_fills_nothing(predict):
@@ -140,7 +140,7 @@ def test_an_unknown_framework_never_fails_a_row(predict):
 def test_one_bad_row_does_not_stop_the_others(predict):
     bad = {
         "tp": "0", "pp": "x", "precision": "fp7", "zero_stage_or_fsdp": "magic", "n_gpus": "", "seq_len": "", "cp": "3",
-        "recompute": "sometimes", "optimizer": "sophia", "offload": "cpu optimizer", "finetune_method": "adalora:8",
+        "recompute": "sometimes", "optimizer": "sophia", "offload": "to the moon", "finetune_method": "adalora:8",
         "gpu_slug": "z9", "flash_attention": "maybe", "global_batch": "nan", "micro_batch": "-1", "vpp": "33",
     }  # fmt: skip
     rows = predict({}, *({name: value} for name, value in bad.items()), {})

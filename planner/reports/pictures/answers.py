@@ -15,7 +15,6 @@ from planner.reports.pictures.page import Page, Panel, write_page
 from planner.reports.pictures.scaling import scaling_panel
 from planner.reports.pictures.step import step_panel
 from planner.reports.step import speed_text
-from planner.units import format_bytes
 
 
 def draw_evaluation(answer: EvaluateAnswer, path: Path) -> None:
@@ -49,4 +48,4 @@ def _page(question: Mapping[str, Any], plan: Plan, refusals: tuple[str, ...], mo
 def _alarm(plan: Plan, refusals: tuple[str, ...]) -> str:
     if refusals:
         return f"cannot run: {'; '.join(refusals)}"
-    return "" if plan.memory.fits else f"does not fit: {format_bytes(plan.memory.missing_bytes)} too much"
+    return plan.memory.shortfall

@@ -1,0 +1,164 @@
+"""What lives in the host's memory: bytes that leave the device, and seconds that their way back and forth costs.
+
+Sources: ZeRO-Offload, arXiv 2101.06840; ZeRO-Infinity, arXiv 2104.07857; FORMULAS section 2, "Offload".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+
+from planner.domain.mesh import Array, Layouts, Mask
+from planner.plugin import Buffer, Component, Context, Instant, Offload, Phase, StateKind
+from planner.search.model_states import BlockStates
+from planner.search.stages import StageColumn
+from planner.search.timing import BlockTimes, Exposed, over_stage
+
+HOST_LINK_FRACTION: Final = 0.78
+"""Achieved over nominal bandwidth of PCIe between device and host: 25 of 32 GB/s on an A100, 12 of 16 on a V100 (BaM,
+arXiv 2203.04910, and its author in ZaidQureshi/bam issue 54)."""
+DEFAULT_HOST_LINK_BYTES_PER_S: Final = 32e9
+"""PCIe 4.0 x16, one direction, where the catalog does not say."""
+HOST_UPDATE_S_PER_PARAMETER: Final = 0.24e-9
+"""The host's Adam, which all ranks of a node share. It depends on the host's memory and cores: the geometric mean of what two
+sources published, either of which is three times off. 8.2 s for 11.6 billion parameters (DeepSpeedCPUAdam in 2021;
+deepspeedai/DeepSpeed, pull request 735); 4 s for the 50.7 billion of a node with 8 H100s (PyTorch 2.5;
+LambdaLabsML/distributed-training-guide, 05-training-llama-405b)."""
+LAYERS_ON_THEIR_WAY: Final = 2.0
+"""The layer at work and the one before or after it, whose copy is under way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """Where which part of the training state, or what layers save, is in the host's memory."""
+
+    weights: Mask
+    gradients: Mask
+    optimizer: Mask
+    activations: Mask
+
+    @classmethod
+    def of(cls, context: Context, layouts: Layouts, offloads: Sequence[Offload]) -> Moved | None:
+        """None where nothing moves in any layout of the mesh."""
+        if not any(offload.states or offload.activations for offload in offloads):
+            return None
+
+        def where(moves: Sequence[bool]) -> Mask:
+            return layouts.choose("offload", [float(each) for each in moves]) > 0
+
+        optimizer = where([StateKind.OPTIMIZER in offload.states for offload in offloads])
+        gradients = where([StateKind.GRADIENT in offload.states for offload in offloads])
+        return cls(
+            weights=where([StateKind.WEIGHT in offload.states for offload in offloads]),
+            gradients=gradients | optimizer if context.framework.gradients_follow_optimizer else gradients,
+            optimizer=optimizer,
+            activations=where([offload.activations for offload in offloads]),
+        )
+
+    def left_on_device(self, states: BlockStates) -> BlockStates:
+        """What of a block's states the device keeps."""
+        copied = np.where(self.optimizer, states.gradients - states.gradient_copies, states.gradients)
+        return replace(
+            states,
+            weights=np.where(self.weights, 0.0, states.weights),
+            gradients=np.where(self.gradients, 0.0, copied),
+            gradient_copies=np.where(self.optimizer, 0.0, states.gradient_copies),
+            fresh_gradients=np.where(self.gradients, 0.0, states.fresh_gradients),
+            optimizer=np.where(self.optimizer, 0.0, states.optimizer),
+            step_bytes=np.where(self.optimizer, 0.0, states.step_bytes),
+            step_temporary=np.where(self.optimizer, 0.0, states.step_temporary),
+        )
+
+    def held(self, saved: Array, layer: Array) -> Array:
+        """What the device holds of `saved` bytes: all, or the layers whose copy is under way."""
+        return np.where(self.activations, np.minimum(saved, LAYERS_ON_THEIR_WAY * layer), saved)
+
+
+def streams(
+    context: Context, layouts: Layouts, moved: Moved, states: Sequence[BlockStates], sharded: Mask
+) -> Iterator[Buffer]:
+    """Room on the device for weights that come from the host layer by layer and gradients that leave it, where no ZeRO-3
+    gathers them into buffers of its own. `states` are the blocks' before anything moved."""
+    size = context.storage.unsharded_weight_bytes
+    elements = [sum(context.local_elements(block, layouts).values(), np.zeros(1)) for block in context.program.blocks]
+    layer: Array = np.zeros(1)
+    gradient: Array = np.zeros(1)
+    for count, state in zip(elements[1:-1], states[1:-1], strict=True):
+        layer = np.maximum(layer, count)
+        gradient = np.maximum(gradient, state.fresh_gradients)
+    ends = np.maximum(elements[0], elements[-1])
+    streamed = moved.weights & ~sharded
+    yield Buffer(
+        name="weights on their way from the host", component=Component.WEIGHTS,
+        bytes=np.where(streamed, (LAYERS_ON_THEIR_WAY * layer + ends) * size, 0.0),
+    )  # fmt: skip
+    yield Buffer(
+        name="gradients on their way to the host", component=Component.GRADIENTS,
+        bytes=np.where(moved.gradients & ~sharded, gradient, 0.0),
+        instants=(Instant.BACKWARD, Instant.LAST_BACKWARD),
+    )  # fmt: skip
+    end = np.maximum(states[0].fresh_gradients, states[-1].fresh_gradients)
+    yield Buffer(
+        name="gradients of embedding and head on their way to the host", component=Component.GRADIENTS,
+        bytes=np.where(moved.gradients & ~sharded, end, 0.0),
+        instants=(Instant.LOSS, Instant.EMBEDDING),
+    )  # fmt: skip
+
+
+def host_link_bytes_per_s(context: Context) -> float:
+    """What a device and its host reach in one direction."""
+    nominal = context.cluster.accelerator.pcie_bytes_per_s or DEFAULT_HOST_LINK_BYTES_PER_S
+    return nominal * HOST_LINK_FRACTION
+
+
+def with_host_traffic(
+    context: Context, times: BlockTimes, moved: Moved, states: BlockStates, saved: Array
+) -> BlockTimes:
+    """A block's times with what it cannot hide of sending weights and saved activations there and back, and reduced gradients
+    to the host: both directions of the link at once, behind the block's own compute.
+
+    `states` are the block's before anything moved, `saved` its bytes.
+    """
+    link = host_link_bytes_per_s(context)
+    weights = np.where(moved.weights, states.weights, 0.0)
+    gradients = np.where(moved.gradients, states.updated * context.storage.reduce_bytes, 0.0)
+    activations = np.where(moved.activations, saved, 0.0)
+    forward_s = np.maximum(weights, activations) / link
+    backward_s = np.maximum(weights + activations, gradients) / link
+    exposed = dict(times.exposed)
+    for phase, took, window in (
+        (Phase.FORWARD, forward_s, times.forward_s),
+        (Phase.BACKWARD, backward_s, times.backward_s + times.recompute_s),
+    ):
+        sticks_out = {"other": np.maximum(0.0, took - window)}
+        exposed[phase] = Exposed(dict(exposed[phase].by_component) | sticks_out)
+    return replace(times, exposed=exposed)
+
+
+def host_step_s(
+    context: Context, layouts: Layouts, moved: Moved, columns: Sequence[StageColumn], states: Sequence[BlockStates]
+) -> Array:
+    """The host's optimizer step: gradients down, the update by all ranks of a node at once, weights up; nothing overlaps."""
+    link = host_link_bytes_per_s(context)
+    storage = context.storage
+    down = np.where(moved.gradients, 0.0, storage.reduce_bytes)
+    up = np.where(moved.weights, 0.0, storage.unsharded_weight_bytes)
+    ranks = np.minimum(layouts["n_gpus"], context.cluster.node.accelerators_per_node)
+    updated: Array = np.zeros(1)
+    for column in columns:
+        updated = np.maximum(updated, over_stage(column, [block.updated for block in states]))
+    return updated * ((down + up) / link + ranks * HOST_UPDATE_S_PER_PARAMETER)
+
+
+def host_bytes(
+    moved: Moved, column: StageColumn, whole: Sequence[BlockStates], left: Sequence[BlockStates], saved: Array
+) -> Array:
+    """What a rank of one stage keeps in the host's memory; `saved` is what its layers save for the backward."""
+
+    def states(blocks: Sequence[BlockStates]) -> Array:
+        return over_stage(column, [block.weights + block.gradients + block.optimizer for block in blocks])
+
+    return states(whole) - states(left) + np.where(moved.activations, saved, 0.0)
