@@ -9,9 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+import numpy as np
+
 from planner.plugin import (
+    Buffer,
+    Component,
     Context,
     Framework,
+    Instant,
     Layouts,
     Overlaps,
     Precision,
@@ -105,6 +110,24 @@ def main_gradient_storage(precision: Precision) -> Storage:
     )
 
 
+def gradient_buckets(context: Context, layouts: Layouts) -> Iterator[Buffer]:
+    """DDP's buckets hold a 16-bit gradient of every parameter beside the float32 buffer that its hook adds them to
+    (nanotron/optim/gradient_accumulator.py, get_fp32_accum_hook; torch/csrc/distributed/c10d/reducer.cpp)."""
+    column = [
+        sum(context.local_elements(block, layouts, trainable_only=True).values()) for block in context.program.blocks
+    ]
+    ends, layer = np.maximum(column[0], column[-1]), column[1:-1]
+    counts = context.program.counts()
+    held = ends + sum(count * each for count, each in zip(counts, layer, strict=True)) / layouts["pp"]
+    alone = column[0] + column[-1] + sum(count * each for count, each in zip(counts, layer, strict=True))
+    elements = np.where(layouts["pp"] > 1, held, alone)
+    yield Buffer(
+        name="DDP gradient buckets", component=Component.GRADIENTS,
+        bytes=np.where(layouts["replicas"] > 1, elements * context.precision.communication_bytes, 0.0),
+        instants=tuple(Instant),
+    )  # fmt: skip
+
+
 def whole_outputs(_context: Context, _layouts: Layouts) -> float:
     """A stage's outputs stay with the graph that they end until its backward pass (torch/distributed/pipelining/stage.py)."""
     return 1.0
@@ -128,6 +151,7 @@ def planner_frameworks() -> Iterator[Framework]:
         schedules=("1f1b",),
         persistent_gradients=True,
         stage_outputs_kept=whole_outputs,
+        buffers=gradient_buckets,
         keeps_gathered_inputs=True,
         fused=frozenset({"dropout"}),
         traffic=TRAFFIC,

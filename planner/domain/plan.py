@@ -42,6 +42,8 @@ class Memory:
     """Memory [bytes] of the fullest rank at the instant of its peak.
 
     `components` sum to `total_bytes`; `capacity_bytes` is what the device offers, `headroom_bytes` what is kept free of it.
+    Between `least_bytes` and `most_bytes` lies the total by what was published of what the device adds (context, communicators,
+    the allocator's reserve); None where that was not asked.
     `host_bytes` is what one rank keeps in its host's memory, of which it may use `host_capacity_bytes` (None: unknown).
     """
 
@@ -51,6 +53,8 @@ class Memory:
     stage: int
     when: str
     components: Mapping[str, float]
+    least_bytes: float | None = None
+    most_bytes: float | None = None
     host_bytes: float = 0.0
     host_capacity_bytes: float | None = None
 
@@ -86,6 +90,8 @@ class Memory:
             "stage": self.stage,
             "when": self.when,
             "components": dict(self.components),
+            "least_bytes": self.least_bytes,
+            "most_bytes": self.most_bytes,
             "host_bytes": self.host_bytes,
             "host_capacity_bytes": self.host_capacity_bytes,
         }

@@ -377,6 +377,18 @@ def framework(slug: str | None, name: str | None) -> str | None:
 _PEAK_KINDS: Final = re.compile(r"nvidia-smi|reserved|allocated|active", re.IGNORECASE)
 
 
+_TIED: Final = re.compile(r"\b(?:embeddings tied|tied embeddings)\b(?! no\b)", re.IGNORECASE)
+
+
+def tied(note: str | None) -> bool | None:
+    """True where a note says that embedding and head are one matrix; no column does.
+
+    >>> tied("MHA, embeddings tied"), tied("an untied head")
+    (True, None)
+    """
+    return True if _TIED.search(note or "") else None
+
+
 ALLOCATED: Final = "allocated"
 
 

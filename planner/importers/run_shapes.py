@@ -98,11 +98,13 @@ def _from_cells(row: RunRow) -> tuple[Architecture, tuple[str, ...]]:
     if vocab is None:
         vocab = GATED_VOCAB if gated else PLAIN_VOCAB
         filled.append(f"vocab = {vocab}")
+    if row.tied:
+        filled.append("tied embeddings (as note says)")
     return Architecture(
         slug=name, name=name, family="run", layers=layers, hidden=hidden, heads=heads, kv_heads=kv_heads,
         head_dim=_head_dim(hidden, heads), ffn_hidden=ffn_hidden, vocab=vocab, gated=gated,
         activation="silu" if gated else "gelu", norm="rmsnorm" if gated else "layernorm",
-        position="rope" if gated else "none", tied_embeddings=False, moe=_experts(row, None, ffn_hidden),
+        position="rope" if gated else "none", tied_embeddings=bool(row.tied), moe=_experts(row, None, ffn_hidden),
         source="the row's own cells",
     ), tuple(filled)  # fmt: skip
 

@@ -40,6 +40,7 @@ class RunRow:
     model_name: str | None = None
     shape: Mapping[str, int] = field(default_factory=dict)
     gated: bool | None = None
+    tied: bool | None = None
     gpu_slug: str | None = None
     gpu: str | None = None
     gpu_memory_gb: float | None = None
@@ -96,6 +97,7 @@ def parse_row(cell: Mapping[str, str], vocabulary: Vocabulary) -> RunRow:
         model_name=cells.text_or_none(cell.get("model_name")),
         shape=_counts(cell, SHAPE_COUNTS),
         gated=cells.flag("gated_mlp", cell.get("gated_mlp")),
+        tied=cells.tied(cell.get("note")),
         gpu_slug=cells.text_or_none(cell.get("gpu_slug")),
         gpu=cells.text_or_none(cell.get("gpu")),
         gpu_memory_gb=cells.number("gpu_mem_gb", cell.get("gpu_mem_gb")),

@@ -63,7 +63,8 @@ class Overlaps:
 class DeviceOverheads:
     """Memory on the device that no tensor accounts for [bytes]: context, workspaces, per communicator; and the allocator.
 
-    `fragmentation` is the fraction of allocated bytes that the caching allocator reserves beyond them.
+    `fragmentation` is the fraction of allocated bytes that the caching allocator reserves beyond them. `bounds` gives, by field,
+    the least and the most that were published; a field without is taken as certain.
     """
 
     context_bytes: float
@@ -71,6 +72,12 @@ class DeviceOverheads:
     communicator_bytes: float
     fragmentation: float
     source: str
+    bounds: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+
+    def bound(self, name: str) -> tuple[float, float]:
+        """The least and the most of the field `name`."""
+        value = float(getattr(self, name))
+        return self.bounds.get(name, (value, value))
 
 
 COMMUNICATOR_BYTES: Final = 688 * MIB
@@ -78,6 +85,17 @@ COMMUNICATOR_BYTES: Final = 688 * MIB
 issue 964; 544 MiB for two ranks). Uncertain by a factor of several: it grows with the channels, each with its own 4 MiB
 buffers (NCCL_BUFFSIZE, issue 1450), so with the links (issue 986); an all-to-all among 8 H100s took 3.3 GB (issue 1685).
 """
+
+
+CUDA_BOUNDS: Final[Mapping[str, tuple[float, float]]] = {
+    "context_bytes": (141 * MIB, 1573 * MIB),
+    "workspace_bytes": (8.125 * MIB, 64 * MIB),
+    "communicator_bytes": (544 * MIB, 3.3e9),
+    "fragmentation": (0.0, 77.9 / 52.9 - 1.0),
+}
+"""What others measured. Context: 141 MiB on a T4 (fitcheck-llm 0.3.1), 1,573 MiB on an A100 with all kernels loaded (BigScience,
+chronicles-prequel.md). Workspaces: PyTorch's CUBLAS_WORKSPACE_CONFIG before and from Hopper. Communicators: NVIDIA/nccl issues 964
+and 1685. Reserved over allocated: 77.9 and 52.9 GB (LambdaLabsML/distributed-training-guide, 05-training-llama-405b)."""
 
 
 def cuda_overheads(
@@ -89,6 +107,7 @@ def cuda_overheads(
         workspace_bytes=64 * MIB,
         communicator_bytes=COMMUNICATOR_BYTES,
         fragmentation=fragmentation,
+        bounds=CUDA_BOUNDS,
         source=f"{context_source}; cuBLAS workspaces 2 x 32 MiB on Hopper; {source}; "
         "per communicator 688 MiB (NVIDIA/nccl issue 964: A100, NVLink; more links or all-to-all take several times that)",
     )

@@ -30,10 +30,20 @@ def memory_blocks(memory: Memory) -> tuple[Block, ...]:
         Heading(f"Memory of the fullest GPU ({where})"),
         Table(
             columns=(left("component"), right("size"), right("of device"), left("")),
-            rows=(*rows, total, headroom, capacity, *_host_rows(memory)),
+            rows=(*rows, total, *_range_rows(memory), headroom, capacity, *_host_rows(memory)),
             strong=frozenset({len(rows)}),
         ),
     )
+
+
+def _range_rows(memory: Memory) -> tuple[tuple[Cell, ...], ...]:
+    """The total by the least and the most that the device may add, where that is uncertain."""
+    if memory.least_bytes is None or memory.most_bytes is None or memory.least_bytes == memory.most_bytes:
+        return ()
+    ends = (memory.least_bytes, memory.most_bytes)
+    least, most = (format_bytes(size) for size in ends)
+    from_share, to_share = (percent(share(size, memory.capacity_bytes)) for size in ends)
+    return (("  at least", least, from_share, ""), ("  at most, as others measured", most, to_share, ""))
 
 
 def _host_rows(memory: Memory) -> tuple[tuple[Cell, ...], ...]:

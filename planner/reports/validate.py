@@ -109,6 +109,7 @@ def _device_blocks(device: Summary) -> Iterator[Block]:
     yield from _spread_table(
         "Measured peak by framework and tool", device["by_framework"], ("framework", "measured_as"), _BYTES, digits=1
     )
+    yield from _spread_table("Measured peak by family", device["by_family"], ("family",), _BYTES, digits=1)
     yield from _spread_table("Measured peak by source", device["by_source"], ("source",), _BYTES, digits=1)
     yield from _spread_table(
         "Measured peak by what the row states", device["by_statement"], ("configuration",), _BYTES, digits=1

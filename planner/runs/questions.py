@@ -26,8 +26,11 @@ if TYPE_CHECKING:
     from planner.catalog.reader import Catalog
     from planner.registry import Registry
 
-SHARDED_FRAMEWORKS: Final = frozenset({"torchtitan", "llm-foundry", "fms-fsdp"})
-"""Frameworks that shard everything unless told otherwise."""
+SHARDED_FRAMEWORKS: Final = frozenset({"torchtitan", "llm-foundry", "fms-fsdp", "torchtune"})
+"""Frameworks that shard everything unless told otherwise (torchtune's distributed recipes know no other way)."""
+RECOMPUTING_FRAMEWORKS: Final = frozenset({"torchtune"})
+"""Frameworks whose configurations all recompute whole layers (pytorch/torchtune, recipes/configs:
+enable_activation_checkpointing)."""
 RECIPES: Final = "the recipes of NeMo and Megatron-Bridge"
 """Where they are silent on it, they run the distributed optimizer and, with tensor parallelism, sequence parallelism: the
 rows of the shipped table that state the latter all say so."""
@@ -289,8 +292,9 @@ def _offload(row: RunRow, filler: Filler) -> str:
 
 def _recompute(row: RunRow, framework: Framework, filler: Filler) -> str:
     if row.recompute is None:
-        filler.note("recompute = none")
-        return "none"
+        again = "full" if row.framework in RECOMPUTING_FRAMEWORKS else "none"
+        filler.note(f"recompute = {again}" + (f" ({row.framework}'s configurations)" if again == "full" else ""))
+        return again
     if row.recompute.qualifier:
         filler.note(f"recompute {row.recompute.qualifier} taken as {row.recompute.name}")
     if row.recompute.name == "selective":

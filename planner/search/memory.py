@@ -361,6 +361,20 @@ def fullest_host_bytes(parts: MemoryParts, columns: Sequence[StageColumn]) -> Ar
     return fullest
 
 
+def uncertain_total(context: Context, communicators: float, total: float) -> tuple[float, float]:
+    """The least and the most that `total` bytes at a peak may be, by what was published of what the device adds."""
+    overheads = context.framework.overheads
+    fixed = overheads.context_bytes + overheads.workspace_bytes + communicators * overheads.communicator_bytes
+    allocated = (total - fixed) / (1.0 + overheads.fragmentation)
+
+    def at(end: int) -> float:
+        per_device = overheads.bound("context_bytes")[end] + overheads.bound("workspace_bytes")[end]
+        groups = communicators * overheads.bound("communicator_bytes")[end]
+        return allocated * (1.0 + overheads.bound("fragmentation")[end]) + per_device + groups
+
+    return min(total, at(0)), max(total, at(1))
+
+
 def _overheads(context: Context, parts: MemoryParts, components: Mapping[str, Array]) -> Array:
     """Context, workspaces, communicators, and what the caching allocator reserves beyond what is allocated."""
     overheads = context.framework.overheads

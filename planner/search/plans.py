@@ -14,7 +14,7 @@ from planner.domain.plan import LAYOUT_FIELDS, MEMORY_COMPONENTS, TIME_COMPONENT
 from planner.plugin import Context, Instant
 from planner.search.evaluation import Evaluation, Rules, evaluate_mesh, host_capacity_bytes
 from planner.search.measures import Measures, measures
-from planner.search.memory import stage_instants
+from planner.search.memory import stage_instants, uncertain_total
 from planner.search.recomputing import RECOMPUTE_LAYERS
 from planner.units import TERA
 
@@ -73,12 +73,16 @@ def _plan(
 
     capacity = float(context.cluster.accelerator.memory_bytes)
     n_gpus = int(at(evaluation.layouts["n_gpus"]))
+    total = at(peak.total)
+    least, most = uncertain_total(context, at(evaluation.memory.communicators), total)
     host = at(host_capacity_bytes(context, evaluation.layouts))
     return Plan(
         n_gpus=n_gpus,
         layout=layout_labels(context, evaluation.layouts.at(np.asarray([row]))),
         memory=Memory(
-            total_bytes=at(peak.total),
+            total_bytes=total,
+            least_bytes=least,
+            most_bytes=most,
             capacity_bytes=capacity,
             headroom_bytes=headroom * capacity,
             stage=int(at(peak.stage)),

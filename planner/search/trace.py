@@ -8,12 +8,13 @@ import numpy as np
 
 from planner.domain.mesh import Array, Layouts
 from planner.domain.plan import MEMORY_COMPONENTS, TIME_COMPONENTS, Term
-from planner.plugin import Block, Component, Context, Instant, StateKind
+from planner.plugin import Block, Component, Context, DeviceOverheads, Instant, StateKind
 from planner.search.activations import Coefficients, bytes_on_rank, saved_tensors
 from planner.search.evaluation import Evaluation, Rules, evaluate_mesh, mesh_recomputes
 from planner.search.memory import InFlight, region_divisors, stage_instants
 from planner.search.plans import REPORTED_INSTANT
 from planner.search.stages import StageColumn
+from planner.units import format_bytes
 
 _AT_THE_END = frozenset({Instant.LAST_BACKWARD, Instant.EMBEDDING})
 STATE_FORMULA = "elements / tensor, expert shards / ZeRO shards x bytes"
@@ -60,7 +61,9 @@ def _remainders(
         rest = scalar(components[component]) - listed
         formula = "outputs, gradients and recomputed tensors alive beside the saved ones"
         if component == "other":
-            formula = f"{evaluation.context.framework.overheads.fragmentation:g} x allocated bytes"
+            overheads = evaluation.context.framework.overheads
+            least, most = overheads.bound("fragmentation")
+            formula = f"{overheads.fragmentation:g} x allocated bytes (measured: {least:.2g} to {most:.2g})"
         if abs(rest) > 1.0:
             yield Term(
                 name=name, component=component, value=rest, unit="bytes", formula=formula,
@@ -143,14 +146,21 @@ def _other_terms(evaluation: Evaluation, column: StageColumn, instant: Instant) 
     overheads = context.framework.overheads
     groups = scalar(evaluation.memory.communicators)
     fixed = (
-        ("device context", overheads.context_bytes, ""),
-        ("library workspaces", overheads.workspace_bytes, ""),
+        ("device context", overheads.context_bytes, _measured(overheads, "context_bytes")),
+        ("library workspaces", overheads.workspace_bytes, _measured(overheads, "workspace_bytes")),
         ("communicators", groups * overheads.communicator_bytes,
-         f"{groups:g} groups of ranks x {overheads.communicator_bytes:g} bytes"),
+         f"{groups:g} groups of ranks x {format_bytes(overheads.communicator_bytes)} "
+         f"{_measured(overheads, 'communicator_bytes')}"),
     )  # fmt: skip
     for name, value, formula in fixed:
         yield Term(name=name, component="other", value=float(value), unit="bytes", formula=formula,
                    plugin=context.framework.name, source=overheads.source, stage=stage, instant=when)  # fmt: skip
+
+
+def _measured(overheads: DeviceOverheads, name: str) -> str:
+    """Between which bounds others measured a figure; "" if it is taken as certain."""
+    least, most = overheads.bound(name)
+    return "" if least == most else f"(measured: {format_bytes(least)} to {format_bytes(most)})"
 
 
 def time_terms(context: Context, layouts: Layouts, rules: Rules) -> tuple[Term, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from planner.importers.run_cells import peak_kind
@@ -14,6 +14,7 @@ from planner.validation.run_facts import Row, reason_kind, unfit
 from planner.validation.scoring import Score, furthest, grouped, number, spread
 
 WORST_ROWS: Final = 8
+MEDIAN_BAR: Final = 0.08
 OUTCOMES_WITHOUT_A_PEAK: Final = ("oom", "max context")
 NOT_SAID: Final = "not said"
 _UNITS: Final = ((re.compile(r"\bGiB\b"), GIB), (re.compile(r"\bMi?B\b"), MIB), (re.compile(r"\bGB\b"), GIGA))
@@ -33,11 +34,19 @@ def device_memory_summary(rows: Sequence[Row]) -> dict[str, Any]:
     return {
         "peak": spread([score.error for score in scores]),
         "by_framework": grouped(scores, framework=run_facts.framework, measured_as=measured_as),
+        "by_family": grouped(scores, family=run_facts.family),
         "by_source": grouped(scores, source=run_facts.source),
         "by_statement": grouped(scores, configuration=run_facts.stated_for_memory),
         "worst": [_worst(score) for score in furthest(scores, WORST_ROWS)],
         "excluded": [{"reason": reason, "n": count} for reason, count in excluded.most_common()],
     }
+
+
+def missed_bars(summary: Mapping[str, Any]) -> Iterator[str]:
+    """A sentence for every bar that a summary of device memory misses."""
+    median = summary["peak"]["median_abs_error"]
+    if median is None or median > MEDIAN_BAR:
+        yield f"published peaks, median error: {median or 0.0:.2%} of {summary['peak']['n']} rows, the bar is {MEDIAN_BAR:.0%}"
 
 
 def peak_score(row: Row) -> Score | str:

@@ -203,3 +203,27 @@ def test_the_json_document_has_the_columns_as_keys(measured):
     document = measured.to_dict()
     assert document["schema"] == "planner.runs/1"
     assert tuple(document["rows"][0]) == measured.columns
+
+
+def test_a_note_says_that_the_embeddings_are_tied(predict):
+    cells = {
+        "model_name": "some GPT", "layers": "48", "hidden": "6144", "heads": "64", "kv_heads": "64", "ffn_hidden": "24576",
+        "gated_mlp": "0", "vocab": "51200",
+    }  # fmt: skip
+    plain, tied = predict(cells, cells | {"note": "embeddings tied"})
+    assert int(plain["predicted_params"]) - int(tied["predicted_params"]) == 51200 * 6144
+    assert "tied embeddings (as note says)" in tied["defaults"]
+
+
+def test_torchtune_shards_and_recomputes_where_a_row_is_silent(predict):
+    """pytorch/torchtune, recipes/configs: enable_activation_checkpointing is set, distributed recipes are FSDP."""
+    (row,) = predict({"framework_slug": "torchtune", "recompute": "", "zero_stage_or_fsdp": "", "tp": "1"})
+    assert filled(row)["zero"] == "3"
+    assert filled(row)["recompute"].startswith("full")
+
+
+def test_a_peak_is_what_the_source_measured(predict):
+    source = "bigscience-workshop/bigscience:train/tr11-176B-ml/chronicles-prequel.md@9e64edec topology tables"
+    tensors, whole = predict({"source": "", "peak_mem_unit": ""}, {"source": source, "peak_mem_unit": ""})
+    assert float(whole["predicted_other_gib"]) > float(tensors["predicted_other_gib"]) + 1.0
+    assert "peak_mem_unit = nvidia-smi" in whole["defaults"]
