@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from planner.reports.validate import report
+from planner.validation import device_memory
 from planner.validation.fits import FITS
 from planner.validation.memory import MEMORY_COLUMNS
 from planner.validation.memory_summary import memory_summary, missed_bars
@@ -66,6 +67,14 @@ def test_tracked_memory_clears_every_bar(tracked):
     summary = tracked.summary["memory"]
     assert summary["n_rows"] == 161
     assert list(missed_bars(summary)) == []
+
+
+def test_published_peaks_clear_their_bar(tracked):
+    summary = tracked.summary["device_memory"]
+    assert summary["peak"]["n"] > 300
+    assert list(device_memory.missed_bars(summary)) == []
+    worse = {"peak": summary["peak"] | {"median_abs_error": 0.09}}
+    assert list(device_memory.missed_bars(worse)) == ["published peaks, median error: 9.00% of 341 rows, the bar is 8%"]
 
 
 def test_a_bar_that_is_missed_is_named(tracked):
