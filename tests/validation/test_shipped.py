@@ -69,11 +69,10 @@ def test_tracked_memory_clears_every_bar(tracked):
     assert list(missed_bars(summary)) == []
 
 
-def test_published_peaks_clear_their_bar(tracked):
-    summary = tracked.summary["device_memory"]
-    assert summary["peak"]["n"] > 300
-    assert list(device_memory.missed_bars(summary)) == []
-    worse = {"peak": summary["peak"] | {"median_abs_error": 0.09}}
+def test_a_bar_of_published_peaks_is_named():
+    at_the_bar = {"peak": {"median_abs_error": 0.08, "n": 341}}
+    assert list(device_memory.missed_bars(at_the_bar)) == []
+    worse = {"peak": {"median_abs_error": 0.09, "n": 341}}
     assert list(device_memory.missed_bars(worse)) == ["published peaks, median error: 9.00% of 341 rows, the bar is 8%"]
 
 
@@ -138,6 +137,8 @@ def test_without_a_file_steps_and_runs_are_both_validated(database, predict_runs
     assert len(time["worst"]) == 15
     held_out = time["held_out"]
     assert held_out["held_out"]["n"] + held_out["fitted"]["n"] == time["throughput"]["n"]
+    assert device["peak"]["n"] > 300
+    assert list(device_memory.missed_bars(device)) == []
     assert device["peak"]["n"] + sum(row["n"] for row in device["excluded"]) == 456  # rows with a measured peak
     assert answer.columns[0] == "what"
     assert [row["what"] for row in answer.rows].count("memory") == 161
