@@ -31,10 +31,14 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """Bandwidth of one accelerator, one direction [byte/s], and latency of one hop [s], at one level of the network."""
+    """Bandwidth of one accelerator, one direction [byte/s], and latency of one hop [s], at one level of the network.
+
+    `chunk_bytes` is what a rank passes on at once in a ring: until every rank has its first chunk the ring is not full.
+    """
 
     bandwidth_bytes_per_s: Array | float
     latency_s: float
+    chunk_bytes: float = 0.0
 
 
 def group_of(size: Array, stride: Array, domain: int, total: Array | float = np.inf) -> Group:
@@ -55,15 +59,19 @@ def group_of(size: Array, stride: Array, domain: int, total: Array | float = np.
 
 
 def ring_s(group: Group, payload_bytes: Array, inner: Link, outer: Link) -> Array:
-    """All-gather or reduce-scatter of a full buffer of `payload_bytes`: ``(n−1)/n · S/B`` plus a latency per step [1].
+    """All-gather or reduce-scatter of a full buffer of `payload_bytes`: ``(n−1)/n · S/B`` plus a latency per step [1], and the
+    time until the ring is full, ``(n−1) · min(chunk, S/n)/B``.
 
     Inside a domain each rank moves (n−1)/n of the buffer over its scale-up link; between domains the group's `inner`
     ranks use their network shares side by side (multi-rail), so (r−1)/r of the buffer crosses at `inner` times one
     rank's share. Both levels run as one pipeline: the slower one sets the time. Of the n − 1 steps r − 1 cross domains [3].
     """
     size, inside, outside = group.size, group.inner, group.outer
-    scale_up_s = np.where(inside > 1, (size - 1) / size * payload_bytes / inner.bandwidth_bytes_per_s, 0.0)
-    network_s = (outside - 1) / outside * payload_bytes / (inside * outer.bandwidth_bytes_per_s)
+    share = payload_bytes / size
+    moved = (size - 1) * (share + np.minimum(inner.chunk_bytes, share))
+    crossed = (outside - 1) * (payload_bytes / outside + np.minimum(outer.chunk_bytes, share))
+    scale_up_s = np.where(inside > 1, moved / inner.bandwidth_bytes_per_s, 0.0)
+    network_s = crossed / (inside * outer.bandwidth_bytes_per_s)
     latency_s = (outside - 1) * outer.latency_s + (size - outside) * inner.latency_s
     return np.maximum(scale_up_s, network_s) + latency_s
 

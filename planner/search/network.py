@@ -17,6 +17,7 @@ from planner.domain.mesh import Array, Layouts
 from planner.formulas import collectives
 from planner.formulas.collectives import Group, Link
 from planner.plugin import EXPERT_REPLICAS, REPLICAS, SHARD_GROUP, Collective, Communication, PluginError
+from planner.units import MIB
 
 RANK_ORDER: Final = ("tp", "cp", "dp", "pp")
 EXPERT_RANK_ORDER: Final = ("etp", "ep")
@@ -33,6 +34,10 @@ DEFAULT_SCALE_UP_EFFICIENCY: Final = 0.78
 NETWORK_EFFICIENCY: Final = 0.739
 """Share of the network cards' rate that large all-reduces reach between nodes: p6-b200, 16 GiB, derived from 381.8 GB/s of bus
 bandwidth (the catalog's efficiency rows, nccl_busbw_internode)."""
+
+CHUNK_BYTES: Final = 2.0 * MIB
+"""What a rank of an NCCL ring passes on at once, over all channels: with the latencies above it gives the bus bandwidth of
+nccl-tests on 8 A100s by message size, from 8 MiB up, within a quarter (stas00/ml-engineering, network/benchmarks at 744d01e1)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +57,15 @@ def network_of(cluster: Cluster) -> Network:
     if accelerator.scaleup_bytes_per_s and node.scaleup_domain > 1:
         domain = min(node.scaleup_domain, cluster.accelerators)
         bandwidth = accelerator.scaleup_bytes_per_s * scale_up_efficiency(cluster)
-        inner = Link(bandwidth, SCALE_UP_LATENCY_S)
+        inner = Link(bandwidth, SCALE_UP_LATENCY_S, CHUNK_BYTES)
     else:
         domain = per_node
-        inner = Link((pcie or _network_share(cluster)) * DEFAULT_SCALE_UP_EFFICIENCY, PCIE_LATENCY_S)
+        inner = Link((pcie or _network_share(cluster)) * DEFAULT_SCALE_UP_EFFICIENCY, PCIE_LATENCY_S, CHUNK_BYTES)
     if domain < per_node and pcie:
         # Several scale-up islands in one node: between them data takes PCIe, or the network if that is slower.
         share = min(pcie, _network_share(cluster)) if cluster.nodes > 1 else pcie
-        return Network(domain, inner, Link(share * NETWORK_EFFICIENCY, NETWORK_LATENCY_S))
-    return Network(domain, inner, Link(_network_share(cluster) * NETWORK_EFFICIENCY, NETWORK_LATENCY_S))
+        return Network(domain, inner, Link(share * NETWORK_EFFICIENCY, NETWORK_LATENCY_S, CHUNK_BYTES))
+    return Network(domain, inner, Link(_network_share(cluster) * NETWORK_EFFICIENCY, NETWORK_LATENCY_S, CHUNK_BYTES))
 
 
 def scale_up_efficiency(cluster: Cluster) -> float:

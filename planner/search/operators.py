@@ -12,18 +12,21 @@ import numpy as np
 from planner.domain.hardware import Accelerator
 from planner.domain.mesh import Array, Layouts
 from planner.formulas.attention import attention_fraction
-from planner.formulas.roofline import roofline_s, split_k_efficiency
+from planner.formulas.roofline import gemm_s, roofline_s, split_k_efficiency
 from planner.plugin import Attention, Block, Context, Linear, Operator, Region, Tensor
 
 DEFAULT_MATMUL_EFFICIENCY: Final = 0.75
 """GEMM rate over peak where the catalog has no figure: between H100's 0.80 and B200's 0.78 in bf16 and the 0.72–0.77 that
 fp8 reaches (matmul_mamf rows of the catalog)."""
-SUSTAINED_MATMUL: Final = 0.69
-"""What GEMMs of a training step reach of the best shape's rate: other shapes and layouts, float32 accumulation, and the clock that
-the power limit leaves under sustained load.
+SUSTAINED_MATMUL: Final[Mapping[str, float]] = {"Ampere": 0.75, "Hopper": 0.69, "Blackwell": 0.63}
+"""What GEMMs of a training step reach of the best shape's rate, by generation: other shapes and layouts, float32 accumulation, and
+the clock that the power limit leaves under sustained load, which falls from one generation to the next.
 
-Fitted, one number for all accelerators and formats: where the mean of the sources' median errors is zero, over the dense rows of
-MB, DGXC, MLPERF, NEMO, BLOOM, KORTH, internevo and fms of the validation data. Leaving any one source out gives 0.68 to 0.70."""
+Fitted, one number for all formats and accelerators of a generation: where the mean of the sources' median errors is zero, over the
+dense rows of the validation data. Ampere: BLOOM, KORTH, internevo, fms (any one left out: 0.73 to 0.78). Hopper: MB, DGXC, NEMO,
+fms (0.67 to 0.72). Blackwell: MB, DGXC, MLPERF, NEMO (0.61 to 0.66)."""
+DEFAULT_SUSTAINED_MATMUL: Final = 0.69
+"""The middle of `SUSTAINED_MATMUL`, for every other generation: an assumption."""
 MEMORY_EFFICIENCY: Final = 0.8
 """Achieved over nominal HBM bandwidth of streaming kernels: the planning factor of ai-dynamo/aiconfigurator (commit 095f58a5,
 systems/*.yaml; hbm_bandwidth_planning_factor in the catalog's facts)."""
@@ -44,7 +47,8 @@ _SHARDED_WIDTH: Final = frozenset({Region.INTERIOR, Region.KEY_VALUE, Region.EXP
 @dataclass(frozen=True, slots=True)
 class Rates:
     """The accelerator's peaks for layers' GEMMs and for those in the compute format (head, router), with what GEMMs reach of
-    them; what attention reaches [FLOP/s]; what memory reaches [byte/s]; compute units for wave quantisation."""
+    them; what attention reaches [FLOP/s]; what memory reaches [byte/s]; compute units for wave quantisation; the share of the
+    best shape's rate that a step's GEMMs sustain."""
 
     matmul_peak: float
     matmul_best: float
@@ -53,6 +57,7 @@ class Rates:
     attention_flop_per_s: float
     memory_bytes_per_s: float
     compute_units: int
+    sustained: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +111,7 @@ def rates_of(context: Context) -> Rates:
         attention_flop_per_s=compute * _attention_fraction(context),
         memory_bytes_per_s=accelerator.memory_bandwidth_bytes_per_s * MEMORY_EFFICIENCY,
         compute_units=accelerator.compute_units or DEFAULT_COMPUTE_UNITS,
+        sustained=SUSTAINED_MATMUL.get(context.generation, DEFAULT_SUSTAINED_MATMUL),
     )
 
 
@@ -209,8 +215,9 @@ def _linear_s(
     best = rates.compute_peak * rates.compute_best if plain else rates.matmul_peak * rates.matmul_best
     # The sustained rate already has its share of half-empty waves: only shapes that fill less than that are slower.
     waves = split_k_efficiency(rows, columns, depth, batch, rates.compute_units)
-    rate = best * np.minimum(SUSTAINED_MATMUL, waves)
-    return roofline_s(flops, traffic, rate, rates.memory_bytes_per_s)
+    rate = best * np.minimum(rates.sustained, waves)
+    written = rows * columns * batch * context.precision.activation_bytes
+    return gemm_s(flops, traffic, written, rate, rates.memory_bytes_per_s)
 
 
 def _attention_s(
@@ -235,5 +242,5 @@ def _score_attention_s(
     flops = 2.0 * tokens * keys * heads * (attention.qk_dim + attention.v_dim)
     passes = 4.0 + (2.5 if context.numerics.dropout else 0.0)
     scores = tokens * keys * heads * context.precision.activation_bytes * passes
-    compute_s = flops / (rates.compute_peak * rates.compute_best * SUSTAINED_MATMUL)
+    compute_s = flops / (rates.compute_peak * rates.compute_best * rates.sustained)
     return compute_s + (scores + _traffic(context, layouts, attention, divisors)) / rates.memory_bytes_per_s

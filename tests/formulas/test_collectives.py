@@ -15,6 +15,7 @@ from planner.formulas.collectives import (
     point_to_point_s,
     ring_s,
 )
+from planner.search import network
 
 NVLINK = Link(300e9, 0.0)
 NETWORK = Link(25e9, 0.0)
@@ -61,6 +62,28 @@ def test_a_message_to_another_node_takes_the_network() -> None:
     across = point_to_point_s(group_of(array(2), array(8), 8), array(1e9), NVLINK, NETWORK)
     assert inside == pytest.approx(1e9 / 300e9)
     assert across == pytest.approx(1e9 / 25e9)
+
+
+NCCL_A100 = {8: 109.93, 16: 106.16, 64: 171.54, 128: 176.92, 256: 194.07, 512: 222.72, 1024: 229.04, 4096: 233.88}
+NCCL_B200_NODES = {1024: 361.99, 4096: 377.34, 16384: 381.8}
+"""Below a GiB this network (EFA) reaches less than any ring or tree of ours: 229 GB/s at 256 MiB, where we say 310."""
+
+
+@pytest.mark.parametrize(("mib", "measured"), NCCL_A100.items())
+def test_bus_bandwidth_by_message_size_is_nccl_s_on_eight_a100s(mib: int, measured: float) -> None:
+    """nccl-tests all_reduce_perf, stas00/ml-engineering, network/benchmarks/results at 744d01e1 (GB/s by MiB)."""
+    link = Link(300e9 * 0.783, network.SCALE_UP_LATENCY_S, network.CHUNK_BYTES)
+    seconds = all_reduce_s(group_of(array(8), array(1), 8), array(mib * 2.0**20), link, NETWORK)
+    assert 2 * 7 / 8 * mib * 2**20 / seconds[0] / 1e9 == pytest.approx(measured, rel=0.25)
+
+
+@pytest.mark.parametrize(("mib", "measured"), NCCL_B200_NODES.items())
+def test_bus_bandwidth_by_message_size_is_nccl_s_between_four_nodes(mib: int, measured: float) -> None:
+    """nccl-tests all_reduce_perf on 4 p6-b200, stas00/ml-engineering, network/README.md at 744d01e1 (GB/s by MiB)."""
+    inside = Link(900e9 * 0.8, network.SCALE_UP_LATENCY_S, network.CHUNK_BYTES)
+    across = Link(50e9 * network.NETWORK_EFFICIENCY, network.NETWORK_LATENCY_S, network.CHUNK_BYTES)
+    seconds = all_reduce_s(group_of(array(32), array(1), 8), array(mib * 2.0**20), inside, across)
+    assert 2 * 31 / 32 * mib * 2**20 / seconds[0] / 1e9 == pytest.approx(measured, rel=0.1)
 
 
 def test_a_group_of_one_sends_nothing() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from planner.formulas.roofline import roofline_s, split_k_efficiency, wave_efficiency
+from planner.formulas.roofline import gemm_s, roofline_s, split_k_efficiency, wave_efficiency
 from planner.formulas.run import cost_usd, duration_s, energy_kwh
 
 
@@ -34,6 +34,19 @@ def test_splitting_the_inner_dimension_never_hurts() -> None:
 def test_the_slower_side_of_the_roofline_sets_the_time() -> None:
     assert roofline_s(array(1e12), array(1.0), array(1e12), 1e12) == pytest.approx(1.0)
     assert roofline_s(array(1.0), array(3e12), array(1e12), 1e12) == pytest.approx(3.0)
+
+
+DEEP_GEMM = {(32768, 512): 590, (24576, 1536): 990, (7168, 2048): 1025, (4096, 7168): 1304, (7168, 16384): 1358}
+
+
+@pytest.mark.parametrize(("shape", "measured"), DEEP_GEMM.items())
+def test_shallow_gemms_reach_less_as_deepgemm_measured(shape: tuple[int, int], measured: float) -> None:
+    """deepseek-ai/DeepGEMM, README.md at a6d97a1: FP8 on an H800, M = 4096, TFLOP/s by (N, K); outputs are bf16."""
+    (columns, depth), rows = shape, 4096
+    best = 1358e12 * (1 + 0.04)
+    flops, written = 2.0 * rows * columns * depth, 2.0 * rows * columns
+    seconds = gemm_s(array(flops), array(0.0), array(written), array(best), 3.35e12 * 0.8)
+    assert flops / seconds[0] / 1e12 == pytest.approx(measured, rel=0.2)
 
 
 def test_a_run_s_length_price_and_energy_by_hand() -> None:
