@@ -35,6 +35,7 @@ class Recipe:
     framework: str | None = None
     attention: str | None = None
     capacity_factor: float | None = None
+    flops_convention: str = "causal"
     memory_headroom: float = 0.05
     options: Mapping[str, str] = field(default_factory=dict)
 
@@ -212,7 +213,7 @@ def _question(catalog: Catalog, registry: Registry, recipe: Recipe) -> Question:
     names = RecipeNames(
         seq_len=recipe.seq_len, global_batch=recipe.global_batch, tokens=recipe.tokens, precision=recipe.precision,
         optimizer=recipe.optimizer, method=recipe.method, framework=recipe.framework, attention=recipe.attention,
-        capacity_factor=recipe.capacity_factor,
+        capacity_factor=recipe.capacity_factor, flops_convention=recipe.flops_convention,
         options=recipe.options,
     )  # fmt: skip
     return build_question(registry, architecture, cluster, names)

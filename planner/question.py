@@ -14,6 +14,7 @@ from planner.errors import InputError, UnknownNameError
 from planner.plugin import Axis, Context, Framework, Numerics, Precision, Program
 from planner.program.assemble import assemble
 from planner.registry import Registry
+from planner.search.conventions import CONVENTIONS, DEFAULT_CONVENTION
 from planner.search.evaluation import Rules
 
 DEFAULT_FRAMEWORK: Final = "megatron-core"
@@ -47,6 +48,7 @@ class RecipeNames:
     framework: str | None = None
     attention: str | None = None
     capacity_factor: float | None = None
+    flops_convention: str = DEFAULT_CONVENTION
     dropout: bool | None = None
     options: Mapping[str, str] | None = None
     checked: bool = True
@@ -186,7 +188,14 @@ def _job(program: Program, names: RecipeNames, assumptions: Assumptions) -> Job:
         global_batch=global_batch,
         tokens=float(tokens),
         capacity_factor=_capacity_factor(program, names, assumptions),
+        flops_convention=_flops_convention(names.flops_convention),
     )
+
+
+def _flops_convention(name: str) -> str:
+    if name not in CONVENTIONS:
+        raise UnknownNameError("FLOPs convention", name, CONVENTIONS)
+    return name
 
 
 def _capacity_factor(program: Program, names: RecipeNames, assumptions: Assumptions) -> float:

@@ -32,6 +32,8 @@ _OPTIONS: Final = (
     option("--attention", metavar="KERNEL", section=RECIPE, help="The attention kernel, as flash."),
     option("--capacity-factor", type=click.FloatRange(min=1), metavar="FACTOR", section=RECIPE,
            help="Token copies per expert over an even share: padding, or uneven routing."),
+    option("--flops-convention", metavar="NAME", default="causal", show_default=True, section=RECIPE,
+           help="How MFU counts the model's FLOPs: causal, full (attention), palm, 6n."),
     option("--memory-headroom", type=click.FloatRange(0, 1, max_open=True), default=0.05, show_default=True,
            metavar="FRACTION", section=RECIPE, help="Device memory to keep free."),
     option("--set", "settings", type=key_and_value, multiple=True, metavar="KEY=VALUE", section=RECIPE,
@@ -56,6 +58,6 @@ def recipe_of(model: str, given: dict[str, Any]) -> Recipe:
     settings: Iterable[tuple[str, str]] = given.pop("settings")
     names = (
         "cluster", "node", "seq_len", "global_batch", "tokens", "precision", "optimizer", "method", "framework",
-        "attention", "capacity_factor", "memory_headroom",
+        "attention", "capacity_factor", "flops_convention", "memory_headroom",
     )  # fmt: skip
     return Recipe(model=model, options=dict(settings), **{name: given.pop(name) for name in names})

@@ -60,14 +60,14 @@ class Attention(Operator):
     sliced_width: int = 0
     concatenated: bool = False
 
-    def flops_per_token(self, seq_len: float) -> float:
+    def flops_per_token(self, seq_len: float, *, causal: bool = True) -> float:
         """Forward FLOPs per token: QKᵀ and PV, half of them under the causal mask (FORMULAS section 4).
 
-        With a window shorter than the sequence a token sees ``window − window²/(2·seq_len)`` keys on average.
+        With a window shorter than the sequence a token sees ``window − window²/(2·seq_len)`` keys on average. `causal` off
+        counts a token's whole reach, as if nothing were masked.
         """
-        keys = seq_len
-        if self.causal:
-            reach = seq_len if self.window is None else min(self.window, seq_len)
+        keys = reach = seq_len if self.window is None else min(self.window, seq_len)
+        if self.causal and causal:
             keys = reach - reach * reach / (2 * seq_len)
         return 2.0 * keys * self.heads * (self.qk_dim + self.v_dim)
 

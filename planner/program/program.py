@@ -30,6 +30,11 @@ class Block:
                 total += operator.flops_per_token(seq_len)
         return total
 
+    def attention_flops_per_token(self, seq_len: int, *, causal: bool = True) -> float:
+        """The part of attention in the forward FLOPs per token; in full, not halved, without `causal`."""
+        cores = (operator for operator in self.operators if isinstance(operator, Attention))
+        return sum(core.flops_per_token(seq_len, causal=causal) for core in cores)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
@@ -91,3 +96,10 @@ class Program:
             count * kind.flops_per_token(seq_len) for kind, count in zip(self.kinds, self.counts(), strict=True)
         )
         return layers + self.head.flops_per_token(seq_len)
+
+    def attention_flops_per_token(self, seq_len: int, *, causal: bool = True) -> float:
+        """The part of attention in the forward model FLOPs per token; in full, not halved, without `causal`."""
+        return self.head.attention_flops_per_token(seq_len, causal=causal) + sum(
+            count * kind.attention_flops_per_token(seq_len, causal=causal)
+            for kind, count in zip(self.kinds, self.counts(), strict=True)
+        )

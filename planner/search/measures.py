@@ -9,13 +9,11 @@ import numpy as np
 from planner.domain.mesh import Array, Layouts
 from planner.formulas import run
 from planner.plugin import Context
+from planner.search.conventions import TRAINING_PASSES, model_flops_per_token
 from planner.search.evaluation import Rules, mesh_recomputes
 from planner.search.operators import peak_flop_per_s
 from planner.search.recomputing import share_of_model
 from planner.search.timing import hardware_flops_factor
-
-TRAINING_PASSES = 3.0
-"""Forward, input gradient, weight gradient: each as many FLOPs (FORMULAS section 4)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +30,12 @@ class Measures:
 
 
 def measures(context: Context, layouts: Layouts, rules: Rules, step_time_s: Array) -> Measures:
-    """MFU counts model FLOPs (causal attention halved, head included, no recompute), HFU what runs again too."""
+    """MFU counts model FLOPs as the job's convention has it; HFU is larger by the share that runs again."""
     job, cluster, program = context.job, context.cluster, context.program
     seq_len = job.seq_len
     n_gpus = layouts["n_gpus"]
-    model_flops = TRAINING_PASSES * program.flops_per_token(seq_len)
+    halved = TRAINING_PASSES * program.flops_per_token(seq_len)
+    model_flops = model_flops_per_token(program, seq_len, job.flops_convention)
     recomputes = mesh_recomputes(layouts, rules)
     again = np.zeros(1)
     for kind, count in zip(program.kinds, program.counts(), strict=True):
@@ -50,7 +49,7 @@ def measures(context: Context, layouts: Layouts, rules: Rules, step_time_s: Arra
     price, tdp = cluster.price, cluster.accelerator.tdp_w
     return Measures(
         mfu=per_gpu / peak,
-        hfu=(model_flops + again) * rate / n_gpus / peak,
+        hfu=per_gpu / peak * (1.0 + again / halved),
         tokens_per_s=rate,
         model_flops_per_s_per_gpu=per_gpu,
         duration_s=run_s,
