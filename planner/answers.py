@@ -28,9 +28,10 @@ from planner.registry import Registry
 from planner.search.evaluation import offloads, refusals
 from planner.search.objectives import OBJECTIVES, Candidate, Findings, Limits, recommended, search
 from planner.search.plans import plans_of
+from planner.search.ranges import step_time_range_s
 from planner.search.space import all_choices, all_degrees, build_space, check_axes, choice_values, derive, make_layouts
 from planner.search.stage_memory import stage_memories
-from planner.search.trace import memory_terms, time_terms
+from planner.search.trace import memory_terms, scalar, time_terms
 from planner.units import GIB, SECONDS_PER_DAY
 
 if TYPE_CHECKING:
@@ -163,8 +164,11 @@ def _plans(question: Question, candidates: list[Candidate], headroom: float) -> 
 
 
 def _traced(question: Question, best: Candidate, plan: Plan) -> Plan:
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        shortest, longest = step_time_range_s(question.context, best.layouts, question.rules)
     return replace(
         plan,
+        step_time_range_s=(scalar(shortest), scalar(longest)),
         memory_terms=memory_terms(question.context, best.layouts, question.rules),
         time_terms=time_terms(question.context, best.layouts, question.rules),
         stages=stage_memories(question.context, best.layouts, question.rules),

@@ -164,11 +164,13 @@ def model_parameters(model: str, *, database: str | None = None) -> dict[str, An
     }
 
 
-def evaluate_runs(path: str, *, database: str | None = None, strict_plugins: bool = False) -> Any:  # noqa: ANN401 - planner.runs.RunsAnswer, not imported at the top
+def evaluate_runs(
+    path: str, *, database: str | None = None, strict_plugins: bool = False, with_ranges: bool = False
+) -> Any:  # noqa: ANN401 - planner.runs.RunsAnswer, not imported at the top
     """One row, one exact configuration: see `planner.runs.evaluate.evaluate_runs`."""
     from planner.runs.evaluate import evaluate_runs as evaluate_file
 
-    return evaluate_file(path, database=database, strict_plugins=strict_plugins)
+    return evaluate_file(path, database=database, strict_plugins=strict_plugins, with_ranges=with_ranges)
 
 
 def load_architecture(catalog: Catalog, registry: Registry, model: str) -> Architecture:

@@ -51,7 +51,12 @@ def validate(what: What, data: str | None, configs: str | None, plot: str | None
 
         check_drawable(Path(plot))
     settings = Settings.current()
-    predict_runs = partial(api.evaluate_runs, database=settings.database, strict_plugins=settings.strict_plugins)
+    predict_runs = partial(
+        api.evaluate_runs,
+        database=settings.database,
+        strict_plugins=settings.strict_plugins,
+        with_ranges=what != "memory",
+    )
     answer = answer_validation(
         what, predict_runs, data=data, configs=configs, database=settings.database,
         strict_plugins=settings.strict_plugins,

@@ -116,7 +116,10 @@ class StageMemory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """One layout with everything the planner predicts for it; components sum to their totals."""
+    """One layout with everything the planner predicts for it; components sum to their totals.
+
+    `step_time_range_s`: the shortest and the longest step that the uncertain rates allow; None where that was not asked.
+    """
 
     n_gpus: int
     layout: Mapping[str, Any]
@@ -131,6 +134,7 @@ class Plan:
     cost_usd: float | None
     energy_kwh: float | None
     model_tflops_per_gpu: float = 0.0
+    step_time_range_s: tuple[float, float] | None = None
     memory_terms: tuple[Term, ...] = field(default=(), repr=False)
     time_terms: tuple[Term, ...] = field(default=(), repr=False)
     stages: tuple[StageMemory, ...] = field(default=(), repr=False)
@@ -142,6 +146,7 @@ class Plan:
             "layout": dict(self.layout),
             "memory": self.memory.to_dict(),
             "step_time_s": self.step_time_s,
+            "step_time_range_s": None if self.step_time_range_s is None else list(self.step_time_range_s),
             "step_time_components_s": dict(self.step_time_components_s),
             "mfu": self.mfu,
             "hfu": self.hfu,

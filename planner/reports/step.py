@@ -44,9 +44,13 @@ def step_blocks(plan: Plan) -> tuple[Block, ...]:
 
 
 def speed_text(plan: Plan) -> str:
-    """Step time, throughput and utilisation in one line."""
+    """Step time with its range, throughput and utilisation in one line."""
+    between = ""
+    if plan.step_time_range_s is not None:
+        shortest, longest = plan.step_time_range_s
+        between = f" ({seconds(shortest)} to {seconds(longest)})"
     return (
-        f"{seconds(plan.step_time_s)} a step, {plan.tokens_per_s:,.0f} tokens/s "
+        f"{seconds(plan.step_time_s)} a step{between}, {plan.tokens_per_s:,.0f} tokens/s "
         f"({plan.tokens_per_s_per_gpu:,.0f} per GPU), MFU {percent(plan.mfu)}, HFU {percent(plan.hfu)}"
     )
 

@@ -20,6 +20,7 @@ _BYTES: Final = (
     ("n", "rows"), ("median_abs_error", "median |e|"), ("p95_abs_error", "p95 |e|"), ("max_abs_error", "max |e|"),
     ("worst_under", "worst under"),
 )  # fmt: skip
+_TIMED: Final = (*_RATES, ("covered", "in range"))
 _SIGNED: Final = frozenset({"median_error", "worst_under", "error"})
 _TIME_TABLES: Final = (
     ("by_source", "source"), ("by_framework", "framework"), ("by_accelerator", "accelerator"), ("by_family", "family"),
@@ -92,13 +93,25 @@ def _time_blocks(time: Summary) -> Iterator[Block]:
             ("all sources", _rates_line(throughput)),
             ("sources held out", f"{_rates_line(parts['held_out'])} ({parts['held_out']['n']:,} runs)"),
             ("sources fitted to", f"{_rates_line(parts['fitted'])} ({parts['fitted']['n']:,} runs)"),
+            ("range", _range_line(time["range"])),
             ("fitted constants", ", ".join(fit["constant"] for fit in parts["constants"]) or "none"),
         )
     )
+    figures = _TIMED if time["range"]["n_bounded"] else _RATES
     for name, title in _TIME_TABLES:
-        yield from _spread_table(f"Throughput by {_TITLES.get(title, title)}", time[name], (title,), _RATES, digits=1)
+        heading = f"Throughput by {_TITLES.get(title, title)}"
+        yield from _spread_table(heading, time[name], (title,), figures, digits=1)
     yield from _worst_rates(time["worst"])
     yield from _reasons("Runs that are not scored", time["excluded"])
+
+
+def _range_line(found: Summary) -> str:
+    if not found["n_bounded"]:
+        return "not asked for"
+    return (
+        f"{percent(found['covered'])} of {found['n_bounded']:,} measured values lie between the fastest and the slowest "
+        f"prediction, which are {found['median_width']:.2f} x apart in the median"
+    )
 
 
 def _device_blocks(device: Summary) -> Iterator[Block]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
@@ -19,6 +19,7 @@ from planner.plugin import Context, DeviceOverheads
 from planner.runs.questions import Asked, Questions
 from planner.search.evaluation import Rules, refusals
 from planner.search.plans import plans_of
+from planner.search.ranges import step_time_range_s
 from planner.units import GIB
 
 if TYPE_CHECKING:
@@ -38,18 +39,22 @@ GIB_DIGITS: Final = 6
 
 @dataclass(frozen=True, slots=True)
 class RunsAnswer:
-    """The rows of the file in their order, each with its predictions or its error."""
+    """The rows of the file in their order, each with its predictions or its error; `ranges` holds, where they were asked for,
+    the shortest and the longest step [s] of each row that has a prediction."""
 
     columns: tuple[str, ...]
     rows: tuple[dict[str, str], ...]
+    ranges: tuple[tuple[float, float] | None, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON: schema ``planner.runs/1``; the keys of a row are the columns."""
         return {"schema": SCHEMA, "rows": [dict(row) for row in self.rows]}
 
 
-def evaluate_runs(path: str, *, database: str | None = None, strict_plugins: bool = False) -> RunsAnswer:
-    """Predict every row of the CSV file `path` (``-``: standard input).
+def evaluate_runs(
+    path: str, *, database: str | None = None, strict_plugins: bool = False, with_ranges: bool = False
+) -> RunsAnswer:
+    """Predict every row of the CSV file `path` (``-``: standard input); `with_ranges` also between which bounds steps lie.
 
     A row that cannot be evaluated has its ``error`` filled, and the others go on.
     Raises InputError if the file is unreadable or lacks the columns of the GPU and n_gpus, CatalogError, PluginError.
@@ -61,12 +66,12 @@ def evaluate_runs(path: str, *, database: str | None = None, strict_plugins: boo
 
     def ask(registry: Registry) -> RunsAnswer:
         with Catalog.open(database, branches=registry.branch_directories) as catalog:
-            return answer_runs(file, registry, Questions(catalog, registry))
+            return answer_runs(file, registry, Questions(catalog, registry), with_ranges=with_ranges)
 
     return answered(ask, strict=strict_plugins)
 
 
-def answer_runs(file: CsvTable, registry: Registry, questions: Questions) -> RunsAnswer:
+def answer_runs(file: CsvTable, registry: Registry, questions: Questions, *, with_ranges: bool = False) -> RunsAnswer:
     """Predict every row of a file that is read already."""
     vocabulary = Vocabulary(
         precisions=tuple(registry.precisions),
@@ -95,7 +100,23 @@ def answer_runs(file: CsvTable, registry: Registry, questions: Questions) -> Run
         predicted.update(_evaluated(members, questions.rules))
     columns = tuple(name for name in file.columns if name not in PREDICTED)
     rows = tuple({name: cells[name] for name in columns} | predicted[index] for index, cells in enumerate(file.rows))
-    return RunsAnswer((*columns, *PREDICTED), rows)
+    ranges = _ranges(groups.values(), predicted, questions.rules) if with_ranges else {}
+    return RunsAnswer((*columns, *PREDICTED), rows, tuple(map(ranges.get, range(len(rows)))) if with_ranges else ())
+
+
+def _ranges(
+    groups: Iterable[Sequence[tuple[int, Asked]]], predicted: Mapping[int, Mapping[str, str]], rules: Rules
+) -> dict[int, tuple[float, float]]:
+    """The range of every row that was predicted."""
+    found: dict[int, tuple[float, float]] = {}
+    for members in groups:
+        kept = [(index, asked) for index, asked in members if not predicted[index]["error"]]
+        if kept:
+            mesh = Layouts.join([asked.layouts for _, asked in kept])
+            ends = step_time_range_s(kept[0][1].context, mesh, rules)
+            shortest, longest = (np.broadcast_to(end, mesh.shape).reshape(-1).tolist() for end in ends)
+            found.update(zip((index for index, _ in kept), zip(shortest, longest, strict=True), strict=True))
+    return found
 
 
 def _failed(message: str) -> dict[str, str]:

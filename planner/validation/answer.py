@@ -23,6 +23,14 @@ class Rows(Protocol):
         """Every row of the file."""
 
 
+class Runs(Rows, Protocol):
+    """Measured runs with their predictions."""
+
+    @property
+    def ranges(self) -> Sequence[tuple[float, float] | None]:
+        """The shortest and the longest step [s] of each row; empty where they were not asked for."""
+
+
 @dataclass(frozen=True, slots=True)
 class Predicted:
     """Rows as they came, each followed by its predictions."""

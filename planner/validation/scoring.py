@@ -13,16 +13,39 @@ import numpy as np
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
-    """One row's prediction beside what was measured; `row` is the row as it came, with its predictions."""
+    """One row's prediction beside what was measured; `row` is the row as it came, with its predictions. `least` and `most` are
+    the bounds of the prediction, where it has any."""
 
     row: Mapping[str, str]
     predicted: float
     measured: float
+    least: float | None = None
+    most: float | None = None
 
     @property
     def error(self) -> float:
         """predicted / measured − 1."""
         return self.predicted / self.measured - 1.0
+
+    @property
+    def covered(self) -> bool | None:
+        """Whether the measured value lies within the bounds."""
+        if self.least is None or self.most is None:
+            return None
+        return self.least <= self.measured <= self.most
+
+
+def coverage(scores: Sequence[Score]) -> dict[str, Any]:
+    """How many scores lie within their bounds, of those that have any, and how wide the bounds are (most over least, median)."""
+    bounded = [score for score in scores if score.least and score.most]
+    if not bounded:
+        return {"n_bounded": 0, "covered": None, "median_width": None}
+    widths = [score.most / score.least for score in bounded if score.least and score.most]
+    return {
+        "n_bounded": len(bounded),
+        "covered": sum(bool(score.covered) for score in bounded) / len(bounded),
+        "median_width": float(np.median(widths)),
+    }
 
 
 def number(text: str | None) -> float | None:
@@ -63,11 +86,14 @@ _FIGURES: Final = (
 
 def grouped(scores: Iterable[Score], **labels: Callable[[Mapping[str, str]], str]) -> list[dict[str, Any]]:
     """The spread of every group of rows that share the `labels`, the largest group first."""
-    groups: dict[tuple[str, ...], list[float]] = defaultdict(list)
+    groups: dict[tuple[str, ...], list[Score]] = defaultdict(list)
     for score in scores:
-        groups[tuple(label(score.row) for label in labels.values())].append(score.error)
+        groups[tuple(label(score.row) for label in labels.values())].append(score)
     ordered = sorted(groups.items(), key=lambda group: (-len(group[1]), group[0]))
-    return [{**dict(zip(labels, key, strict=True)), **spread(errors)} for key, errors in ordered]
+    return [
+        {**dict(zip(labels, key, strict=True)), **spread([score.error for score in group]), **coverage(group)}
+        for key, group in ordered
+    ]
 
 
 def furthest(scores: Iterable[Score], limit: int) -> list[Score]:

@@ -4,24 +4,30 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from planner.validation import run_facts
 from planner.validation.fits import FITS, fitted
 from planner.validation.run_facts import Row, reason_kind, unfit
-from planner.validation.scoring import Score, furthest, grouped, number, spread
+from planner.validation.scoring import Score, coverage, furthest, grouped, number, spread
 
 WORST_ROWS: Final = 15
 MEASURED: Final = ("step_time_s", "tokens_per_s_per_gpu", "tokens_per_s_total", "samples_per_s")
 NOTHING_MEASURED: Final = "neither a step time nor a throughput"
 
 
-def time_summary(rows: Sequence[Row]) -> dict[str, Any]:
-    """Throughput by source, framework, accelerator, family and scale; the worst rows; which rows do not count and why."""
+def time_summary(rows: Sequence[Row], ranges: Sequence[tuple[float, float] | None] = ()) -> dict[str, Any]:
+    """Throughput by source, framework, accelerator, family and scale; the worst rows; which rows do not count and why.
+
+    `ranges` holds the shortest and the longest step [s] of each row, where they were asked for.
+    """
     scores: list[Score] = []
     excluded: Counter[str] = Counter()
-    for row in rows:
+    for row, between in zip(rows, ranges or [None] * len(rows), strict=True):
         scored = throughput_score(row)
+        if isinstance(scored, Score) and between is not None:
+            scored = _bounded(scored, between)
         if isinstance(scored, Score):
             scores.append(scored)
         else:
@@ -29,6 +35,7 @@ def time_summary(rows: Sequence[Row]) -> dict[str, Any]:
     return {
         "n_rows": len(rows),
         "throughput": spread([score.error for score in scores]),
+        "range": coverage(scores),
         "held_out": _held_out(scores),
         "by_source": grouped(scores, source=run_facts.source),
         "by_framework": grouped(scores, framework=run_facts.framework),
@@ -54,6 +61,13 @@ def throughput_score(row: Row) -> Score | str:
     if row.get("error") or predicted is None or step_s is None:
         return f"error: {reason_kind(row.get('error') or 'no prediction')}"
     return Score(row=row, predicted=predicted, measured=_measured(row, column, predicted, step_s))
+
+
+def _bounded(score: Score, between: tuple[float, float]) -> Score:
+    """The score with the throughput of the longest and of the shortest step."""
+    shortest_s, longest_s = between
+    tokens = score.predicted * float(score.row["predicted_step_time_s"])
+    return replace(score, least=tokens / longest_s, most=tokens / shortest_s)
 
 
 def _unmeasured(row: Row, column: str | None) -> str | None:

@@ -7,7 +7,7 @@ from typing import Final, Literal, TypeAlias, get_args
 
 from planner.errors import InputError
 from planner.importers.csv_table import STANDARD_INPUT, read_table
-from planner.validation.answer import Predicted, Rows, Validation
+from planner.validation.answer import Predicted, Rows, Runs, Validation
 from planner.validation.device_memory import device_memory_summary
 from planner.validation.memory import REQUIRED, predict_memory
 from planner.validation.memory_summary import memory_summary
@@ -20,7 +20,7 @@ WHAT: Final[tuple[What, ...]] = get_args(What)
 
 def validate(
     what: What,
-    predict_runs: Callable[[str], Rows],
+    predict_runs: Callable[[str], Runs],
     *,
     data: str | None = None,
     configs: str | None = None,
@@ -43,7 +43,7 @@ def validate(
         runs = predict_runs(data or str(shipped(RUNS_FILE)))
         if "time" in kinds:
             tables["time"] = runs
-            summary["time"] = time_summary(runs.rows)
+            summary["time"] = time_summary(runs.rows, runs.ranges)
         summary["device_memory"] = device_memory_summary(runs.rows)
     return Validation(tables, summary)
 

@@ -18,7 +18,7 @@ def database(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def predict_runs(database):
-    return partial(api.evaluate_runs, database=database)
+    return partial(api.evaluate_runs, database=database, with_ranges=True)
 
 
 @pytest.fixture(scope="session")

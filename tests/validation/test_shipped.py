@@ -132,6 +132,9 @@ def test_without_a_file_steps_and_runs_are_both_validated(database, predict_runs
     time, device = answer.summary["time"], answer.summary["device_memory"]
     assert time["n_rows"] == 2141
     assert time["throughput"]["n"] + sum(row["n"] for row in time["excluded"]) == time["n_rows"]
+    assert time["range"]["n_bounded"] == time["throughput"]["n"]
+    assert time["range"]["covered"] >= 0.8
+    assert time["range"]["median_width"] < 1.7
     for table in ("by_source", "by_framework", "by_accelerator", "by_family", "by_scale", "by_statement"):
         assert sum(group["n"] for group in time[table]) == time["throughput"]["n"] > 1000
     assert len(time["worst"]) == 15
