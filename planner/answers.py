@@ -188,7 +188,6 @@ def _name_notes(recipe: Recipe, architecture: Architecture) -> tuple[str, ...]:
 
 
 def _nearest_miss(question: Question, wanted: Search, limits: Limits, findings: Findings) -> NearestMiss | None:
-    context = question.context
     if findings.fastest is not None:
         return _missed_limit(question, limits, findings)
     if findings.closest is None:
@@ -198,8 +197,19 @@ def _nearest_miss(question: Question, wanted: Search, limits: Limits, findings: 
         layout=plan.layout,
         n_gpus=plan.n_gpus,
         stage=plan.memory.stage,
-        missing_bytes=plan.memory.missing_bytes,
-        fix=_fix(question, wanted, limits, plan, context.cluster.accelerators) + _on_the_host(question, wanted, limits),
+        missing_bytes=plan.memory.missing_bytes or plan.memory.host_missing_bytes,
+        fix=_nearest_fix(question, wanted, limits, plan),
+    )
+
+
+def _nearest_fix(question: Question, wanted: Search, limits: Limits, plan: Plan) -> str:
+    """What would make the layout fit, on the devices or in the hosts' memory."""
+    if plan.memory.missing_bytes or not plan.memory.host_missing_bytes:
+        pool = question.context.cluster.accelerators
+        return _fix(question, wanted, limits, plan, pool) + _on_the_host(question, wanted, limits)
+    return (
+        f"{plan.memory.host_missing_bytes / GIB:.1f} GiB per GPU are missing in the host's memory: spread the job over more nodes, "
+        "keep less on the host (--offload), or choose nodes with more memory"
     )
 
 

@@ -201,15 +201,19 @@ def _flops_convention(name: str) -> str:
 def _capacity_factor(program: Program, names: RecipeNames, assumptions: Assumptions) -> float:
     """Above 1 only where there are experts to route to unevenly. Raises InputError."""
     if program.architecture.moe is None:
-        if names.capacity_factor not in (None, 1.0):
+        if names.capacity_factor is not None and names.capacity_factor != 1.0:
             raise InputError(
                 f"capacity_factor {names.capacity_factor:g} needs experts, which {program.architecture.slug} has not"
             )
         return 1.0
     factor = float(assumptions.fill("capacity_factor", names.capacity_factor, EVEN_ROUTING, "tokens are routed evenly"))
-    if not 1.0 <= factor <= program.architecture.moe.experts:
+    moe = program.architecture.moe
+    most = moe.experts / moe.topk
+    if not 1.0 <= factor <= most:
         raise InputError(
-            f"capacity_factor must be from 1 to the number of experts {program.architecture.moe.experts}, not {factor:g}"
+            f"capacity_factor must be from 1 to {most:g}, not {factor:g}",
+            hint=f"at {most:g} each of the {moe.experts} experts has room for every token, of which it gets {moe.topk} in "
+            f"{moe.experts}",
         )
     return factor
 

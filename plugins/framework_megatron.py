@@ -97,6 +97,7 @@ def megatron_storage(precision: Precision) -> Storage:
     gradient_bytes = (2.0 if half else 4.0) if mixed else precision.gradient_bytes
     return Storage(
         weight_bytes=2.0 + precision.weight_cache_bytes if mixed else precision.weight_bytes,
+        weight_cache_bytes=precision.weight_cache_bytes if mixed else 0.0,
         gradient_bytes=gradient_bytes,
         gradient_copy_bytes=4.0 if half else 0.0,
         master_bytes=precision.master_bytes,
@@ -114,6 +115,7 @@ def deepspeed_storage(precision: Precision) -> Storage:
     half = precision.compute == "fp16"
     return Storage(
         weight_bytes=2.0 + precision.weight_cache_bytes if mixed else precision.weight_bytes,
+        weight_cache_bytes=precision.weight_cache_bytes if mixed else 0.0,
         gradient_bytes=(2.0 if half else 6.0) if mixed else precision.gradient_bytes,
         gradient_copy_bytes=4.0 if mixed and half else 0.0,
         master_bytes=precision.master_bytes,

@@ -252,14 +252,17 @@ def weight_casts(context: Context, layouts: Layouts) -> Iterator[Buffer]:
     for block, count in zip(program.blocks, (1, *program.counts(), 1), strict=True):
         cast = np.zeros(1)
         for local in context.local_groups(block, layouts):
+            if not local.group.trainable:  # frozen weights are stored in the compute format: nothing is cast
+                continue
             # A tied head multiplies by the embedding's weight, so that is what gets cast.
             tied = program.architecture.tied_embeddings and local.group.name == "token_embedding"
             if local.group.part in (Part.MATRIX, Part.HEAD) or tied:
                 cast = cast + local.elements
         copies = copies + cast * count / layouts["pp"]
         largest = np.maximum(largest, cast)
-    # Weights that are gathered layer by layer (ZeRO-3) are cast, and dropped, layer by layer.
-    copies = np.where(layouts["zero"] >= 3, largest, copies)
+    # Weights that are gathered layer by layer (ZeRO-3), or come so from the host, are cast, and dropped, layer by layer.
+    hosted = layouts.equals("offload", "parameters") | layouts.equals("offload", "parameters+activations")
+    copies = np.where((layouts["zero"] >= 3) | hosted, largest, copies)
     size = context.numerics.activation_bytes
     kept = np.where(layouts.equals("recompute", "full"), largest, copies)
     yield Buffer(

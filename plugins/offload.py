@@ -20,8 +20,10 @@ ACTIVATIONS_SOURCE = "Transformer Engine, get_cpu_offload_context; arXiv:2406.10
 def parameter_refusals(_context: Context, layouts: Layouts) -> Iterable[Refusal]:
     """Weights come layer by layer: as ZeRO-3's shards, or whole where there is but one replica; one stage holds all layers."""
     alone = layouts["replicas"] == 1
-    yield Refusal(reason="offloading parameters needs ZeRO-3", where=(layouts["zero"] < 3) & ~alone)
-    yield Refusal(reason="offloading parameters in a pipeline", where=layouts["pp"] > 1)
+    yield Refusal(reason="offloading parameters of several replicas needs ZeRO-3", where=(layouts["zero"] < 3) & ~alone)
+    yield Refusal(
+        reason="parameters cannot be offloaded in a pipeline: they come layer by layer", where=layouts["pp"] > 1
+    )
 
 
 @hookimpl

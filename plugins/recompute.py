@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from planner.plugin import Context, Degree, Layouts, Recompute, Refusal, Strategy, hookimpl
 
 METHODS = "Megatron-LM, megatron/training/arguments.py, --recompute-method, --recompute-num-layers"
@@ -60,11 +62,16 @@ def planner_recomputes() -> Iterator[Recompute]:
     yield Recompute(name="full:block", whole_layer=True, some_layers=True, source=f"{METHODS} block")
 
 
-def refusals(_context: Context, layouts: Layouts) -> Iterator[Refusal]:
+def refusals(context: Context, layouts: Layouts) -> Iterator[Refusal]:
     """Layers are counted where whole layers run again."""
     whole = layouts.equals("recompute", "full") | layouts.equals("recompute", "full:block")
     counted = layouts.degree("recompute_layers") > 1
     yield Refusal(reason="recompute_layers without whole layers that run again", where=counted & ~whole)
+    chunk = np.ceil(len(context.program.layers) / (layouts["pp"] * layouts.degree("vpp")))
+    yield Refusal(
+        reason="recompute_layers is more than the layers of a model chunk",
+        where=layouts.degree("recompute_layers") > np.maximum(1.0, chunk),
+    )
 
 
 @hookimpl

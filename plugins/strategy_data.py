@@ -146,11 +146,16 @@ def buffers(context: Context, layouts: Layouts) -> Iterator[Buffer]:
     yield hold("gathered last layers", two, size, Instant.LAST_BACKWARD)
     yield hold("unsharded gradient of a layer", layer, size, Instant.BACKWARD, Instant.LAST_BACKWARD)
     yield hold("reduce-scatter input", layer, reduced, Instant.LAST_BACKWARD)
-    if context.framework.root_stays_unsharded:
-        embedding, head = (
-            sum(context.local_elements(block, layouts).values())
-            for block in (context.program.embedding, context.program.head)
-        )
+    embedding, head = (
+        sum(context.local_elements(block, layouts).values())
+        for block in (context.program.embedding, context.program.head)
+    )
+    if not context.framework.root_stays_unsharded:
+        output = head + embedding if context.architecture.tied_embeddings else head
+        yield hold("gathered head", output, size, Instant.LOSS)
+        yield hold("unsharded gradient of the head", output, size, Instant.LOSS)
+        yield hold("unsharded gradient of the embedding", embedding, size, Instant.EMBEDDING)
+    else:
         alone = layouts["pp"] > 1
         root = np.where(alone, np.maximum(embedding, head), embedding + head)
         yield hold(

@@ -108,7 +108,8 @@ def cuda_overheads(
         communicator_bytes=COMMUNICATOR_BYTES,
         fragmentation=fragmentation,
         bounds=CUDA_BOUNDS,
-        source=f"{context_source}; cuBLAS workspaces 2 x 32 MiB on Hopper; {source}; "
+        source="figures of CUDA, cuBLAS and NCCL, also for ROCm and RCCL, which publish none: "
+        f"{context_source}; cuBLAS workspaces 2 x 32 MiB on Hopper; {source}; "
         "per communicator 688 MiB (NVIDIA/nccl issue 964: A100, NVLink; more links or all-to-all take several times that)",
     )
 

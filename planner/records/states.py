@@ -49,7 +49,8 @@ class Storage:
 
     `gradient_copy_bytes` is a second gradient beside the one that backward writes; `unsharded_weight_bytes` the transient
     copy that compute reads where weights are kept in another format or sharded; `reduce_bytes` what gradients are sent in;
-    `state_bytes` the width of an optimizer moment.
+    `state_bytes` the width of an optimizer moment; `weight_cache_bytes` the part of `weight_bytes` that only matrices of layers
+    have (copies in the GEMMs' own format).
     """
 
     weight_bytes: float
@@ -59,6 +60,7 @@ class Storage:
     state_bytes: float
     unsharded_weight_bytes: float
     reduce_bytes: float
+    weight_cache_bytes: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -120,7 +120,8 @@ class Communication:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Buffer:
-    """Memory that a strategy needs beside states and saved activations, alive at the given instants."""
+    """Memory that a strategy needs beside states and saved activations, alive at the given instants. `source`: its strategy's or
+    framework's where it has none of its own; `plugin` is filled in by the core."""
 
     name: str
     component: Component
@@ -132,6 +133,8 @@ class Buffer:
         Instant.LAST_BACKWARD,
         Instant.EMBEDDING,
     )
+    source: str = ""
+    plugin: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -82,7 +82,7 @@ def _timeline(totals: Sequence[Term]) -> Iterator[Block]:
         components = tuple(dict.fromkeys(term.component for term in here))
         yield Heading(f"Memory of stage {stage} over a step")
         yield Table(
-            columns=(left("component"), *(right(moment.rpartition(" ")[2]) for moment in moments)),
+            columns=(left("component"), *(right(moment.removeprefix("sum at instant ")) for moment in moments)),
             rows=(
                 *((LABELS.get(name, name), *(_size(here, moment, name) for moment in moments)) for name in components),
                 ("total", *(_size(here, moment) for moment in moments)),

@@ -26,7 +26,7 @@ def layout_text(layout: Mapping[str, Any]) -> str:
         parts.append(f"micro-batch {layout['micro_batch']}")
     if layout.get("recompute"):
         parts.append("no recompute" if layout["recompute"] == "none" else f"recompute {layout['recompute']}")
-        if _is_above_one(layout.get("recompute_layers")):
+        if layout["recompute"] != "none" and _is_above_one(layout.get("recompute_layers")):
             parts[-1] += f" of {layout['recompute_layers']} layers"
     if layout.get("offload", "none") != "none":
         parts.append(f"{layout['offload']} on the host")

@@ -12,6 +12,7 @@ from planner.plugin import Context, Framework, Offload, Recompute, Refusal, Sche
 from planner.search.memory import (
     MemoryParts,
     fullest_host_bytes,
+    mean_saved,
     memory_parts,
     parameter_copies,
     peak_bytes,
@@ -91,7 +92,7 @@ def evaluate_mesh(context: Context, layouts: Layouts, rules: Rules) -> Evaluatio
         )
         optimizer_s = _optimizer_s(memory, columns, rates)
         if memory.moved is not None:
-            blocks = tuple(_with_host_traffic(context, memory, blocks))
+            blocks = tuple(_with_host_traffic(context, layouts, memory, blocks))
             hosts = host_step_s(context, layouts, memory.moved, columns, memory.whole_states)
             optimizer_s = np.where(memory.moved.optimizer, hosts, optimizer_s)
         step = step_times(context, layouts, columns, blocks, schedules, rules.strategies, network, optimizer_s)
@@ -106,10 +107,12 @@ def host_capacity_bytes(context: Context, layouts: Layouts) -> Array:
     return np.full_like(ranks, np.inf) if node.host_memory_bytes is None else node.host_memory_bytes / ranks
 
 
-def _with_host_traffic(context: Context, memory: MemoryParts, blocks: Sequence[BlockTimes]) -> Iterator[BlockTimes]:
+def _with_host_traffic(
+    context: Context, layouts: Layouts, memory: MemoryParts, blocks: Sequence[BlockTimes]
+) -> Iterator[BlockTimes]:
     """Every block's times with its traffic between host and device; embedding and head save nothing that moves."""
     nothing = np.zeros(1)
-    saved = (nothing, *(layer.saved for layer in memory.layers), nothing)
+    saved = (nothing, *mean_saved(context, layouts, memory), nothing)
     assert memory.moved is not None  # asked only where something moves
     for times, states, layer in zip(blocks, memory.whole_states, saved, strict=True):
         yield with_host_traffic(context, times, memory.moved, states, layer)
@@ -148,7 +151,7 @@ def offloads(framework: Framework, offload: Offload) -> bool:
 
 def _offload_refusals(context: Context, layouts: Layouts, offload: Offload) -> Iterator[Refusal]:
     able = offloads(context.framework, offload)
-    yield Refusal(reason=f"{context.framework.name} does not offload this", where=np.asarray([not able]))
+    yield Refusal(reason=f"{context.framework.name} does not offload {offload.name}", where=np.asarray([not able]))
     if offload.refusals is not None:
         yield from offload.refusals(context, layouts)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -138,10 +138,11 @@ def memory_parts(
         buffer
         for strategy in strategies
         if strategy.buffers is not None
-        for buffer in strategy.buffers(context, layouts)
+        for buffer in _named(strategy.buffers(context, layouts), strategy.name, strategy.source)
     ]
-    if context.framework.buffers is not None:
-        buffers.extend(context.framework.buffers(context, layouts))
+    framework = context.framework
+    if framework.buffers is not None:
+        buffers.extend(_named(framework.buffers(context, layouts), framework.name, framework.source))
     whole = tuple(block_states(context, layouts, block, shards).times(copies) for block in program.blocks)
     states, moved = whole, Moved.of(context, layouts, offloads)
     if moved is not None:
@@ -164,6 +165,12 @@ def memory_parts(
         residual_gradient=residual,
         communicators=communicators(context, layouts),
     )
+
+
+def _named(buffers: Iterable[Buffer], plugin: str, source: str) -> Iterator[Buffer]:
+    """Buffers with the plugin and the source that they come from."""
+    for buffer in buffers:
+        yield replace(buffer, plugin=plugin, source=buffer.source or source)
 
 
 def parameter_copies(layouts: Layouts, schedules: Mapping[str, Schedule]) -> Array:
@@ -316,13 +323,39 @@ def over_stage_max(column: StageColumn, blocks: Sequence[Array]) -> Array:
     return np.maximum(largest, column.head * blocks[-1])
 
 
+def layers_on(column: StageColumn) -> Array:
+    """How many layers a stage holds."""
+    total: Array = np.zeros(1)
+    for count in column.layers:
+        total = total + count
+    return total
+
+
+def largest_saved(parts: MemoryParts, column: StageColumn) -> tuple[Array, ...]:
+    """Per kind of layer, the most that one of them saves on a stage: everything where some of its layers do not run again."""
+    if parts.layers_again is None:
+        return tuple(layer.saved for layer in parts.layers)
+    some = parts.layers_again.share(layers_on(column)) < 1.0
+    return tuple(np.where(some, layer.everything, layer.saved) for layer in parts.layers)
+
+
+def mean_saved(context: Context, layouts: Layouts, parts: MemoryParts) -> tuple[Array, ...]:
+    """Per kind of layer, what it saves on average over the stages, were these even."""
+    if parts.layers_again is None:
+        return tuple(layer.saved for layer in parts.layers)
+    layers = len(context.program.layers) / layouts.degree("pp")
+    share, inputs = parts.layers_again.share(layers), parts.layers_again.inputs(layers)
+    return tuple(share * inputs * layer.saved + (1.0 - share) * layer.everything for layer in parts.layers)
+
+
 def saved_on_stage(parts: MemoryParts, column: StageColumn) -> Array:
     """What the layers of a stage keep of one micro-batch: those that run again what their group keeps, the others all."""
-    again, everything, layers = np.zeros(1), np.zeros(1), np.zeros(1)
+    again, everything = np.zeros(1), np.zeros(1)
     for count, layer in zip(column.layers, parts.layers, strict=True):
-        again, everything, layers = again + count * layer.saved, everything + count * layer.everything, layers + count
+        again, everything = again + count * layer.saved, everything + count * layer.everything
     if parts.layers_again is None:
         return again
+    layers = layers_on(column)
     share = parts.layers_again.share(layers)
     return share * parts.layers_again.inputs(layers) * again + (1.0 - share) * everything
 
@@ -334,14 +367,22 @@ def _activations_at(parts: MemoryParts, column: StageColumn, in_flight: InFlight
     embedding = column.embedding * parts.embedding_saved
     if instant is Instant.EMBEDDING:
         return embedding + column.embedding * parts.residual_gradient
-    together = np.ones(1) if parts.layers_again is None else parts.layers_again.group
+    together = np.ones(1) if parts.layers_again is None else parts.layers_again.group(layers_on(column))
     backward = [together * layer.recomputed + layer.backward + parts.residual_gradient for layer in layers]
     if instant is Instant.LAST_BACKWARD:
         last = [layer.saved + working for layer, working in zip(layers, backward, strict=True)]
         return embedding + over_stage_max(column, [zero, *last, zero])
     held = (saved_on_stage(parts, column) + embedding) * in_flight.micro_batches + in_flight.outputs
     if parts.moved is not None:
-        held = parts.moved.held(held, over_stage_max(column, [zero, *(layer.saved for layer in layers), zero]))
+        held = parts.moved.held(held, over_stage_max(column, [zero, *(largest_saved(parts, column)), zero]))
+    if parts.layers_again is not None:
+        # The layers that run again are the first of their chunk, whose backward comes last: by then the others' are free.
+        some = parts.layers_again.share(layers_on(column)) < 1.0
+        kept = [
+            np.where(some, layer.backward + parts.residual_gradient, each)
+            for layer, each in zip(layers, backward, strict=True)
+        ]
+        backward = kept
     if instant is Instant.FORWARD:
         head = parts.head.saved + parts.head.forward
         return held + over_stage_max(column, [zero, *(layer.forward for layer in layers), head])
@@ -357,7 +398,7 @@ def fullest_host_bytes(parts: MemoryParts, columns: Sequence[StageColumn]) -> Ar
         return fullest
     for column, in_flight in zip(columns, parts.in_flight, strict=True):
         saved = saved_on_stage(parts, column) * in_flight.micro_batches
-        fullest = np.maximum(fullest, host_bytes(parts.moved, column, parts.whole_states, parts.states, saved))
+        fullest = np.maximum(fullest, host_bytes(parts.moved, column, parts.whole_states, saved))
     return fullest
 
 

@@ -15,6 +15,7 @@ from planner.plugin import (
     Context,
     LocalGroup,
     ParameterClass,
+    Part,
     StateKind,
     Value,
     parameter_class,
@@ -53,6 +54,7 @@ def replica_width(parameter: ParameterClass, layouts: Layouts) -> Array:
 def block_states(context: Context, layouts: Layouts, block: Block, shards: Mapping[StateKind, Value]) -> BlockStates:
     """Bytes of weights, gradients and optimizer (master copy and moments) of `block`, and what a step moves."""
     weights: Array = np.zeros(1)
+    frozen: Array = np.zeros(1)
     gradients: Array = np.zeros(1)
     gradient_copies: Array = np.zeros(1)
     fresh: Array = np.zeros(1)
@@ -67,9 +69,10 @@ def block_states(context: Context, layouts: Layouts, block: Block, shards: Mappi
             # Frozen weights need no more than the format that compute reads.
             compute_bytes = min(storage.weight_bytes, storage.unsharded_weight_bytes)
             width_bytes = compute_bytes if local.group.rest_bytes is None else local.group.rest_bytes
-            weights = weights + local.elements * width_bytes / divisor[StateKind.WEIGHT]
+            frozen = frozen + local.elements * width_bytes / divisor[StateKind.WEIGHT]
             continue
-        weights = weights + local.elements * storage.weight_bytes / divisor[StateKind.WEIGHT]
+        cached = 0.0 if local.group.part is Part.MATRIX else storage.weight_cache_bytes
+        weights = weights + local.elements * (storage.weight_bytes - cached) / divisor[StateKind.WEIGHT]
         trained = trained + local.elements / divisor[StateKind.OPTIMIZER]
         copies = storage.gradient_copy_bytes / divisor[StateKind.MASTER]
         gradient_copies = gradient_copies + local.elements * copies
@@ -86,6 +89,7 @@ def block_states(context: Context, layouts: Layouts, block: Block, shards: Mappi
     extra = trained * context.optimizer.step_bytes_per_parameter
     # One update reads the gradients and the weights, reads and writes master copy and moments, and writes the weights.
     step_bytes = gradients + 2.0 * optimizer + 2.0 * weights + extra
+    weights = weights + frozen
     return BlockStates(weights, gradients, gradient_copies, fresh, optimizer, step_bytes, temporary, trained)
 
 

@@ -27,6 +27,12 @@ HOST_UPDATE_S_PER_PARAMETER: Final = 0.24e-9
 sources published, either of which is three times off. 8.2 s for 11.6 billion parameters (DeepSpeedCPUAdam in 2021;
 deepspeedai/DeepSpeed, pull request 735); 4 s for the 50.7 billion of a node with 8 H100s (PyTorch 2.5;
 LambdaLabsML/distributed-training-guide, 05-training-llama-405b)."""
+HOST_GRADIENT_BYTES: Final = 4.0
+"""The host's optimizer reads float32 gradients (deepspeed/ops/adam/cpu_adam.py; 16 bytes per parameter with master copy and
+moments, DeepSpeed's estimate of ZeRO-2 with offload before its buffers)."""
+ADAM_BYTES: Final = 30.0
+"""What Adam moves per parameter: master copy and moments read and written, the gradient read, the weight written."""
+SOURCE: Final = "ZeRO-Offload, arXiv:2101.06840; ZeRO-Infinity, arXiv:2104.07857"
 LAYERS_ON_THEIR_WAY: Final = 2.0
 """The layer at work and the one before or after it, whose copy is under way."""
 
@@ -83,29 +89,36 @@ def streams(
     """Room on the device for weights that come from the host layer by layer and gradients that leave it, where no ZeRO-3
     gathers them into buffers of its own. `states` are the blocks' before anything moved."""
     size = context.storage.unsharded_weight_bytes
-    elements = [sum(context.local_elements(block, layouts).values(), np.zeros(1)) for block in context.program.blocks]
-    layer: Array = np.zeros(1)
-    gradient: Array = np.zeros(1)
-    for count, state in zip(elements[1:-1], states[1:-1], strict=True):
-        layer = np.maximum(layer, count)
-        gradient = np.maximum(gradient, state.fresh_gradients)
-    ends = np.maximum(elements[0], elements[-1])
-    streamed = moved.weights & ~sharded
+    whole, reduced = [], []
+    for block, state in zip(context.program.blocks, states, strict=True):
+        elements = sum(context.local_elements(block, layouts).values(), np.zeros(1))
+        trained = sum(context.local_elements(block, layouts, trainable_only=True).values(), np.zeros(1))
+        # Quantised and frozen weights travel as they are kept.
+        whole.append(np.minimum(elements * size, state.weights))
+        reduced.append(trained * context.storage.reduce_bytes)
+    layer, gradient = _largest(whole[1:-1]), _largest(reduced[1:-1])
+    leaves = moved.gradients & ~sharded
     yield Buffer(
-        name="weights on their way from the host", component=Component.WEIGHTS,
-        bytes=np.where(streamed, (LAYERS_ON_THEIR_WAY * layer + ends) * size, 0.0),
+        name="weights on their way from the host", component=Component.WEIGHTS, plugin="core", source=SOURCE,
+        bytes=np.where(moved.weights & ~sharded, LAYERS_ON_THEIR_WAY * layer + np.maximum(whole[0], whole[-1]), 0.0),
     )  # fmt: skip
     yield Buffer(
-        name="gradients on their way to the host", component=Component.GRADIENTS,
-        bytes=np.where(moved.gradients & ~sharded, gradient, 0.0),
-        instants=(Instant.BACKWARD, Instant.LAST_BACKWARD),
+        name="gradients on their way to the host", component=Component.GRADIENTS, plugin="core", source=SOURCE,
+        bytes=np.where(leaves, gradient, 0.0), instants=(Instant.BACKWARD, Instant.LAST_BACKWARD),
     )  # fmt: skip
-    end = np.maximum(states[0].fresh_gradients, states[-1].fresh_gradients)
+    # In a pipeline the fullest stage is rarely the one with the head: its gradient is left out there.
+    ends = np.where(leaves & (layouts["pp"] == 1), np.maximum(reduced[0], reduced[-1]), 0.0)
     yield Buffer(
-        name="gradients of embedding and head on their way to the host", component=Component.GRADIENTS,
-        bytes=np.where(moved.gradients & ~sharded, end, 0.0),
-        instants=(Instant.LOSS, Instant.EMBEDDING),
+        name="gradients of embedding and head on their way to the host", component=Component.GRADIENTS, plugin="core",
+        source=SOURCE, bytes=ends, instants=(Instant.LOSS, Instant.EMBEDDING),
     )  # fmt: skip
+
+
+def _largest(sizes: Sequence[Array]) -> Array:
+    largest: Array = np.zeros(1)
+    for size in sizes:
+        largest = np.maximum(largest, size)
+    return largest
 
 
 def host_link_bytes_per_s(context: Context) -> float:
@@ -147,18 +160,19 @@ def host_step_s(
     down = np.where(moved.gradients, 0.0, storage.reduce_bytes)
     up = np.where(moved.weights, 0.0, storage.unsharded_weight_bytes)
     ranks = np.minimum(layouts["n_gpus"], context.cluster.node.accelerators_per_node)
-    updated: Array = np.zeros(1)
+    longest: Array = np.zeros(1)
     for column in columns:
-        updated = np.maximum(updated, over_stage(column, [block.updated for block in states]))
-    return updated * ((down + up) / link + ranks * HOST_UPDATE_S_PER_PARAMETER)
+        updated = over_stage(column, [block.updated for block in states])
+        touched = over_stage(column, [2.0 * block.optimizer for block in states]) + 6.0 * updated
+        host_s = ranks * HOST_UPDATE_S_PER_PARAMETER / ADAM_BYTES * touched
+        longest = np.maximum(longest, updated * (down + up) / link + host_s)
+    return longest
 
 
-def host_bytes(
-    moved: Moved, column: StageColumn, whole: Sequence[BlockStates], left: Sequence[BlockStates], saved: Array
-) -> Array:
-    """What a rank of one stage keeps in the host's memory; `saved` is what its layers save for the backward."""
-
-    def states(blocks: Sequence[BlockStates]) -> Array:
-        return over_stage(column, [block.weights + block.gradients + block.optimizer for block in blocks])
-
-    return states(whole) - states(left) + np.where(moved.activations, saved, 0.0)
+def host_bytes(moved: Moved, column: StageColumn, whole: Sequence[BlockStates], saved: Array) -> Array:
+    """What a rank of one stage keeps in the host's memory: the weights that compute reads, float32 gradients, master copy and
+    moments of the parameters it updates, and `saved`, what its layers save for the backward."""
+    weights = over_stage(column, [block.weights for block in whole])
+    states = over_stage(column, [block.optimizer + block.updated * HOST_GRADIENT_BYTES for block in whole])
+    kept = np.where(moved.weights, weights, 0.0) + np.where(moved.optimizer, states, 0.0)
+    return kept + np.where(moved.activations, saved, 0.0)

@@ -17,10 +17,12 @@ of each model chunk that run again at all."""
 
 @dataclass(frozen=True, slots=True)
 class LayersAgain:
-    """Per layout: how many layers of each stage run again at most, and of how many layers a group is whose input is kept."""
+    """Per layout: how many layers of each model chunk run again at most, of how many layers a group is whose input is kept, and
+    how many chunks a stage has."""
 
     most: Array
-    group: Array
+    counted: Array
+    chunks: Array
 
     @classmethod
     def of(cls, layouts: Layouts, recomputes: Sequence[Recompute]) -> LayersAgain | None:
@@ -30,16 +32,22 @@ class LayersAgain:
         whole = [float(recompute.whole_layer and not recompute.some_layers) for recompute in recomputes]
         if not any(some) and bool((counted == 1).all()):
             return None
-        most = np.where(layouts.choose("recompute", some) > 0, counted * layouts.degree("vpp"), np.inf)
-        return cls(most, np.where(layouts.choose("recompute", whole) > 0, counted, 1.0))
+        most = np.where(layouts.choose("recompute", some) > 0, counted, np.inf)
+        group = np.where(layouts.choose("recompute", whole) > 0, counted, 1.0)
+        return cls(most, group, layouts.degree("vpp"))
+
+    def group(self, layers: Array) -> Array:
+        """The layers of a group on a stage of `layers`: no group reaches beyond its chunk."""
+        return np.maximum(1.0, np.minimum(self.counted, np.ceil(layers / self.chunks)))
 
     def share(self, layers: Array) -> Array:
         """Of `layers` on a stage, the fraction that runs again."""
-        return np.minimum(1.0, self.most / np.maximum(1.0, layers))
+        return np.minimum(1.0, self.most * self.chunks / np.maximum(1.0, layers))
 
     def inputs(self, layers: Array) -> Array:
-        """Inputs that are kept per layer, for groups among `layers`."""
-        return np.ceil(layers / self.group) / np.maximum(1.0, layers)
+        """Inputs that are kept per layer that runs again: one for each group of each chunk."""
+        groups = self.chunks * np.ceil(layers / self.chunks / self.group(layers))
+        return np.minimum(1.0, groups / np.maximum(1.0, layers))
 
 
 def share_of_model(context: Context, layouts: Layouts, recomputes: Sequence[Recompute]) -> Array:

@@ -8,10 +8,11 @@ import numpy as np
 
 from planner.domain.mesh import Array, Layouts
 from planner.domain.plan import MEMORY_COMPONENTS, TIME_COMPONENTS, Term
-from planner.plugin import Block, Component, Context, DeviceOverheads, Instant, StateKind
+from planner.plugin import Block, Context, DeviceOverheads, Instant, StateKind
 from planner.search.activations import Coefficients, bytes_on_rank, saved_tensors
 from planner.search.evaluation import Evaluation, Rules, evaluate_mesh, mesh_recomputes
-from planner.search.memory import InFlight, region_divisors, stage_instants
+from planner.search.memory import InFlight, largest_saved, layers_on, region_divisors, saved_on_stage, stage_instants
+from planner.search.offloading import SOURCE as OFFLOAD_SOURCE
 from planner.search.plans import REPORTED_INSTANT
 from planner.search.stages import StageColumn
 from planner.units import format_bytes
@@ -119,30 +120,46 @@ def _activation_terms(
             formula="micro-batches in flight x tokens x hidden x bytes", plugin=context.framework.name,
             source=context.framework.source, stage=int(scalar(column.index)), instant=REPORTED_INSTANT[instant],
         )  # fmt: skip
+    parts = evaluation.memory
     recompute = mesh_recomputes(layouts, rules)[int(np.asarray(layouts.codes["recompute"]).reshape(-1)[0])]
+    share, inputs = 1.0, 1.0
+    if parts.layers_again is not None:
+        layers = layers_on(column)
+        share, inputs = scalar(parts.layers_again.share(layers)), scalar(parts.layers_again.inputs(layers))
+    hosted = parts.moved is not None and bool(np.all(parts.moved.activations))
+    if hosted and parts.moved is not None and instant not in _AT_THE_END:
+        saved = saved_on_stage(parts, column) * in_flight.micro_batches
+        largest = np.maximum.reduce([np.asarray(each) for each in largest_saved(parts, column)])
+        yield Term(
+            name="saved: the layers whose copy is under way", component="activations",
+            value=scalar(parts.moved.held(saved, largest)), unit="bytes", formula="2 x what the largest layer saves",
+            plugin="core", source=OFFLOAD_SOURCE, stage=int(scalar(column.index)), instant=REPORTED_INSTANT[instant],
+        )  # fmt: skip
     for block, count in _blocks(evaluation, column):
-        if block.name == "embedding":
+        if block.name == "embedding" or (hosted and block.name != "head"):
             continue
-        is_head = block.name == "head"
-        kept = rules.recomputes["none"] if is_head else recompute
-        times = 1.0 if is_head else count * scalar(in_flight.micro_batches)
-        for tensor in saved_tensors(block, kept, context.framework, context.numerics):
-            value = scalar(bytes_on_rank(context, layouts, Coefficients.of((tensor,)), divisors)) * times
-            yield Term(
-                name=f"saved: {block.name}.{tensor.name} x {times:g}", component="activations", value=value, unit="bytes",
-                formula=f"tokens x {tensor.width:g} x {tensor.element_bytes:g} bytes / {tensor.region.value} shards",
-                plugin=context.framework.name, source=context.framework.source,
-                stage=int(scalar(column.index)), instant=REPORTED_INSTANT[instant],
-            )  # fmt: skip
+        for kept, portion in ((recompute, share * inputs), (rules.recomputes["none"], 1.0 - share)):
+            if block.name == "head":
+                kept, portion = rules.recomputes["none"], float(kept is recompute)
+            times = portion if block.name == "head" else portion * count * scalar(in_flight.micro_batches)
+            if not times:
+                continue
+            for tensor in saved_tensors(block, kept, context.framework, context.numerics):
+                value = scalar(bytes_on_rank(context, layouts, Coefficients.of((tensor,)), divisors)) * times
+                yield Term(
+                    name=f"saved: {block.name}.{tensor.name} x {times:g}", component="activations", value=value, unit="bytes",
+                    formula=f"tokens x {tensor.width:g} x {tensor.element_bytes:g} bytes / {tensor.region.value} shards",
+                    plugin=context.framework.name, source=context.framework.source,
+                    stage=int(scalar(column.index)), instant=REPORTED_INSTANT[instant],
+                )  # fmt: skip
 
 
 def _other_terms(evaluation: Evaluation, column: StageColumn, instant: Instant) -> Iterator[Term]:
     context, stage, when = evaluation.context, int(scalar(column.index)), REPORTED_INSTANT[instant]
     for buffer in evaluation.memory.buffers:
         if instant in buffer.instants and scalar(np.asarray(buffer.bytes)):
-            component = Component.ACTIVATIONS if buffer.component is Component.ACTIVATIONS else Component.OTHER
-            yield Term(name=buffer.name, component=component.value, value=scalar(np.asarray(buffer.bytes)), unit="bytes",
-                       stage=stage, instant=when)  # fmt: skip
+            yield Term(name=buffer.name, component=buffer.component.value, value=scalar(np.asarray(buffer.bytes)), unit="bytes",
+                       plugin=buffer.plugin or "core", source=buffer.source, stage=stage, instant=when)  # fmt: skip
     overheads = context.framework.overheads
     groups = scalar(evaluation.memory.communicators)
     fixed = (

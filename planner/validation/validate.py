@@ -35,6 +35,10 @@ def validate(
     kinds = _kinds(what, data)
     tables: dict[str, Rows] = {}
     summary = {}
+    if kinds == ("memory",) and data not in (None, STANDARD_INPUT) and _are_runs(data):
+        runs = predict_runs(data or "")
+        summary["device_memory"] = device_memory_summary(runs.rows)
+        return Validation({"time": runs}, summary)
     if "memory" in kinds:
         folder = str(shipped(CONFIGS_FOLDER)) if configs is None and data is None else configs
         tables["memory"] = _predicted_memory(data or str(shipped(MEMORY_FILE)), folder, database, strict_plugins)
@@ -46,6 +50,12 @@ def validate(
             summary["time"] = time_summary(runs.rows, runs.ranges)
         summary["device_memory"] = device_memory_summary(runs.rows)
     return Validation(tables, summary)
+
+
+def _are_runs(data: str | None) -> bool:
+    """Whether a file holds measured runs, whose peaks are device memory, and no tracked steps."""
+    columns = set(read_table(data or "").columns)
+    return "n_gpus" in columns and not set(REQUIRED) <= columns
 
 
 def _kinds(what: What, data: str | None) -> tuple[str, ...]:

@@ -95,3 +95,37 @@ def test_a_plugin_that_the_planner_cannot_do_without_is_missed_by_its_axes(evalu
     status, message = evaluated("--model", "llama3-7b", "--cluster", "a100-pool")
     assert status == 2
     assert message.startswith("planner: error: no plugin brings the axes ")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--framework", "deepspeed", "--offload", "activations"),
+        ("--framework", "deepspeed", "--offload", "parameters"),
+        ("--framework", "megatron-core", "--recompute", "full:block", "--recompute-layers", "4"),
+        ("--framework", "megatron-core", "--recompute", "full", "--recompute-layers", "4"),
+        ("--framework", "nanotron"),
+        ("--framework", "transformers", "--offload", "parameters"),
+        ("--framework", "torchtitan", "--method", "lora", "--recompute", "selective:op"),
+    ],
+)
+def test_the_terms_of_an_explanation_are_what_is_there(database, capsys, options):
+    """No term makes up for another one: none is negative, and those of the peak sum to its components."""
+    arguments = (
+        "--model",
+        "llama3-7b",
+        "--cluster",
+        "h100-sxm5-80gb:8",
+        "--gpus",
+        "1",
+        "--global-batch",
+        "4",
+        "--seq-len",
+        "2048",
+    )
+    main(["--database", database, "explain", *arguments, *options, "--format", "json"])
+    document = json.loads(capsys.readouterr().out)
+    terms = [term for term in document["memory_terms"] if not term["name"].startswith("all ")]
+    assert min(term["value"] for term in terms) >= 0.0
+    for component, size in document["plan"]["memory"]["components"].items():
+        assert sum(term["value"] for term in terms if term["component"] == component) == pytest.approx(size, abs=16.0)

@@ -58,6 +58,22 @@ def test_a_group_keeps_one_input_and_rebuilds_all_its_layers(group):
     assert activations(recompute_layers=group) - activations() == pytest.approx((group - 1) * rebuilt - fewer)
 
 
+@pytest.mark.parametrize("more", [LAYERS + 1, 100, 10**9])
+def test_a_group_ends_with_its_chunk(more):
+    assert activations(recompute_layers=more) == activations(recompute_layers=LAYERS)
+
+
+def test_a_group_never_spans_model_chunks():
+    of = context("megatron-core", global_batch=8)
+    layout = {"pp": 2, "vpp": 2, "schedule": "interleaved", "recompute": "full"}
+    two, four = (number(evaluated(of, **layout, recompute_layers=count).peak_bytes) for count in (2, 4))
+    assert LAYERS // 4 == 2
+    assert two == four
+    found = mesh(of, **layout, recompute_layers=4)
+    reasons = {each.reason for each in refusals(of, found, RULES) if bool(np.any(each.where))}
+    assert "recompute_layers is more than the layers of a model chunk" in reasons
+
+
 def test_more_flops_run_again_in_larger_blocks():
     again = [
         number(evaluated(OF, recompute="full:block", recompute_layers=n).step.components["recompute"]) for n in (1, 2)

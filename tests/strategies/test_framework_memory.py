@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from search.meshes import REGISTRY, RULES, context, evaluated, mesh, number
 
 from planner.domain.architecture import Architecture
+from planner.plugin import Instant
 from planner.program.assemble import assemble
 from planner.search.activations import saved_tensors
 from planner.search.memory import stage_instants
@@ -51,6 +54,47 @@ def test_the_last_stage_sends_nothing_on():
         if number(column.head)
     ]
     assert number(held.outputs) == 0.0
+
+
+def test_deepspeed_s_zero_3_gathers_the_head_for_the_loss():
+    """DeepSpeed's estimate of ZeRO-3 counts the largest layer whole, weights and gradients: 4 bytes per parameter in fp16."""
+    of = context("deepspeed", "fp16-mixed", global_batch=8)
+    found = evaluated(of, dp=8, zero=3)
+    head = sum(map(number, of.local_elements(of.program.head, mesh(of)).values()))
+    buffers = sum(number(buffer.bytes) for buffer in found.memory.buffers if buffer.instants == (Instant.LOSS,))
+    assert buffers >= 4 * head
+
+
+def test_frozen_weights_are_not_cast_by_autocast():
+    of = context("transformers", global_batch=8)
+    lora = REGISTRY.method("lora")
+    frozen = replace(of, program=lora.apply(of.program, {"rank": 8.0}), numerics=replace(of.numerics, autocast=True))
+    trained = replace(of, numerics=replace(of.numerics, autocast=True))
+    casts = [
+        sum(number(buffer.bytes) for buffer in evaluated(each).memory.buffers if "autocast" in buffer.name)
+        for each in (trained, frozen)
+    ]
+    assert casts[1] < 0.05 * casts[0]
+
+
+def test_the_optimizer_step_of_adapters_leaves_frozen_weights_alone():
+    of = context("megatron-core", global_batch=8)
+    lora = REGISTRY.method("lora").apply(of.program, {"rank": 8.0})
+    full_s, lora_s = (
+        number(evaluated(replace(of, program=program)).step.components["optimizer"]) for program in (of.program, lora)
+    )
+    trained = sum(group.elements * count for group, count in lora.groups() if group.trainable)
+    assert lora_s / full_s == pytest.approx(trained / of.program.total_params, rel=0.1)
+
+
+def test_fp8_copies_are_of_the_layers_matrices_alone():
+    plain, cached = context("megatron-core"), context("megatron-core", "fp8-delayed")
+    grown = [
+        number(after.weights) / number(before.weights)
+        for before, after in zip(evaluated(plain).memory.states, evaluated(cached).memory.states, strict=True)
+    ]
+    assert grown[0] == grown[-1] == 1.0
+    assert all(each > 1.2 for each in grown[1:-1])
 
 
 def test_torchtitan_s_policy_saves_every_second_gemm_s_output():
