@@ -135,19 +135,21 @@ def _activation_terms(
             value=scalar(parts.moved.held(saved, largest)), unit="bytes", formula="2 x what the largest layer saves",
             plugin="core", source=OFFLOAD_SOURCE, stage=int(scalar(column.index)), instant=REPORTED_INSTANT[instant],
         )  # fmt: skip
+    none = rules.recomputes["none"]
     for block, count in _blocks(evaluation, column):
-        if block.name == "embedding" or (hosted and block.name != "head"):
+        is_head = block.name == "head"
+        if block.name == "embedding" or (hosted and not is_head):
             continue
-        for kept, portion in ((recompute, share * inputs), (rules.recomputes["none"], 1.0 - share)):
-            if block.name == "head":
-                kept, portion = rules.recomputes["none"], float(kept is recompute)
-            times = portion if block.name == "head" else portion * count * scalar(in_flight.micro_batches)
-            if not times:
+        times = 1.0 if is_head else count * scalar(in_flight.micro_batches)
+        parts_of = ((none, 1.0),) if is_head else ((recompute, share * inputs), (none, 1.0 - share))
+        for kept, portion in parts_of:
+            if not portion:
                 continue
             for tensor in saved_tensors(block, kept, context.framework, context.numerics):
-                value = scalar(bytes_on_rank(context, layouts, Coefficients.of((tensor,)), divisors)) * times
+                value = scalar(bytes_on_rank(context, layouts, Coefficients.of((tensor,)), divisors)) * portion * times
                 yield Term(
-                    name=f"saved: {block.name}.{tensor.name} x {times:g}", component="activations", value=value, unit="bytes",
+                    name=f"saved: {block.name}.{tensor.name} x {portion * times:g}", component="activations", value=value,
+                    unit="bytes",
                     formula=f"tokens x {tensor.width:g} x {tensor.element_bytes:g} bytes / {tensor.region.value} shards",
                     plugin=context.framework.name, source=context.framework.source,
                     stage=int(scalar(column.index)), instant=REPORTED_INSTANT[instant],
