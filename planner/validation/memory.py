@@ -99,9 +99,7 @@ def _number(row: Mapping[str, str], column: str, default: int) -> int:
 def _predict(
     row: Mapping[str, str], configs: str | None, catalog: Catalog, registry: Registry, cluster: Cluster
 ) -> dict[str, str]:
-    architecture = _architecture(row, configs, catalog, registry)
-    question = _question(row, architecture, registry, cluster)
-    evaluation = evaluate_mesh(question.context, _layout(row, question), question.rules)
+    evaluation = evaluated_step(row, configs, catalog, registry, cluster)
     peak = peak_of(evaluation)
     return {
         "predicted_peak_bytes": f"{float(peak.total[0]):.0f}",
@@ -109,6 +107,15 @@ def _predict(
         "predicted_optstate_bytes": f"{_optimizer_states(evaluation):.0f}",
         "predicted_when_peak": REPORTED_INSTANT[INSTANTS[int(peak.instant[0])]],
     }
+
+
+def evaluated_step(
+    row: Mapping[str, str], configs: str | None, catalog: Catalog, registry: Registry, cluster: Cluster
+) -> Evaluation:
+    """The evaluation of one tracked step. Raises InputError and its children."""
+    architecture = _architecture(row, configs, catalog, registry)
+    question = _question(row, architecture, registry, cluster)
+    return evaluate_mesh(question.context, _layout(row, question), question.rules)
 
 
 def _architecture(row: Mapping[str, str], configs: str | None, catalog: Catalog, registry: Registry) -> Architecture:
