@@ -36,6 +36,7 @@ class Recipe:
     attention: str | None = None
     capacity_factor: float | None = None
     flops_convention: str = "causal"
+    loss: str = "framework"
     memory_headroom: float = 0.05
     options: Mapping[str, str] = field(default_factory=dict)
 
@@ -215,7 +216,7 @@ def _question(catalog: Catalog, registry: Registry, recipe: Recipe) -> Question:
     names = RecipeNames(
         seq_len=recipe.seq_len, global_batch=recipe.global_batch, tokens=recipe.tokens, precision=recipe.precision,
         optimizer=recipe.optimizer, method=recipe.method, framework=recipe.framework, attention=recipe.attention,
-        capacity_factor=recipe.capacity_factor, flops_convention=recipe.flops_convention,
+        capacity_factor=recipe.capacity_factor, flops_convention=recipe.flops_convention, loss=recipe.loss,
         options=recipe.options,
     )  # fmt: skip
     return build_question(registry, architecture, cluster, names)

@@ -11,6 +11,7 @@ from planner.domain.hardware import Cluster
 from planner.domain.job import Job
 from planner.domain.plan import Assumption
 from planner.errors import InputError, UnknownNameError
+from planner.losses import FRAMEWORK, with_loss
 from planner.plugin import Axis, Context, Framework, Numerics, Precision, Program
 from planner.program.assemble import assemble
 from planner.registry import Registry
@@ -49,6 +50,7 @@ class RecipeNames:
     attention: str | None = None
     capacity_factor: float | None = None
     flops_convention: str = DEFAULT_CONVENTION
+    loss: str = FRAMEWORK
     dropout: bool | None = None
     options: Mapping[str, str] | None = None
     checked: bool = True
@@ -112,7 +114,7 @@ def build_question(registry: Registry, architecture: Architecture, cluster: Clus
     optimizer = registry.optimizer(
         assumptions.fill("optimizer", names.optimizer, DEFAULT_OPTIMIZER, "the common choice")
     )
-    framework = _framework(registry, cluster, names, assumptions)
+    framework = with_loss(_framework(registry, cluster, names, assumptions), names.loss)
     rules = rules_of(registry)
     context = Context(
         program=program,

@@ -30,6 +30,8 @@ _OPTIONS: Final = (
     option("--method", metavar="NAME", default="full", show_default=True, section=RECIPE, help="What is trained."),
     option("--framework", metavar="NAME", section=RECIPE, help="As megatron-core, torchtitan."),
     option("--attention", metavar="KERNEL", section=RECIPE, help="The attention kernel, as flash."),
+    option("--loss", metavar="NAME", default="framework", show_default=True, section=RECIPE,
+           help="The loss: the framework's own, fused, fused-linear."),
     option("--capacity-factor", type=click.FloatRange(min=1), metavar="FACTOR", section=RECIPE,
            help="Token copies per expert over an even share: padding, or uneven routing."),
     option("--flops-convention", metavar="NAME", default="causal", show_default=True, section=RECIPE,
@@ -58,6 +60,6 @@ def recipe_of(model: str, given: dict[str, Any]) -> Recipe:
     settings: Iterable[tuple[str, str]] = given.pop("settings")
     names = (
         "cluster", "node", "seq_len", "global_batch", "tokens", "precision", "optimizer", "method", "framework",
-        "attention", "capacity_factor", "flops_convention", "memory_headroom",
+        "attention", "loss", "capacity_factor", "flops_convention", "memory_headroom",
     )  # fmt: skip
     return Recipe(model=model, options=dict(settings), **{name: given.pop(name) for name in names})

@@ -129,3 +129,16 @@ def fused_loss(operator: Operator, numerics: Numerics) -> Footprint:
     logits = operator.inputs[0]
     statistic = Stored(f"{operator.name}.logsumexp", 1, Region.GATHERED, FLOAT32_BYTES)
     return Footprint(saved=(stored(logits, numerics.activation_bytes), statistic))
+
+
+LOSS_CHUNKS = 8
+"""Pieces that a chunked loss cuts its tokens into (pytorch/torchtune, torchtune/modules/loss: num_output_chunks; Liger's are
+smaller)."""
+
+
+def fused_linear_loss(operator: Operator, numerics: Numerics) -> Footprint:
+    """Output projection and cross-entropy in one, chunk by chunk: no logits stay, and one chunk of them exists at a time, in the
+    activation format and in float32 (linkedin/Liger-Kernel, ops/fused_linear_cross_entropy.py; arXiv 2411.09009)."""
+    logits = operator.inputs[0]
+    chunk = Stored("logits.chunk", logits.width / LOSS_CHUNKS, logits.region, numerics.activation_bytes + FLOAT32_BYTES)
+    return Footprint(forward=(chunk,), backward=(chunk,))

@@ -129,3 +129,22 @@ def test_the_terms_of_an_explanation_are_what_is_there(database, capsys, options
     assert min(term["value"] for term in terms) >= 0.0
     for component, size in document["plan"]["memory"]["components"].items():
         assert sum(term["value"] for term in terms if term["component"] == component) == pytest.approx(size, abs=16.0)
+
+
+def test_a_fused_loss_keeps_fewer_logits_and_a_chunked_one_none(evaluated):
+    """Llama 3.2 1B, 32,768 tokens of 128,256 logits: transformers keeps 12 bytes of each at the loss, a fused kernel 2 bytes,
+    a chunked projection at most 6 bytes of an eighth."""
+    layout = (
+        "--model", "llama-3.2-1b", "--cluster", "h100-sxm5-80gb:1", "--framework", "transformers", "--global-batch", "8",
+        "--micro-batch", "8", "--seq-len", "4096", "--recompute", "full",
+    )  # fmt: skip
+    logits = 8 * 4096 * 128256
+
+    def activations(loss):
+        return evaluated(*layout, "--loss", loss)[1]["plan"]["memory"]["components"]["activations"]
+
+    own, fused, chunked = map(activations, ("framework", "fused", "fused-linear"))
+    assert own - fused == pytest.approx(10 * logits, rel=0.02)
+    # The peak is then no longer at the loss: the difference is less than 12 bytes less 6 of an eighth.
+    assert 10 * logits < own - chunked <= (12 - 6 / 8) * logits
+    assert "unknown loss" in evaluated(*layout, "--loss", "nope")[1]
