@@ -83,7 +83,7 @@ reduced, shifted, exponentiated, summed and divided one kernel at a time (megatr
 ZERO_BUCKET_ELEMENTS: Final = 5e8
 """DeepSpeed's defaults of reduce_bucket_size and allgather_bucket_size (deepspeed/runtime/zero/config.py)."""
 HALF_BYTES: Final = 2
-HOST_S_PER_OPERATOR: Final = 100e-6
+HOST_S_PER_OPERATOR: Final = 93e-6
 """What the host needs to launch one operator of a layer (several kernels, Python, autograd) on an A100 server of 2022.
 
 Fitted: the single-node runs of VIA-Research/vTrain, data/ground_truth_single.csv (rows VTSALL of the validation data) with hidden
