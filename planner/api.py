@@ -174,6 +174,24 @@ def evaluate_runs(
     return evaluate_file(path, database=database, strict_plugins=strict_plugins, with_ranges=with_ranges)
 
 
+def calibrate(path: str, *, database: str | None = None, strict_plugins: bool = False, dry_run: bool = False) -> Any:  # noqa: ANN401 - planner.calibration's Calibration, not imported at the top
+    """Factors of a user's machines from measured runs: see `planner.calibration.calibrate.calibrate`."""
+    from planner.calibration.calibrate import calibrate as calibrate_file
+
+    return calibrate_file(path, database=database, strict_plugins=strict_plugins, dry_run=dry_run)
+
+
+def forget_calibrations(*, database: str | None = None) -> tuple[str, ...]:
+    """Remove what calibrations found from the catalog; the accelerators that had any. Raises CatalogError."""
+    from planner.catalog.calibrations import forget
+    from planner.catalog.reader import Catalog
+    from planner.registry import installed_registry
+
+    # Opening makes or upgrades the catalog, so that there is one to look into.
+    Catalog.open(database, branches=installed_registry().branch_directories).close()
+    return forget(database)
+
+
 def load_architecture(catalog: Catalog, registry: Registry, model: str) -> Architecture:
     """A catalog model by name, or one read from a ``config.json``. Raises InputError, UnknownNameError."""
     return _from_file(registry, model) if _looks_like_path(model) else catalog.architecture(model)

@@ -115,6 +115,8 @@ def build_question(registry: Registry, architecture: Architecture, cluster: Clus
         assumptions.fill("optimizer", names.optimizer, DEFAULT_OPTIMIZER, "the common choice")
     )
     framework = with_loss(_framework(registry, cluster, names, assumptions), names.loss)
+    for row in cluster.accelerator.calibrations:
+        assumptions.found.append(Assumption(name=row.metric, value=row.fraction, origin=row.source))
     rules = rules_of(registry)
     context = Context(
         program=program,

@@ -15,6 +15,7 @@ COMMANDS: Final = {
     "explain": Lazy("planner.cli.explain:explain", "Every term of one configuration: value, formula, source."),
     "estimate": Lazy("planner.cli.estimate:estimate", "The rules of thumb, to check by hand."),
     "validate": Lazy("planner.cli.validate:validate", "How far off the predictions are from measured runs."),
+    "calibrate": Lazy("planner.cli.calibrate:calibrate", "Fit the constants of your machines to your measured runs."),
     "catalog": Lazy("planner.cli.catalog:catalog", "Known models, accelerators, nodes, clusters, prices."),
     "db": Lazy("planner.cli.db:db", "The catalog's database: upgrade, downgrade, current, history."),
     "plugins": Lazy("planner.cli.plugins:plugins", "Which plugins contribute what; check one."),

@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
+
+CALIBRATED_ARITHMETIC: Final = "calibrated_arithmetic"
+CALIBRATED_NETWORK: Final = "calibrated_network"
+CALIBRATED: Final = (CALIBRATED_ARITHMETIC, CALIBRATED_NETWORK)
+"""Metrics of an `Efficiency` that measured runs of a user's own gave: what multiplies the predicted arithmetic rate of an
+accelerator, and the rate of its share of the network between nodes (`planner calibrate`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,6 +22,7 @@ class Efficiency:
     fraction: float
     source: str
     condition: str = ""
+    source_date: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +59,20 @@ class Accelerator:
     def memory_bytes(self) -> int:
         """The memory that a fit is checked against: the usable part where it is known, else the capacity."""
         return self.capacity_bytes if self.usable_bytes is None else self.usable_bytes
+
+    @property
+    def calibrations(self) -> tuple[Efficiency, ...]:
+        """The newest row of each metric of `CALIBRATED` that there is."""
+        newest: dict[str, Efficiency] = {}
+        for row in self.efficiencies:
+            known = newest.get(row.metric)
+            if row.metric in CALIBRATED and (known is None or (row.source_date or "") >= (known.source_date or "")):
+                newest[row.metric] = row
+        return tuple(newest[metric] for metric in CALIBRATED if metric in newest)
+
+    def calibrated(self, metric: str) -> float:
+        """The factor that calibration puts on `metric`; 1 where there was none."""
+        return next((row.fraction for row in self.calibrations if row.metric == metric), 1.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

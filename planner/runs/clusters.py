@@ -39,7 +39,7 @@ class Machines:
     def cluster(self, row: RunRow) -> tuple[Cluster, tuple[str, ...]]:
         """As many nodes as `row` has GPUs for, and what was filled in. Raises InputError naming the GPU's column."""
         accelerator = self._accelerator_of(row)
-        filled: list[str] = []
+        filled = [f"{each.metric} = {each.fraction:g} ({each.source})" for each in accelerator.calibrations]
         node = self._sized(row, accelerator, filled)
         node = self._networked(row, accelerator, node, filled)
         nodes = -(-row.n_gpus // node.accelerators_per_node)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 
@@ -35,6 +35,10 @@ PREDICTED: Final = (
 """The columns that follow those of the file (DESIGN section 6)."""
 GIB_DIGITS: Final = 6
 """Decimal places of a printed GiB: a kilobyte."""
+
+
+Group: TypeAlias = Sequence[tuple[int, Asked]]
+"""Rows that share a context, each with its number in the file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,34 @@ def evaluate_runs(
 
 def answer_runs(file: CsvTable, registry: Registry, questions: Questions, *, with_ranges: bool = False) -> RunsAnswer:
     """Predict every row of a file that is read already."""
+    groups, failed = ask_rows(file, registry, questions)
+    return answer_rows(file, groups, failed, questions.rules, with_ranges=with_ranges)
+
+
+def answer_rows(
+    file: CsvTable,
+    groups: Sequence[Group],
+    failed: Mapping[int, Mapping[str, str]],
+    rules: Rules,
+    *,
+    with_ranges: bool = False,
+) -> RunsAnswer:
+    """Predict the questions that `ask_rows` made of the rows of `file`; `failed` are the rows that are none."""
+    predicted: dict[int, Mapping[str, str]] = dict(failed)
+    for members in groups:
+        predicted.update(_evaluated(members, rules))
+    columns = tuple(name for name in file.columns if name not in PREDICTED)
+    rows = tuple(
+        {name: cells[name] for name in columns} | dict(predicted[index]) for index, cells in enumerate(file.rows)
+    )
+    ranges = _ranges(groups, predicted, rules) if with_ranges else {}
+    return RunsAnswer((*columns, *PREDICTED), rows, tuple(map(ranges.get, range(len(rows)))) if with_ranges else ())
+
+
+def ask_rows(
+    file: CsvTable, registry: Registry, questions: Questions
+) -> tuple[tuple[Group, ...], dict[int, dict[str, str]]]:
+    """The rows as questions, those that share a context together; and the rows that are none, each with its error."""
     vocabulary = Vocabulary(
         precisions=tuple(registry.precisions),
         optimizers=tuple(registry.optimizers),
@@ -96,16 +128,11 @@ def answer_runs(file: CsvTable, registry: Registry, questions: Questions, *, wit
             predicted[index] = _failed(_fault(problem))
         else:
             groups.setdefault(asked.key, []).append((index, asked))
-    for members in groups.values():
-        predicted.update(_evaluated(members, questions.rules))
-    columns = tuple(name for name in file.columns if name not in PREDICTED)
-    rows = tuple({name: cells[name] for name in columns} | predicted[index] for index, cells in enumerate(file.rows))
-    ranges = _ranges(groups.values(), predicted, questions.rules) if with_ranges else {}
-    return RunsAnswer((*columns, *PREDICTED), rows, tuple(map(ranges.get, range(len(rows)))) if with_ranges else ())
+    return tuple(groups.values()), predicted
 
 
 def _ranges(
-    groups: Iterable[Sequence[tuple[int, Asked]]], predicted: Mapping[int, Mapping[str, str]], rules: Rules
+    groups: Iterable[Group], predicted: Mapping[int, Mapping[str, str]], rules: Rules
 ) -> dict[int, tuple[float, float]]:
     """The range of every row that was predicted."""
     found: dict[int, tuple[float, float]] = {}
@@ -127,7 +154,7 @@ def _fault(problem: Exception) -> str:
     return f"cannot be evaluated: {type(problem).__name__}: {problem}"
 
 
-def _evaluated(members: Sequence[tuple[int, Asked]], rules: Rules) -> dict[int, dict[str, str]]:
+def _evaluated(members: Group, rules: Rules) -> dict[int, dict[str, str]]:
     """Rows that share a context are one mesh; if that fails, each is its own, so that one cannot spoil the others."""
     try:
         found = _predictions([asked for _, asked in members], rules)

@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from planner.domain.hardware import Cluster
+from planner.domain.hardware import CALIBRATED_NETWORK, Cluster
 from planner.domain.mesh import Array, Layouts
 from planner.formulas import collectives
 from planner.formulas.collectives import Group, Link
@@ -64,8 +64,10 @@ def network_of(cluster: Cluster) -> Network:
     if domain < per_node and pcie:
         # Several scale-up islands in one node: between them data takes PCIe, or the network if that is slower.
         share = min(pcie, _network_share(cluster)) if cluster.nodes > 1 else pcie
-        return Network(domain, inner, Link(share * NETWORK_EFFICIENCY, NETWORK_LATENCY_S, CHUNK_BYTES))
-    return Network(domain, inner, Link(_network_share(cluster) * NETWORK_EFFICIENCY, NETWORK_LATENCY_S, CHUNK_BYTES))
+    else:
+        share = _network_share(cluster)
+    efficiency = NETWORK_EFFICIENCY * accelerator.calibrated(CALIBRATED_NETWORK)
+    return Network(domain, inner, Link(share * efficiency, NETWORK_LATENCY_S, CHUNK_BYTES))
 
 
 def scale_up_efficiency(cluster: Cluster) -> float:

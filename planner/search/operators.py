@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from planner.domain.hardware import Accelerator
+from planner.domain.hardware import CALIBRATED_ARITHMETIC, Accelerator
 from planner.domain.mesh import Array, Layouts
 from planner.formulas.attention import attention_fraction
 from planner.formulas.roofline import gemm_s, roofline_s, split_k_efficiency
@@ -103,12 +103,13 @@ def rates_of(context: Context) -> Rates:
     """The rates of the cluster's accelerator for the context's precision."""
     accelerator, precision = context.cluster.accelerator, context.precision
     compute = peak_flop_per_s(accelerator, precision.compute)
+    calibrated = accelerator.calibrated(CALIBRATED_ARITHMETIC)
     return Rates(
         matmul_peak=peak_flop_per_s(accelerator, precision.matmul),
-        matmul_best=matmul_efficiency(accelerator, precision.matmul),
+        matmul_best=matmul_efficiency(accelerator, precision.matmul) * calibrated,
         compute_peak=compute,
-        compute_best=matmul_efficiency(accelerator, precision.compute),
-        attention_flop_per_s=compute * _attention_fraction(context),
+        compute_best=matmul_efficiency(accelerator, precision.compute) * calibrated,
+        attention_flop_per_s=compute * _attention_fraction(context) * calibrated,
         memory_bytes_per_s=accelerator.memory_bandwidth_bytes_per_s * MEMORY_EFFICIENCY,
         compute_units=accelerator.compute_units or DEFAULT_COMPUTE_UNITS,
         sustained=SUSTAINED_MATMUL.get(context.generation, DEFAULT_SUSTAINED_MATMUL),

@@ -1,0 +1,1 @@
+"""Constants of a user's own machines from their measured runs: `planner calibrate`."""
