@@ -18,13 +18,22 @@ from planner.plugin import Attention, Block, Context, Linear, Operator, Region, 
 DEFAULT_MATMUL_EFFICIENCY: Final = 0.75
 """GEMM rate over peak where the catalog has no figure: between H100's 0.80 and B200's 0.78 in bf16 and the 0.72–0.77 that
 fp8 reaches (matmul_mamf rows of the catalog)."""
-SUSTAINED_MATMUL: Final[Mapping[str, float]] = {"Ampere": 0.75, "Hopper": 0.69, "Blackwell": 0.63}
+BEST_MATMUL: Final[Mapping[str, float]] = {"TPU": 1.0, "TPU v7": DEFAULT_MATMUL_EFFICIENCY}
+"""The same for generations that the default is no figure of. Nobody published one of a TPU: `SUSTAINED_MATMUL` is of its peak."""
+SUSTAINED_MATMUL: Final[Mapping[str, float]] = {
+    "Ampere": 0.75, "Hopper": 0.69, "Blackwell": 0.63, "Blackwell Ultra": 0.71, "TPU": 0.83, "TPU v7": 0.69,
+}  # fmt: skip
 """What GEMMs of a training step reach of the best shape's rate, by generation: other shapes and layouts, float32 accumulation, and
 the clock that the power limit leaves under sustained load, which falls from one generation to the next.
 
 Fitted, one number for all formats and accelerators of a generation: where the mean of the sources' median errors is zero, over the
 dense rows of the validation data. Ampere: BLOOM, KORTH, internevo, fms (any one left out: 0.73 to 0.78). Hopper: MB, DGXC, NEMO,
-fms (0.67 to 0.72). Blackwell: MB, DGXC, MLPERF, NEMO (0.61 to 0.66)."""
+fms (0.67 to 0.72). Blackwell: MB, DGXC, MLPERF, NEMO (0.61 to 0.66). TPU: maxtext, the rows without tensor parallelism, which
+state TFLOP/s with attention in full; v4 alone gives 0.78, v5e alone 0.89; v5p and v6e were not looked at.
+
+Not fitted: Blackwell Ultra, which is Blackwell's number times the power that it may draw more for the same dense peaks (1,400 W to
+GB200's 1,200, 1,100 W to B200's 1,000: datasheets, in the catalog). TPU v7 has the default, as its published runs do not say what
+they recompute."""
 DEFAULT_SUSTAINED_MATMUL: Final = 0.69
 """The middle of `SUSTAINED_MATMUL`, for every other generation: an assumption."""
 MEMORY_EFFICIENCY: Final = 0.8
@@ -87,7 +96,13 @@ def matmul_efficiency(accelerator: Accelerator, number_format: str) -> float:
         found = _published(accelerator, "gemm_best", name) or _published(accelerator, "matmul_mamf", name)
         if found:
             return min(1.0, found)
-    return DEFAULT_MATMUL_EFFICIENCY
+    return _of_architecture(BEST_MATMUL, accelerator, DEFAULT_MATMUL_EFFICIENCY)
+
+
+def _of_architecture(table: Mapping[str, float], accelerator: Accelerator, default: float) -> float:
+    """The entry of the accelerator's architecture, else of its generation."""
+    architecture = accelerator.architecture
+    return table.get(architecture, table.get(architecture.split(" ")[0], default))
 
 
 def _published(accelerator: Accelerator, metric: str, number_format: str) -> float | None:
@@ -112,7 +127,7 @@ def rates_of(context: Context) -> Rates:
         attention_flop_per_s=compute * _attention_fraction(context) * calibrated,
         memory_bytes_per_s=accelerator.memory_bandwidth_bytes_per_s * MEMORY_EFFICIENCY,
         compute_units=accelerator.compute_units or DEFAULT_COMPUTE_UNITS,
-        sustained=SUSTAINED_MATMUL.get(context.generation, DEFAULT_SUSTAINED_MATMUL),
+        sustained=_of_architecture(SUSTAINED_MATMUL, accelerator, DEFAULT_SUSTAINED_MATMUL),
     )
 
 

@@ -16,7 +16,10 @@ class Fit:
 
 
 FITS: Final = (
-    Fit(constant="SUSTAINED_MATMUL", rows=("MB", "DGXC", "MLPERF", "NEMO", "BLOOM", "KORTH", "internevo", "fms")),
+    Fit(
+        constant="SUSTAINED_MATMUL",
+        rows=("MB", "DGXC", "MLPERF", "NEMO", "BLOOM", "KORTH", "internevo", "fms", "maxtext"),
+    ),
     Fit(constant="HOST_S_PER_OPERATOR", rows=("VTSALL",)),
 )
 """A test compares this list with the constants whose text says that they are fitted."""
