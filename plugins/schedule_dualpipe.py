@@ -1,7 +1,8 @@
 """DualPipe: micro-batches enter the pipeline from both ends; and its half, DualPipeV, whose chunks lie in a V.
 
 B is the whole backward, W its weight gradients. F&B, a forward and a backward that run interleaved, is taken as F + B: compute
-adds up, and what it hides of the communication is the framework's overlap.
+adds up. What they are interleaved for is to hide the experts' all-to-all, of which section 3.2.1 says that all of it hides: here as
+far as the compute of its own phase reaches.
 
 Sources: deepseek-ai/DualPipe, README.md and dualpipe/; arXiv 2412.19437, section 3.2.1.
 """
@@ -64,9 +65,9 @@ def planner_schedules() -> Iterator[Schedule]:
     """dualpipe and dualpipev."""
     yield Schedule(
         name="dualpipe", chunks_in_flight=dualpipe_in_flight, bubble_s=dualpipe_idle_s, refusals=dualpipe_refusals,
-        parameter_copies=2.0, source=SOURCE,
+        parameter_copies=2.0, expert_overlap=1.0, source=SOURCE,
     )  # fmt: skip
     yield Schedule(
         name="dualpipev", chunks_in_flight=dualpipev_in_flight, bubble_s=dualpipev_idle_s,
-        refusals=dualpipev_refusals, folded=True, source=SOURCE,
+        refusals=dualpipev_refusals, folded=True, expert_overlap=1.0, source=SOURCE,
     )  # fmt: skip

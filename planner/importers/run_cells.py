@@ -90,6 +90,20 @@ def _unknown(column: str, text: str, known: Collection[str]) -> InputError:
     return InputError(f"{column}: {text!r} is not known", hint=f"known are {', '.join(sorted(known))}")
 
 
+def registered(column: str, text: str | None, known: Collection[str]) -> str | None:
+    """A name that a plugin registered, whatever its case. Raises InputError for any other.
+
+    >>> registered("schedule", " DualPipe ", ("1f1b", "dualpipe")), registered("schedule", "", ())
+    ('dualpipe', None)
+    """
+    stripped = text_or_none(text)
+    if stripped is None:
+        return None
+    if stripped.casefold() not in known:
+        raise _unknown(column, stripped, known)
+    return stripped.casefold()
+
+
 def whole(column: str, text: str | None, least: int = 1) -> int | None:
     """A count: ``8``, ``8.0``. Raises InputError for anything else."""
     value = number(column, text)

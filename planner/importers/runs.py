@@ -27,6 +27,7 @@ class Vocabulary:
     optimizers: Collection[str] = ()
     recomputes: Collection[str] = ()
     offloads: Collection[str] = ()
+    schedules: Collection[str] = ()
     methods: Collection[str] = ()
 
 
@@ -58,6 +59,7 @@ class RunRow:
     flash_attention: bool | None = None
     optimizer: Worded | None = None
     offload: Worded | None = None
+    schedule: str | None = None
     method: Tuning | None = None
     framework: str | None = None
     of_recipe: bool = False
@@ -115,6 +117,7 @@ def parse_row(cell: Mapping[str, str], vocabulary: Vocabulary) -> RunRow:
         flash_attention=cells.flag("flash_attention", cell.get("flash_attention")),
         optimizer=optimizer,
         offload=offload,
+        schedule=cells.registered("schedule", cell.get("schedule"), vocabulary.schedules),
         method=method,
         framework=cells.framework(cell.get("framework_slug"), cell.get("framework")),
         of_recipe=cells.is_recipe(cell.get("framework_slug"), cell.get("framework")),

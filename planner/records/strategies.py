@@ -182,7 +182,8 @@ class Schedule:
     `chunks_in_flight` gives how many (model chunk, micro-batch) pairs stage `stage` (array, from 0) holds at its peak;
     `bubble_s` the idle seconds of the slowest stage in one step. `parameter_copies` is how often a device keeps its share of
     the parameters and their states (2 where it runs two stages for two directions). `folded`: chunks lie in a V, so that the
-    first stage holds the last chunk, and with it the head.
+    first stage holds the last chunk, and with it the head. `expert_overlap` is the share of the experts' all-to-all that hides
+    behind the compute of another micro-batch, where the schedule interleaves two for that; a framework may hide more.
     """
 
     name: str
@@ -192,6 +193,7 @@ class Schedule:
     hop_factor: float = 1.0
     parameter_copies: float = 1.0
     folded: bool = False
+    expert_overlap: float = 0.0
     source: str
 
 

@@ -110,6 +110,7 @@ def ask_rows(
         optimizers=tuple(registry.optimizers),
         recomputes=tuple(registry.recomputes),
         offloads=tuple(registry.offloads),
+        schedules=tuple(registry.schedules),
         methods=tuple(registry.methods),
     )
     predicted: dict[int, dict[str, str]] = {}

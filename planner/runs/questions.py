@@ -200,7 +200,7 @@ class Questions:
             "zero": _zero(row, degrees, filler),
             "sequence_parallel": _sequence_parallel(row, degrees, filler),
             "recompute": _recompute(row, context.framework, filler),
-            "schedule": "interleaved" if degrees["vpp"] > 1 else "1f1b",
+            "schedule": row.schedule or ("interleaved" if degrees["vpp"] > 1 else "1f1b"),
             "offload": _offload(row, filler),
         }
         values: dict[str, tuple[ChoiceValue, ...]] = {}

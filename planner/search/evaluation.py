@@ -86,7 +86,8 @@ def evaluate_mesh(context: Context, layouts: Layouts, rules: Rules) -> Evaluatio
         copies = parameter_copies(layouts, schedules)
         blocks = tuple(
             _synchronising(
-                block_times(context, layouts, block, rules.strategies, recomputes, divisors, rates, network), copies
+                block_times(context, layouts, block, rules.strategies, recomputes, schedules, divisors, rates, network),
+                copies,
             )
             for block in context.program.blocks
         )

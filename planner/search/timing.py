@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -75,11 +75,12 @@ def block_times(
     block: Block,
     strategies: Sequence[Strategy],
     recomputes: Sequence[Recompute],
+    schedules: Mapping[str, Schedule],
     divisors: Mapping[Region, Array],
     rates: Rates,
     network: Network,
 ) -> BlockTimes:
-    """Compute from the roofline, communication from the network, each hidden as far as the framework hides it."""
+    """Compute from the roofline, communication from the network, each hidden as far as the framework or schedule hides it."""
     costs = block_costs(context, layouts, block, divisors, rates)
     forward, backward, weight_gradient = np.zeros(1), np.zeros(1), np.zeros(1)
     for cost in costs:
@@ -103,6 +104,7 @@ def block_times(
         if strategy.communications is not None
         for communication in strategy.communications(context, layouts, block)
     ]
+    sent = [_hidden_by_schedule(communication, layouts, schedules) for communication in sent]
     exposed = {
         Phase.FORWARD: exposed_s(sent, Phase.FORWARD, forward, layouts, network),
         Phase.BACKWARD: exposed_s(sent, Phase.BACKWARD, backward + again, layouts, network),
@@ -135,6 +137,16 @@ def _recompute_s(
         counts = [count + weight for count, weight in zip(counts, weights, strict=True)]
         total = total + layouts.choose("recompute", weights) * cost.forward_s
     return np.maximum(total, layouts.choose("recompute", counts) * host_s_per_operator)
+
+
+def _hidden_by_schedule(
+    communication: Communication, layouts: Layouts, schedules: Mapping[str, Schedule]
+) -> Communication:
+    """The experts' all-to-all hides as far as the schedule lets it, if that is further than the framework does."""
+    overlaps = [schedule.expert_overlap for schedule in schedules.values()]
+    if communication.component != "ep" or not any(overlaps):
+        return communication
+    return replace(communication, overlap=np.maximum(communication.overlap, layouts.choose("schedule", overlaps)))
 
 
 def exposed_s(

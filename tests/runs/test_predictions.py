@@ -227,3 +227,17 @@ def test_a_peak_is_what_the_source_measured(predict):
     tensors, whole = predict({"source": "", "peak_mem_unit": ""}, {"source": source, "peak_mem_unit": ""})
     assert float(whole["predicted_other_gib"]) > float(tensors["predicted_other_gib"]) + 1.0
     assert "peak_mem_unit = nvidia-smi" in whole["defaults"]
+
+
+def test_a_schedule_made_for_it_hides_the_all_to_all_of_experts(predict):
+    """arXiv 2412.19437, section 3.2.1; a dense model, which has none, gains nothing but the bubble."""
+    experts = {"model_name": "deepseek-v3", "gpu_slug": "h100-sxm5-80gb", "n_gpus": "1024", "tp": "1", "pp": "8", "dp": "128",
+               "ep": "64", "micro_batch": "1", "global_batch": "16384", "seq_len": "4096", "sequence_parallel": "0"}  # fmt: skip
+    dense = {"n_gpus": "256", "tp": "8", "pp": "8", "dp": "4", "model_name": "Llama 3.1 70B", "global_batch": "2048"}
+
+    def gain(row):
+        plain, dual = (predict(row | {"schedule": name})[0] for name in ("1f1b", "dualpipe"))
+        return float(dual["predicted_tokens_per_s_per_gpu"]) / float(plain["predicted_tokens_per_s_per_gpu"])
+
+    assert gain(experts) > 1.2
+    assert gain(dense) < 1.05

@@ -126,3 +126,11 @@ def test_a_silent_method_is_read_from_the_names(cell, expected):
 )
 def test_an_offload_is_seen_in_whichever_column_says_it(cell, expected):
     assert parse_row({"gpu": "h100", "n_gpus": "8", **cell}, VOCABULARY).offload.name == expected
+
+
+def test_a_schedule_is_a_registered_one():
+    vocabulary = Vocabulary(schedules=("1f1b", "dualpipe"))
+    assert parse_row({"n_gpus": "8", "schedule": "DualPipe"}, vocabulary).schedule == "dualpipe"
+    assert parse_row({"n_gpus": "8"}, vocabulary).schedule is None
+    with pytest.raises(InputError, match="schedule: 'zigzag' is not known"):
+        parse_row({"n_gpus": "8", "schedule": "zigzag"}, vocabulary)
