@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from planner.calibration.fit import Array, Fit
+from planner.domain.hardware import Efficiency
 from planner.validation.scoring import spread
 
 SCHEMA: Final = "planner.calibrate/1"
@@ -16,34 +17,43 @@ SCHEMA: Final = "planner.calibrate/1"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calibrated:
-    """The runs of one accelerator: their `fit`, None where `why_not` says why there is none."""
+    """The runs of one accelerator: their `fit`, None where `why_not` says why there is none; `in_force` is what an earlier
+    calibration left in the catalog, which a new one replaces."""
 
     accelerator: str
     n_runs: int
     fit: Fit | None
     why_not: str = ""
+    in_force: tuple[Efficiency, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON; errors are predicted / measured − 1 of tokens per second."""
         if self.fit is None:
-            return {"accelerator": self.accelerator, "n_runs": self.n_runs, "fitted": {}, "why_not": self.why_not}
+            return {
+                "accelerator": self.accelerator, "n_runs": self.n_runs, "fitted": {}, "why_not": self.why_not,
+                "earlier": self._earlier,
+            }  # fmt: skip
         found = self.fit
         return {
             "accelerator": self.accelerator,
             "n_runs": self.n_runs,
             "n_runs_over_network": found.over_network,
             "fitted": {name: getattr(found.factors, name) for name in found.fitted},
-            "at_the_edge": list(found.at_the_edge),
             "before": _throughput(found.before),
             "after": _throughput(found.after),
             "held_out": _throughput(found.held_out) | {"folds": found.folds, "folds_of": self.folds_of},
             "why_not": self.why_not,
+            "earlier": self._earlier,
         }
+
+    @property
+    def _earlier(self) -> list[dict[str, Any]]:
+        return [{"metric": row.metric, "fraction": row.fraction, "source": row.source} for row in self.in_force]
 
     @property
     def folds_of(self) -> str:
         """What a fold holds."""
-        return "models" if self.fit is not None and self.fit.by_kind else "runs"
+        return "models" if self.fit is not None and self.fit.by_kind else "configurations"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

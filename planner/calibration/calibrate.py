@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from planner.calibration.answer import Calibrated, Calibration
-from planner.calibration.fit import FEWEST_RUNS, Array, Fit, Runs, fit
+from planner.calibration.fit import ARITHMETIC_KNOTS, FEWEST_RUNS, NETWORK_KNOTS, Array, Fit, Runs, fit
 from planner.calibration.steps import step_times_s, steps_at_s
+from planner.catalog.engine import shown, writable
+from planner.catalog.location import database_url, sqlite_path
 from planner.domain.hardware import CALIBRATED_ARITHMETIC, CALIBRATED_NETWORK
+from planner.errors import CatalogError, InputError
 from planner.importers.runs import read_runs
 from planner.runs.evaluate import Group, answer_rows, ask_rows
 from planner.runs.questions import Questions
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
     from planner.search.evaluation import Rules
 
 METRICS: Final = {"arithmetic": CALIBRATED_ARITHMETIC, "network": CALIBRATED_NETWORK}
+FURTHEST: Final = 5.0
+"""How many times a run may be faster or slower than predicted to be fitted to."""
 STANDARD_INPUT_NAME: Final = "standard input"
 
 
@@ -44,6 +49,11 @@ def calibrate(
     from planner.isolation import answered
 
     file = read_runs(path)
+    if not dry_run and not writable(database_url(database)) and not _absent(database_url(database)):
+        # Before the fit, which may take minutes.
+        raise CatalogError(
+            f"catalog {shown(database_url(database))} cannot be written", hint="--dry-run fits without keeping anything"
+        )
     name = STANDARD_INPUT_NAME if path == "-" else PurePath(path).name
     today = dt.datetime.now(tz=dt.UTC).date().isoformat()
 
@@ -61,6 +71,12 @@ def calibrate(
     return Calibration(file=name, date=today, accelerators=answer.accelerators, excluded=answer.excluded, stored=True)
 
 
+def _absent(url: str) -> bool:
+    """Whether the catalog is a file that is still to be made."""
+    path = sqlite_path(url)
+    return path is not None and not path.exists() and "mode=ro" not in url
+
+
 def fitted(
     file: CsvTable, registry: Registry, questions: Questions
 ) -> tuple[tuple[Calibrated, ...], Mapping[str, int]]:
@@ -70,16 +86,33 @@ def fitted(
     scores = [throughput_score(row) for row in rows]
     measured_s = {index: _measured_s(score) for index, score in enumerate(scores) if isinstance(score, Score)}
     excluded = Counter(score for score in scores if not isinstance(score, Score))
-    by_accelerator: dict[str, list[Group]] = defaultdict(list)
-    for group in groups:
-        if usable := [(index, asked) for index, asked in group if index in measured_s]:
-            by_accelerator[usable[0][1].context.cluster.accelerator.slug].append(usable)
     models = [row.get("model_name", "") for row in rows]
+    members: dict[str, list[Group]] = defaultdict(list)
+    times_s: dict[str, dict[int, Array]] = defaultdict(dict)
+    for group in groups:
+        times = step_times_s([(index, asked) for index, asked in group if index in measured_s], questions.rules)
+        near = {index: at for index, at in times.items() if _is_near(at, measured_s[index])}
+        excluded.update({f"more than {FURTHEST:g} times off the prediction": len(times) - len(near)})
+        if near:
+            slug = group[0][1].context.cluster.accelerator.slug
+            members[slug].append([(index, asked) for index, asked in group if index in near])
+            times_s[slug] |= near
+    excluded = +excluded
+    if not members:
+        why = excluded.most_common(1)
+        raise InputError(
+            "no run to fit to" + (f": {why[0][0]}" if why else ""), hint="planner evaluate --runs shows each row"
+        )
     found = (
-        _calibrated(slug, its_groups, questions.rules, measured_s, models)
-        for slug, its_groups in sorted(by_accelerator.items())
+        _calibrated(slug, members[slug], questions.rules, times_s[slug], measured_s, models) for slug in sorted(members)
     )
     return tuple(found), dict(excluded.most_common())
+
+
+def _is_near(times_s: Array, measured_s: float) -> bool:
+    """Whether a run is within `FURTHEST` of the planner's own prediction: else a unit slipped, or no factor can mend it."""
+    own = float(times_s[ARITHMETIC_KNOTS.index(1.0), NETWORK_KNOTS.index(1.0)])
+    return 1 / FURTHEST <= own / measured_s <= FURTHEST
 
 
 def _measured_s(score: Score) -> float:
@@ -91,27 +124,46 @@ def _measured_s(score: Score) -> float:
 
 
 def _calibrated(
-    slug: str, groups: Sequence[Group], rules: Rules, measured_s: Mapping[int, float], models: Sequence[str]
+    slug: str,
+    groups: Sequence[Group],
+    rules: Rules,
+    times_s: Mapping[int, Array],
+    measured_s: Mapping[int, float],
+    models: Sequence[str],
 ) -> Calibrated:
-    steps: dict[int, Array] = {}
-    for group in groups:
-        steps |= {index: times / measured_s[index] for index, times in step_times_s(group, rules).items()}
-    order = sorted(steps)
-    runs = Runs(
-        steps=np.stack([steps[index] for index in order], axis=-1), kinds=tuple(models[index] for index in order)
+    order = sorted(times_s)
+    # What is predicted tells configurations apart.
+    configurations = tuple(" ".join(f"{time:.9g}" for time in times_s[index].ravel()) for index in order)
+    found = fit(
+        Runs(
+            steps=np.stack([times_s[index] / measured_s[index] for index in order], axis=-1),
+            kinds=tuple(_plain(models[index]) for index in order),
+            configurations=configurations,
+        )
     )
-    found = fit(runs)
+    in_force = groups[0][0][1].context.cluster.accelerator.calibrations
+    if found is not None and found.at_the_edge:
+        # As far as a fit may go, and not far enough: something else is amiss, which a factor would only hide.
+        edges = " and ".join(found.at_the_edge)
+        why = f"the {edges} factor would be as far as a fit may go: something else is amiss in these runs"
+        return Calibrated(accelerator=slug, n_runs=len(order), fit=found.without(), why_not=why, in_force=in_force)
     if found is not None and found.fitted:
         exact: dict[int, float] = {}
         for group in groups:
             exact |= steps_at_s(group, rules, found.factors)
         found = replace(found, after=np.log([exact[index] / measured_s[index] for index in order]))
-    return Calibrated(accelerator=slug, n_runs=len(order), fit=found, why_not=_why_not(found, len(order)))
+    why = _why_not(found, len(set(configurations)))
+    return Calibrated(accelerator=slug, n_runs=len(order), fit=found, why_not=why, in_force=in_force)
+
+
+def _plain(model: str) -> str:
+    """A model's name without case and punctuation."""
+    return "".join(letter for letter in model.casefold() if letter.isalnum())
 
 
 def _why_not(found: Fit | None, count: int) -> str:
     if found is None:
-        return f"{count} of the {FEWEST_RUNS} runs that a fit needs"
+        return f"{count} of the {FEWEST_RUNS} different configurations that a fit needs"
     return "" if found.fitted else "no factor does better on runs held out"
 
 

@@ -7,7 +7,7 @@ runs hardly move, over a grid: the same runs give the same factors, whatever the
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -29,6 +29,7 @@ MOVED: Final = 0.02
 """By how much a step must change when the network runs at half its rate, for the run to say anything about the network."""
 WORTH: Final = 0.95
 """A factor must bring the mean error of held-out runs below this share of what it is without."""
+BOTH: Final = ("arithmetic", "network")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,11 +37,13 @@ class Runs:
     """Measured runs on one accelerator.
 
     `steps` [arithmetic knot, network knot, run] is the predicted step time over the measured one at `ARITHMETIC_KNOTS` and
-    `NETWORK_KNOTS`; `kinds` says of each run what it is a run of (its model).
+    `NETWORK_KNOTS`; `kinds` says of each run what it is a run of (its model), `configurations` is equal for runs of the same
+    configuration.
     """
 
     steps: Array
     kinds: tuple[str, ...]
+    configurations: tuple[str, ...]
 
     def errors(self, factors: Factors) -> Array:
         """log(predicted / measured) of every run under `factors`."""
@@ -50,7 +53,12 @@ class Runs:
 
     def some(self, which: NDArray[np.intp]) -> Runs:
         """The runs at the positions `which`."""
-        return Runs(steps=self.steps[:, :, which], kinds=tuple(self.kinds[index] for index in which))
+        return replace(
+            self,
+            steps=self.steps[:, :, which],
+            kinds=tuple(self.kinds[index] for index in which),
+            configurations=tuple(self.configurations[index] for index in which),
+        )
 
     @property
     def over_network(self) -> int:
@@ -84,6 +92,10 @@ class Fit:
     by_kind: bool
     over_network: int
 
+    def without(self) -> Fit:
+        """The same runs with no factor kept."""
+        return replace(self, factors=Factors(), fitted=(), after=self.before, held_out=self.before)
+
     @property
     def at_the_edge(self) -> tuple[str, ...]:
         """Fitted factors that stand at the least or the most that a fit may take."""
@@ -95,24 +107,22 @@ class Fit:
 
 
 def fit(runs: Runs) -> Fit | None:
-    """The factors of an accelerator; None if there are fewer than `FEWEST_RUNS` runs.
+    """The factors of an accelerator; None if there are fewer than `FEWEST_RUNS` different configurations.
 
-    Of no factor, the arithmetic's, and both, the one with the least error on held-out runs is kept, the fewer the better. A fold
-    holds all runs of some models if there are `FEWEST_RUNS` models, else every n-th run.
+    One factor is kept if it is worth it on runs held out, both if the second is worth it beside the better one. A fold holds all
+    runs of some models if there are `FEWEST_RUNS` models, else all of some configurations.
     """
-    count = len(runs.kinds)
-    if count < FEWEST_RUNS:
+    if len(set(runs.configurations)) < FEWEST_RUNS:
         return None
-    folds, by_kind = folds_of(runs.kinds)
+    folds, by_kind = folds_of(runs.kinds, runs.configurations)
     over_network = runs.over_network
-    candidates = [(), ("arithmetic",)]
-    if over_network >= FEWEST_RUNS:
-        candidates.append(("arithmetic", "network"))
-    tried = {names: _held_out(runs, names, folds) for names in candidates}
-    kept = candidates[0]
-    for names in candidates[1:]:
-        if _size(tried[names]) < WORTH * _size(tried[kept]):
-            kept = names
+    networked = over_network >= FEWEST_RUNS
+    alone: list[tuple[str, ...]] = [("arithmetic",), ("network",)] if networked else [("arithmetic",)]
+    tried = {names: _held_out(runs, names, folds) for names in [(), *alone, *([BOTH] if networked else [])]}
+    better = min(alone, key=lambda names: _size(tried[names]))
+    kept = better if _size(tried[better]) < WORTH * _size(tried[()]) else ()
+    if networked and _size(tried[BOTH]) < WORTH * min(_size(tried[better]), _size(tried[()])):
+        kept = BOTH
     factors = _best(runs, kept)
     return Fit(
         factors=factors,
@@ -126,18 +136,18 @@ def fit(runs: Runs) -> Fit | None:
     )
 
 
-def folds_of(kinds: Sequence[str]) -> tuple[NDArray[np.intp], bool]:
-    """The fold of every run, and whether folds hold whole kinds.
+def folds_of(kinds: Sequence[str], configurations: Sequence[str]) -> tuple[NDArray[np.intp], bool]:
+    """The fold of every run, and whether folds hold whole kinds, else whole configurations. The order of the runs is nothing.
 
-    >>> folds_of(["a", "b", "a", "c"])
-    (array([0, 1, 0, 2]), True)
-    >>> folds_of(["a", "a", "b", "b"])
-    (array([0, 1, 2, 3]), False)
+    >>> folds_of(["a", "c", "a", "b"], ["1", "2", "3", "4"])
+    (array([0, 2, 0, 1]), True)
+    >>> folds_of(["a", "a", "b", "b"], ["2", "1", "3", "3"])
+    (array([1, 0, 2, 2]), False)
     """
-    distinct = {kind: number for number, kind in enumerate(dict.fromkeys(kinds))}
-    by_kind = len(distinct) >= FEWEST_RUNS
-    units = [distinct[kind] for kind in kinds] if by_kind else range(len(kinds))
-    return np.asarray([unit % FOLDS for unit in units], dtype=np.intp), by_kind
+    by_kind = len(set(kinds)) >= FEWEST_RUNS
+    labels = kinds if by_kind else configurations
+    numbers = {label: number for number, label in enumerate(sorted(set(labels)))}
+    return np.asarray([numbers[label] % FOLDS for label in labels], dtype=np.intp), by_kind
 
 
 def _held_out(runs: Runs, names: tuple[str, ...], folds: NDArray[np.intp]) -> Array:

@@ -24,10 +24,12 @@ def uncalibrated(accelerator: Accelerator) -> Accelerator:
 
 def step_times_s(group: Group, rules: Rules) -> Mapping[int, Array]:
     """The step time [s] of every run of `group` at `ARITHMETIC_KNOTS` x `NETWORK_KNOTS`, by its number in the file."""
+    if not group:
+        return {}
     context = group[0][1].context
     mesh = Layouts.join([asked.layouts for _, asked in group])
-    # Within one scale-up domain there is no network to be slow.
-    networked = bool(np.any(mesh["n_gpus"] > network_of(context.cluster).domain))
+    # Within one node, or one scale-up domain, there is no network to be slow.
+    networked = context.cluster.nodes > 1 and bool(np.any(mesh["n_gpus"] > network_of(context.cluster).domain))
     factors = NETWORK_KNOTS if networked else (1.0,)
     times = np.empty((len(ARITHMETIC_KNOTS), len(factors), len(group)))
     for row, arithmetic in enumerate(ARITHMETIC_KNOTS):

@@ -62,13 +62,10 @@ class Accelerator:
 
     @property
     def calibrations(self) -> tuple[Efficiency, ...]:
-        """The newest row of each metric of `CALIBRATED` that there is."""
-        newest: dict[str, Efficiency] = {}
-        for row in self.efficiencies:
-            known = newest.get(row.metric)
-            if row.metric in CALIBRATED and (known is None or (row.source_date or "") >= (known.source_date or "")):
-                newest[row.metric] = row
-        return tuple(newest[metric] for metric in CALIBRATED if metric in newest)
+        """The rows of the newest calibration, which is one set: what it did not fit is as predicted."""
+        rows = [row for row in self.efficiencies if row.metric in CALIBRATED]
+        newest = max((row.source_date or "" for row in rows), default="")
+        return tuple(sorted((row for row in rows if (row.source_date or "") == newest), key=lambda row: row.metric))
 
     def calibrated(self, metric: str) -> float:
         """The factor that calibration puts on `metric`; 1 where there was none."""

@@ -48,7 +48,7 @@ def _blocks(document: Mapping[str, Any], dry_run: bool) -> Iterator[Block]:
         figures = map(right, ("median", "median |e|", "mean |e|", "p90 |e|"))
         errors = tuple(row for entry in compared for row in _errors(entry))
         yield Table(columns=(left("accelerator"), left("factors"), *figures, wrapped("")), rows=errors)
-    remarks = tuple(remark for entry in entries for remark in _remarks(entry))
+    remarks = tuple(remark for entry in entries for remark in _remarks(entry, document["stored"]))
     if remarks:
         yield Heading("Beside this")
         yield Table(columns=(left("accelerator"), wrapped("what")), rows=remarks)
@@ -86,14 +86,12 @@ def _errors(entry: Entry) -> Iterator[tuple[str, ...]]:
         yield (entry["accelerator"], name, signed, *sizes, folds)
 
 
-def _remarks(entry: Entry) -> Iterator[tuple[str, str]]:
+def _remarks(entry: Entry, stored: bool) -> Iterator[tuple[str, str]]:
     if entry["why_not"]:
         yield entry["accelerator"], f"not calibrated: {entry['why_not']}"
-    for name in entry.get("at_the_edge", ()):
-        yield (
-            entry["accelerator"],
-            f"the {name} factor is as far as a fit may go: something else is amiss in these runs",
-        )
+    for row in entry["earlier"]:
+        what = "replaces" if stored and entry["fitted"] else "still in force:"
+        yield entry["accelerator"], f"{what} {row['metric']} {row['fraction']:g} ({row['source']})"
 
 
 def _flat(entry: Entry) -> dict[str, Any]:

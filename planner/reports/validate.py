@@ -95,6 +95,7 @@ def _time_blocks(time: Summary) -> Iterator[Block]:
             ("sources fitted to", f"{_rates_line(parts['fitted'])} ({parts['fitted']['n']:,} runs)"),
             ("range", _range_line(time["range"])),
             ("fitted constants", ", ".join(fit["constant"] for fit in parts["constants"]) or "none"),
+            *(("your calibration", text) for text in time["calibrations"]),
         )
     )
     figures = _TIMED if time["range"]["n_bounded"] else _RATES

@@ -18,6 +18,7 @@ from planner.search.memory import (
     peak_bytes,
     placed_columns,
     region_divisors,
+    timed_columns,
 )
 from planner.search.network import Network, network_of
 from planner.search.offloading import host_step_s, with_host_traffic
@@ -96,7 +97,8 @@ def evaluate_mesh(context: Context, layouts: Layouts, rules: Rules) -> Evaluatio
             blocks = tuple(_with_host_traffic(context, layouts, memory, blocks))
             hosts = host_step_s(context, layouts, memory.moved, columns, memory.whole_states)
             optimizer_s = np.where(memory.moved.optimizer, hosts, optimizer_s)
-        step = step_times(context, layouts, columns, blocks, schedules, rules.strategies, network, optimizer_s)
+        timed = timed_columns(layouts, schedules, columns)
+        step = step_times(context, layouts, timed, blocks, schedules, rules.strategies, network, optimizer_s)
         peak, host = peak_bytes(context, memory, columns), fullest_host_bytes(memory, columns)
     return Evaluation(context, layouts, columns, memory, peak, host, blocks, step, rates, network)
 

@@ -193,6 +193,23 @@ def placed_columns(
     return tuple(replace(column, head=np.where(folded, column.embedding, column.head)) for column in columns)
 
 
+def timed_columns(
+    layouts: Layouts, schedules: Mapping[str, Schedule], columns: Sequence[StageColumn]
+) -> tuple[StageColumn, ...]:
+    """Every column as a micro-batch sees it on average: where a device runs a stage from each end for two directions, half of
+    the micro-batches meet the embedding and half the head on it, the first device as the last one."""
+    twice = [schedule.parameter_copies > 1.0 for schedule in schedules.values()]
+    if not any(twice):
+        return tuple(columns)
+    mirrored = np.asarray(layouts.choose("schedule", twice), dtype=np.bool_)
+    found = []
+    for column in columns:
+        half = (column.embedding + column.head) / 2
+        embedding, head = np.where(mirrored, half, column.embedding), np.where(mirrored, half, column.head)
+        found.append(replace(column, embedding=embedding, head=head))
+    return tuple(found)
+
+
 def communicators(context: Context, layouts: Layouts) -> Array:
     """How many communicators a rank belongs to: one per group of more than one rank along tp, cp, pp, the replicas (two where
     shard groups divide them), and for routed experts ep and their replicas where those are not the same ranks."""

@@ -61,13 +61,12 @@ def network_of(cluster: Cluster) -> Network:
     else:
         domain = per_node
         inner = Link((pcie or _network_share(cluster)) * DEFAULT_SCALE_UP_EFFICIENCY, PCIE_LATENCY_S, CHUNK_BYTES)
+    between_nodes = _network_share(cluster) * accelerator.calibrated(CALIBRATED_NETWORK)
+    share = between_nodes
     if domain < per_node and pcie:
         # Several scale-up islands in one node: between them data takes PCIe, or the network if that is slower.
-        share = min(pcie, _network_share(cluster)) if cluster.nodes > 1 else pcie
-    else:
-        share = _network_share(cluster)
-    efficiency = NETWORK_EFFICIENCY * accelerator.calibrated(CALIBRATED_NETWORK)
-    return Network(domain, inner, Link(share * efficiency, NETWORK_LATENCY_S, CHUNK_BYTES))
+        share = min(pcie, between_nodes) if cluster.nodes > 1 else pcie
+    return Network(domain, inner, Link(share * NETWORK_EFFICIENCY, NETWORK_LATENCY_S, CHUNK_BYTES))
 
 
 def scale_up_efficiency(cluster: Cluster) -> float:

@@ -74,6 +74,15 @@ def scale(row: Row) -> str:
     return f"{lowest:,} to {10 * lowest - 1:,}"
 
 
+def calibrations(row: Row) -> Sequence[str]:
+    """The user's own calibrations that the row was predicted with, as `defaults` lists them.
+
+    >>> calibrations({"defaults": "tp = 1; calibrated_arithmetic = 0.9 (planner calibrate)"})
+    ['calibrated_arithmetic = 0.9 (planner calibrate)']
+    """
+    return [part for part in row.get("defaults", "").split("; ") if part.startswith("calibrated_")]
+
+
 def stated(row: Row, essentials: Sequence[str] = TIME_ESSENTIALS) -> str:
     """Whether the row states all `essentials`, by what the planner had to fill."""
     filled = {part.split(" = ")[0] for part in row.get("defaults", "").split("; ")}

@@ -37,6 +37,7 @@ def time_summary(rows: Sequence[Row], ranges: Sequence[tuple[float, float] | Non
         "throughput": spread([score.error for score in scores]),
         "range": coverage(scores),
         "held_out": _held_out(scores),
+        "calibrations": sorted({part for row in rows for part in run_facts.calibrations(row)}),
         "by_source": grouped(scores, source=run_facts.source),
         "by_framework": grouped(scores, framework=run_facts.framework),
         "by_accelerator": grouped(scores, accelerator=run_facts.accelerator),

@@ -90,7 +90,8 @@ def test_a_plan_says_that_it_is_calibrated(slow_runs, answered):
 
 
 def test_a_second_fit_starts_from_the_planner_s_own_constants(slow_runs, answered):
-    first, second = (answered("calibrate", "--from", slow_runs) for _ in range(2))
+    first, second = (answered("calibrate", "--from", slow_runs)["accelerators"][0] for _ in range(2))
+    assert (first.pop("earlier"), len(second.pop("earlier"))) == ([], 2)
     assert first == second
     shown = answered("catalog", "show", "accelerators", "a100-sxm4-80gb")
     kept = [row for row in shown["efficiencies"] if row["metric"] in (CALIBRATED_ARITHMETIC, CALIBRATED_NETWORK)]
@@ -131,17 +132,48 @@ def test_the_text_shows_factors_and_errors(slow_runs, called):
     assert "kept as of" in out
 
 
-def test_a_run_without_a_measurement_is_counted_and_not_used(tmp_path, answered):
+def test_a_file_without_a_measurement_is_refused(tmp_path, called):
     path = written(tmp_path / "runs.csv", [RUN | SHAPES[0]])
-    found = answered("calibrate", "--from", path)
-    assert (found["accelerators"], found["stored"]) == ([], False)
-    assert found["excluded"] == [{"reason": "neither a step time nor a throughput", "n": 1}]
+    status, out, err = called("calibrate", "--from", path)
+    assert (status, out) == (2, "")
+    assert "no run to fit to: neither a step time nor a throughput" in err
+
+
+def test_a_slip_of_a_unit_is_not_fitted_to(slow_runs, tmp_path, answered):
+    with slow_runs.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    slipped = [row | {"tokens_per_s_per_gpu": str(float(row["tokens_per_s_per_gpu"]) / 100)} for row in rows[:2]]
+    found = answered("calibrate", "--from", written(tmp_path / "slipped.csv", [*slipped, *rows[2:]]), "--dry-run")
+    assert found["excluded"] == [{"reason": "more than 5 times off the prediction", "n": 2}]
+    third = [row | {"tokens_per_s_per_gpu": str(float(row["tokens_per_s_per_gpu"]) / 3)} for row in rows]
+    (entry,) = answered("calibrate", "--from", written(tmp_path / "third.csv", third))["accelerators"]
+    assert entry["fitted"] == {}
+    assert "as far as a fit may go" in entry["why_not"]
+
+
+def test_a_newer_calibration_replaces_the_whole_older_one(database, slow_runs, predicted, called):
+    store(
+        database,
+        [factor(CALIBRATED_ARITHMETIC, 0.7, date="2026-01-01"), factor(CALIBRATED_NETWORK, 0.1, date="2026-01-01")],
+    )
+    store(database, [factor(CALIBRATED_ARITHMETIC, 0.9, date="2026-02-01")])
+    defaults = predicted(slow_runs)[0]["defaults"]
+    assert "calibrated_arithmetic = 0.9 (" in defaults
+    assert "calibrated_network" not in defaults
+    _, out, _ = called("calibrate", "--from", slow_runs, "--dry-run")
+    assert "still in force: calibrated_arithmetic 0.9" in " ".join(out.split())
+
+
+def test_a_validation_names_the_calibration(slow_runs, answered, called):
+    answered("calibrate", "--from", slow_runs)
+    _, out, _ = called("validate", "--what", "time", "--data", slow_runs)
+    assert "your calibration" in out
 
 
 def test_two_runs_are_too_few(tmp_path, answered):
     path = written(tmp_path / "runs.csv", [RUN | shape | {"tokens_per_s_per_gpu": 1000} for shape in SHAPES[:2]])
     (entry,) = answered("calibrate", "--from", path)["accelerators"]
-    assert (entry["fitted"], entry["why_not"]) == ({}, "2 of the 3 runs that a fit needs")
+    assert (entry["fitted"], entry["why_not"]) == ({}, "2 of the 3 different configurations that a fit needs")
 
 
 @pytest.mark.parametrize(

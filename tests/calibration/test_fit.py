@@ -22,7 +22,8 @@ def runs(arithmetic=1.0, network=1.0, *, count=12, over_network=True, noise=0.0,
     by_arithmetic = np.asarray(ARITHMETIC_KNOTS)[:, None, None]
     by_network = np.asarray(NETWORK_KNOTS)[None, :, None]
     steps = (work / by_arithmetic + sent / by_network + rest) / measured
-    return Runs(steps=steps, kinds=tuple(kinds or "abcdefghijklmnopqrstuvwxyz"[:count]))
+    names = tuple("abcdefghijklmnopqrstuvwxyz"[:count])
+    return Runs(steps=steps, kinds=tuple(kinds or names), configurations=names)
 
 
 @given(FACTORS, FACTORS)
@@ -55,15 +56,28 @@ def test_a_run_is_held_out_of_its_own_factor():
     # One odd run of three decides the factor of no fold that it is not in.
     odd = np.asarray([0.5, 1.0, 1.0])
     steps = 1.0 / np.asarray(ARITHMETIC_KNOTS)[:, None, None] * np.ones((1, len(NETWORK_KNOTS), 1)) * odd
-    found = fit(Runs(steps=steps, kinds=("a", "b", "c")))
+    found = fit(Runs(steps=steps, kinds=("a", "b", "c"), configurations=("a", "b", "c")))
     assert found.fitted == ()
     assert found.held_out == pytest.approx(np.log(odd), abs=1e-9)
 
 
-def test_the_order_of_the_runs_changes_nothing():
-    whole = runs(0.8, 0.5, noise=0.1)
-    other = whole.some(np.arange(12)[::-1])
-    assert fit(whole).factors == fit(other).factors
+@given(st.permutations(range(9)), st.booleans())
+def test_the_order_of_the_runs_changes_nothing(order, one_model):
+    whole = runs(0.93, noise=0.06, count=9, kinds=["a"] * 9 if one_model else None)
+    found, other = fit(whole), fit(whole.some(np.asarray(order)))
+    assert (found.factors, found.fitted) == (other.factors, other.fitted)
+    assert found.held_out[order] == pytest.approx(other.held_out)
+
+
+def test_the_same_configuration_many_times_is_not_many_runs():
+    thrice = runs(0.5, count=1).some(np.zeros(3, dtype=int))
+    assert fit(thrice) is None
+
+
+def test_a_network_alone_may_be_slow():
+    found = fit(runs(1.0, 0.5, noise=0.01))
+    assert found.fitted == ("network",)
+    assert found.factors.network == pytest.approx(0.5, rel=0.03)
 
 
 def test_too_few_runs_are_not_fitted_to():
@@ -77,7 +91,7 @@ def test_a_factor_beyond_what_a_fit_may_take_is_named():
 
 
 def test_folds_hold_whole_models_where_there_are_enough():
-    folds, by_kind = folds_of(["a", "a", "b", "c", "d", "e", "f"])
+    folds, by_kind = folds_of(["a", "a", "b", "c", "d", "e", "f"], list("1234567"))
     assert (by_kind, folds.tolist()) == (True, [0, 0, 1, 2, 3, 4, 0])
-    folds, by_kind = folds_of(["a", "b", "b"])
-    assert (by_kind, folds.tolist()) == (False, [0, 1, 2])
+    folds, by_kind = folds_of(["a", "b", "b"], ["3", "2", "1"])
+    assert (by_kind, folds.tolist()) == (False, [2, 1, 0])

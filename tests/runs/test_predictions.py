@@ -230,7 +230,7 @@ def test_a_peak_is_what_the_source_measured(predict):
 
 
 def test_a_schedule_made_for_it_hides_the_all_to_all_of_experts(predict):
-    """arXiv 2412.19437, section 3.2.1; a dense model, which has none, gains nothing but the bubble."""
+    """arXiv 2412.19437, section 3.2.1; a dense model, which has none, gains the bubble and half of the last stage's head."""
     experts = {"model_name": "deepseek-v3", "gpu_slug": "h100-sxm5-80gb", "n_gpus": "1024", "tp": "1", "pp": "8", "dp": "128",
                "ep": "64", "micro_batch": "1", "global_batch": "16384", "seq_len": "4096", "sequence_parallel": "0"}  # fmt: skip
     dense = {"n_gpus": "256", "tp": "8", "pp": "8", "dp": "4", "model_name": "Llama 3.1 70B", "global_batch": "2048"}
@@ -240,4 +240,4 @@ def test_a_schedule_made_for_it_hides_the_all_to_all_of_experts(predict):
         return float(dual["predicted_tokens_per_s_per_gpu"]) / float(plain["predicted_tokens_per_s_per_gpu"])
 
     assert gain(experts) > 1.2
-    assert gain(dense) < 1.05
+    assert gain(dense) < 1.1

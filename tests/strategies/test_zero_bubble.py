@@ -145,6 +145,16 @@ def test_dualpipe_keeps_states_twice_and_synchronises_both() -> None:
     )
 
 
+def test_on_a_device_of_dualpipe_half_the_micro_batches_meet_the_head() -> None:
+    """deepseek-ai/DualPipe, README.md: device i holds the stages i and p - 1 - i; two stages are one device's both ends."""
+    both = evaluated("1f1b", "dualpipe", pp=2)
+    straight, mirrored = np.broadcast_to(both.step.components["forward"], both.layouts.shape).reshape(-1)
+    embedding, *_layers, head = (float(np.ravel(block.forward_s)[0]) for block in both.blocks)
+    micro_batches = float(both.layouts["micro_batches"][0])
+    assert straight - mirrored == pytest.approx(micro_batches * (head - embedding) / 2)
+    assert head > embedding
+
+
 def test_schedules_beside_it_do_not_change_a_schedule() -> None:
     """Bit for bit: the mesh of several schedules equals each alone."""
     together = evaluated("1f1b", "zb2p", "dualpipe", "gpipe")
