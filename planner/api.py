@@ -184,11 +184,10 @@ def calibrate(path: str, *, database: str | None = None, strict_plugins: bool = 
 def forget_calibrations(*, database: str | None = None) -> tuple[str, ...]:
     """Remove what calibrations found from the catalog; the accelerators that had any. Raises CatalogError."""
     from planner.catalog.calibrations import forget
-    from planner.catalog.reader import Catalog
     from planner.registry import installed_registry
 
     # Opening makes or upgrades the catalog, so that there is one to look into.
-    Catalog.open(database, branches=installed_registry().branch_directories).close()
+    _opened(database, installed_registry()).close()
     return forget(database)
 
 

@@ -15,7 +15,6 @@ from planner.calibration.answer import Calibrated, Calibration
 from planner.calibration.fit import ARITHMETIC_KNOTS, FEWEST_RUNS, NETWORK_KNOTS, Array, Fit, Runs, fit
 from planner.calibration.steps import step_times_s, steps_at_s
 from planner.catalog.engine import shown, writable
-from planner.catalog.location import database_url, sqlite_path
 from planner.domain.hardware import CALIBRATED_ARITHMETIC, CALIBRATED_NETWORK
 from planner.errors import CatalogError, InputError
 from planner.importers.runs import read_runs
@@ -49,16 +48,16 @@ def calibrate(
     from planner.isolation import answered
 
     file = read_runs(path)
-    if not dry_run and not writable(database_url(database)) and not _absent(database_url(database)):
-        # Before the fit, which may take minutes.
-        raise CatalogError(
-            f"catalog {shown(database_url(database))} cannot be written", hint="--dry-run fits without keeping anything"
-        )
     name = STANDARD_INPUT_NAME if path == "-" else PurePath(path).name
     today = dt.datetime.now(tz=dt.UTC).date().isoformat()
 
     def ask(registry: Registry) -> Calibration:
         with Catalog.open(database, branches=registry.branch_directories) as catalog:
+            if not dry_run and not writable(catalog.url):
+                # Before the fit, which may take minutes.
+                raise CatalogError(
+                    f"catalog {shown(catalog.url)} cannot be written", hint="--dry-run fits without keeping anything"
+                )
             questions = Questions(catalog, registry)
             found, excluded = fitted(file, registry, questions)
         return Calibration(file=name, date=today, accelerators=found, excluded=excluded, stored=False)
@@ -68,13 +67,7 @@ def calibrate(
     if dry_run or not rows:
         return answer
     calibrations.store(database, rows)
-    return Calibration(file=name, date=today, accelerators=answer.accelerators, excluded=answer.excluded, stored=True)
-
-
-def _absent(url: str) -> bool:
-    """Whether the catalog is a file that is still to be made."""
-    path = sqlite_path(url)
-    return path is not None and not path.exists() and "mode=ro" not in url
+    return replace(answer, stored=True)
 
 
 def fitted(

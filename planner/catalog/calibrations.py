@@ -14,7 +14,6 @@ from planner.domain.hardware import CALIBRATED
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Connection
 
-USER: Final = "user"
 ALL_FORMATS: Final = "all"
 
 
@@ -64,15 +63,17 @@ def _ours() -> ColumnElement[bool]:
     """The rows that a calibration wrote."""
     from sqlalchemy import and_
 
-    from planner.catalog.tables import Efficiency
+    from planner.catalog.tables import USER_LAYER, Efficiency
 
-    return and_(Efficiency.layer == USER, Efficiency.metric.in_(CALIBRATED))
+    return and_(Efficiency.layer == USER_LAYER, Efficiency.metric.in_(CALIBRATED))
 
 
 def _values(row: CalibrationRow) -> dict[str, object]:
+    from planner.catalog.tables import USER_LAYER
+
     return {
         "accelerator": row.accelerator,
-        "layer": USER,
+        "layer": USER_LAYER,
         "metric": row.metric,
         "format": ALL_FORMATS,
         "condition": f"{row.condition}, {row.date}",

@@ -80,12 +80,12 @@ def calibrations(row: Row) -> Sequence[str]:
     >>> calibrations({"defaults": "tp = 1; calibrated_arithmetic = 0.9 (planner calibrate)"})
     ['calibrated_arithmetic = 0.9 (planner calibrate)']
     """
-    return [part for part in row.get("defaults", "").split("; ") if part.startswith("calibrated_")]
+    return [part for part in _filled(row) if part.startswith("calibrated_")]
 
 
 def stated(row: Row, essentials: Sequence[str] = TIME_ESSENTIALS) -> str:
     """Whether the row states all `essentials`, by what the planner had to fill."""
-    filled = {part.split(" = ")[0] for part in row.get("defaults", "").split("; ")}
+    filled = {part.split(" = ")[0] for part in _filled(row)}
     return "essentials filled in" if filled & set(essentials) else "essentials stated"
 
 
@@ -114,3 +114,8 @@ def reason_kind(error: str) -> str:
     'layers: not given, and the catalog has no model …'
     """
     return re.sub(r"'[^']*'", "…", error)
+
+
+def _filled(row: Row) -> list[str]:
+    """What the planner filled in or took otherwise than written, each as ``name = value`` or in words."""
+    return row.get("defaults", "").split("; ")
