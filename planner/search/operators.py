@@ -31,11 +31,13 @@ dense rows of the validation data. Ampere: BLOOM, KORTH, internevo, fms (any one
 fms (0.67 to 0.72). Blackwell: MB, DGXC, MLPERF, NEMO (0.61 to 0.66). TPU: maxtext, the rows without tensor parallelism, which
 state TFLOP/s with attention in full; v4 alone gives 0.78, v5e alone 0.89; v5p and v6e were not looked at.
 
-Not fitted: Blackwell Ultra, which is Blackwell's number times the power that it may draw more for the same dense peaks (1,400 W to
-GB200's 1,200, 1,100 W to B200's 1,000: datasheets, in the catalog). TPU v7 has the default, as its published runs do not say what
-they recompute."""
+TPU v2, v3, v5p and v6e are taken as those two. TPU v7 has the default, a placeholder, as its published runs do not say what they
+recompute.
+
+An assumption: Blackwell Ultra, which is Blackwell's number times the power that it may draw more for the same dense peaks, the
+mean of 1,400 W to GB200's 1,200 and 1,100 W to B200's 1,000 (datasheets, in the catalog): rates grow as power does at most."""
 DEFAULT_SUSTAINED_MATMUL: Final = 0.69
-"""The middle of `SUSTAINED_MATMUL`, for every other generation: an assumption."""
+"""The middle of the three NVIDIA generations in `SUSTAINED_MATMUL`, for every other one: an assumption."""
 MEMORY_EFFICIENCY: Final = 0.8
 """Achieved over nominal HBM bandwidth of streaming kernels: the planning factor of ai-dynamo/aiconfigurator (commit 095f58a5,
 systems/*.yaml; hbm_bandwidth_planning_factor in the catalog's facts)."""
