@@ -29,7 +29,7 @@ the clock that the power limit leaves under sustained load, which falls from one
 Fitted, one number for all formats and accelerators of a generation: where the mean of the sources' median errors is zero, over the
 dense rows of the validation data. Ampere: BLOOM, KORTH, internevo, fms (any one left out: 0.73 to 0.78). Hopper: MB, DGXC, NEMO,
 fms (0.67 to 0.72). Blackwell: MB, DGXC, MLPERF, NEMO (0.61 to 0.66). TPU: maxtext, the rows without tensor parallelism, which
-state TFLOP/s with attention in full; v4 alone gives 0.78, v5e alone 0.89; v5p and v6e were not looked at.
+state TFLOP/s with attention in full; v4 alone gives 0.78, v5e alone 0.89; v5p and v6e were not used.
 
 TPU v2, v3, v5p and v6e are taken as those two. TPU v7 has the default, a placeholder, as its published runs do not say what they
 recompute.
