@@ -22,6 +22,8 @@ where nothing starts or ends to hide. None is above
 1.2: the catalog's own constants leave no more room below what the hardware can do."""
 STEPS: Final = (0.05, 0.005)
 """Relative distances of the factors that a fit tries: of all, then of those around the best."""
+REACH: Final = 3.0
+"""How many of its steps away the first of them may have missed the best: what one factor takes too much the other can give back."""
 FEWEST_RUNS: Final = 3
 """That a factor is fitted to, for each factor."""
 FOLDS: Final = 5
@@ -172,7 +174,7 @@ def _best(runs: Runs, names: tuple[str, ...]) -> Factors:
         sizes = np.round(np.mean(errors, axis=-1), 9)
         away = np.abs(np.log(arithmetic))[:, None] + np.abs(np.log(network))
         row, column = np.unravel_index(np.lexsort((away.ravel(), sizes.ravel()))[0], sizes.shape)
-        found, reach = Factors(arithmetic=float(arithmetic[row]), network=float(network[column])), step
+        found, reach = Factors(arithmetic=float(arithmetic[row]), network=float(network[column])), REACH * step
     return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from planner.calibration.fit import ARITHMETIC_KNOTS, FEWEST_RUNS, NETWORK_KNOTS, Runs, fit, folds_of
@@ -27,6 +27,7 @@ def runs(arithmetic=1.0, network=1.0, *, count=12, over_network=True, noise=0.0,
 
 
 @given(FACTORS, FACTORS)
+@example(0.5625, 1.125)
 def test_factors_that_slowed_the_runs_are_found_again(arithmetic, network):
     found = fit(runs(arithmetic, network)).factors
     if abs(np.log(arithmetic)) > 0.05 and abs(np.log(network)) > 0.05:
