@@ -25,8 +25,9 @@ from planner.plugin import Degree, EstimateInput
 from planner.program.assemble import assemble
 from planner.question import Question
 from planner.registry import Registry
+from planner.search.candidates import Candidate, joined
 from planner.search.evaluation import offloads, refusals
-from planner.search.objectives import OBJECTIVES, Candidate, Findings, Limits, recommended, search
+from planner.search.objectives import OBJECTIVES, Findings, Limits, recommended, search
 from planner.search.plans import plans_of
 from planner.search.ranges import step_time_range_s
 from planner.search.space import all_choices, all_degrees, build_space, check_axes, choice_values, derive, make_layouts
@@ -71,7 +72,7 @@ def answer_plan(
         question=recipe.to_dict() | wanted.to_dict(),
         assumptions=(*question.assumptions, *_searched(wanted, most)),
         min_gpus=min(findings.by_gpus) if findings.by_gpus else None,
-        recommended=_traced(question, best, alternatives[0]) if best is not None else None,
+        recommended=_traced(question, best.layouts, alternatives[0]) if best is not None else None,
         nearest_miss=miss,
         alternatives=alternatives[1:],
         scaling=scaling,
@@ -145,7 +146,7 @@ def _search(question: Question, wanted: Search, limits: Limits, most: int) -> Fi
     context, rules = question.context, question.rules
     choices = all_choices(rules.strategies, tuple(rules.schedules), tuple(rules.recomputes), tuple(rules.offloads))
     space = build_space(context, all_degrees(rules.strategies), choices, wanted.pins, wanted.min_gpus, most)
-    return search(context, space, rules, limits, keep=max(1, wanted.top) + 1)
+    return search(context, space, rules, limits, keep=max(1, wanted.top) + 1, objective=wanted.objective)
 
 
 def _chosen(findings: Findings, best: Candidate | None, top: int) -> tuple[list[Candidate], list[Candidate]]:
@@ -159,19 +160,18 @@ def _chosen(findings: Findings, best: Candidate | None, top: int) -> tuple[list[
 def _plans(question: Question, candidates: list[Candidate], headroom: float) -> tuple[Plan, ...]:
     if not candidates:
         return ()
-    mesh = Layouts.join([candidate.layouts for candidate in candidates])
-    return plans_of(question.context, mesh, question.rules, headroom)
+    return plans_of(question.context, joined(candidates), question.rules, headroom)
 
 
-def _traced(question: Question, best: Candidate, plan: Plan) -> Plan:
+def _traced(question: Question, layouts: Layouts, plan: Plan) -> Plan:
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        shortest, longest = step_time_range_s(question.context, best.layouts, question.rules)
+        shortest, longest = step_time_range_s(question.context, layouts, question.rules)
     return replace(
         plan,
         step_time_range_s=(scalar(shortest), scalar(longest)),
-        memory_terms=memory_terms(question.context, best.layouts, question.rules),
-        time_terms=time_terms(question.context, best.layouts, question.rules),
-        stages=stage_memories(question.context, best.layouts, question.rules),
+        memory_terms=memory_terms(question.context, layouts, question.rules),
+        time_terms=time_terms(question.context, layouts, question.rules),
+        stages=stage_memories(question.context, layouts, question.rules),
     )
 
 
@@ -192,7 +192,7 @@ def _nearest_miss(question: Question, wanted: Search, limits: Limits, findings: 
         return _missed_limit(question, limits, findings)
     if findings.closest is None:
         return None
-    plan = _plans(question, [findings.closest[1]], limits.headroom)[0]
+    plan = _plans(question, [findings.closest], limits.headroom)[0]
     return NearestMiss(
         layout=plan.layout,
         n_gpus=plan.n_gpus,
@@ -290,11 +290,10 @@ def answer_evaluate(
     mesh, filled = exact_layout(question, registry, layout)
     plan = plans_of(context, mesh, rules, recipe.memory_headroom)[0]
     reasons = tuple(each.reason for each in refusals(context, mesh, rules) if bool(np.any(each.where)))
-    candidate = Candidate(plan.n_gpus, plan.step_time_s, mesh)
     return EvaluateAnswer(
         question=recipe.to_dict() | {"layout": dict(layout)},
         assumptions=(*question.assumptions, *filled),
-        plan=_traced(question, candidate, plan),
+        plan=_traced(question, mesh, plan),
         refusals=reasons,
         params=context.program.total_params,
         provenance=provenance,

@@ -49,14 +49,13 @@ class Exposed:
 
 @dataclass(frozen=True, slots=True)
 class BlockTimes:
-    """Seconds of one block and micro-batch (sync: of one step)."""
+    """Seconds of one block and micro-batch."""
 
     forward_s: Array
     backward_s: Array
     recompute_s: Array
     weight_gradient_s: Array
     exposed: Mapping[Phase, Exposed]
-    sync_s: Mapping[Phase, Array]
 
     @property
     def whole_forward_s(self) -> Array:
@@ -98,12 +97,7 @@ def block_times(
     if block.name not in ("embedding", "head"):
         share = share_of_model(context, layouts, recomputes)
         again = _recompute_s(layouts, costs, recomputes, context.framework.host_s_per_operator) * share
-    sent = [
-        communication
-        for strategy in strategies
-        if strategy.communications is not None
-        for communication in strategy.communications(context, layouts, block)
-    ]
+    sent = communications(context, layouts, block, strategies)
     sent = [_hidden_by_schedule(communication, layouts, schedules) for communication in sent]
     exposed = {
         Phase.FORWARD: exposed_s(sent, Phase.FORWARD, forward, layouts, network),
@@ -111,8 +105,19 @@ def block_times(
     }
     if block.name not in ("embedding", "head"):
         exposed[Phase.BACKWARD] = _sent_again(layouts, recomputes, share, exposed)
-    syncs = {phase: _total_s(sent, phase, layouts, network) for phase in (Phase.GRADIENT_SYNC, Phase.PARAMETER_SYNC)}
-    return BlockTimes(forward, backward, again, weight_gradient, exposed, syncs)
+    return BlockTimes(forward, backward, again, weight_gradient, exposed)
+
+
+def communications(
+    context: Context, layouts: Layouts, block: Block, strategies: Sequence[Strategy]
+) -> list[Communication]:
+    """Everything that strategies send for a block."""
+    return [
+        communication
+        for strategy in strategies
+        if strategy.communications is not None
+        for communication in strategy.communications(context, layouts, block)
+    ]
 
 
 def _sent_again(
@@ -156,7 +161,7 @@ def exposed_s(
     left = window_s
     found: dict[str, Array] = {}
     for communication in sent:
-        if communication.phase is not phase:
+        if communication.phase is not phase or not np.any(communication.events):
             continue
         took = seconds(communication, layouts, network) * communication.events
         hidden = np.minimum(took * communication.overlap, left)
@@ -168,7 +173,7 @@ def exposed_s(
 def _total_s(sent: Sequence[Communication], phase: Phase, layouts: Layouts, network: Network) -> Array:
     total: Array = np.zeros(1)
     for communication in sent:
-        if communication.phase is phase:
+        if communication.phase is phase and np.any(communication.events):
             total = total + seconds(communication, layouts, network) * communication.events
     return total
 
@@ -241,11 +246,34 @@ def _slowest_stage(columns: Sequence[StageColumn], times: Sequence[BlockTimes]) 
     return slowest
 
 
+@dataclass(frozen=True, slots=True)
+class MicroBatch:
+    """Seconds of one micro-batch on the slowest stage, by quantity (compute, recomputation, each exposed collective), and what a
+    schedule's bubble is made of."""
+
+    slowest: Mapping[str, Array]
+    stage: StageTimes
+
+
+def micro_batch_times(context: Context, columns: Sequence[StageColumn], times: Sequence[BlockTimes]) -> MicroBatch:
+    """What one micro-batch takes, whatever the number of them."""
+    slowest = _slowest_stage(columns, times)
+    counts = context.program.counts()
+    stage = StageTimes(
+        slowest_forward_s=slowest.values["whole_forward"],
+        slowest_backward_s=slowest.both_s - slowest.values["whole_forward"],
+        total_forward_s=over_model(counts, [block.whole_forward_s for block in times]),
+        total_backward_s=over_model(counts, [block.whole_backward_s for block in times]),
+        weight_gradient_s=slowest.values["weight_gradient"],
+    )
+    return MicroBatch(slowest.values, stage)
+
+
 def step_times(
     context: Context,
     layouts: Layouts,
-    columns: Sequence[StageColumn],
-    times: Sequence[BlockTimes],
+    micro_batch: MicroBatch,
+    syncs: Mapping[Phase, Array],
     schedules: Mapping[str, Schedule],
     strategies: Sequence[Strategy],
     network: Network,
@@ -253,30 +281,19 @@ def step_times(
 ) -> StepTimes:
     """m micro-batches on the slowest stage, the bubble, pipeline hops, exposed synchronisation and the optimizer."""
     m, pp = layouts["micro_batches"], layouts["pp"]
-    slowest = _slowest_stage(columns, times)
-    counts = context.program.counts()
-    total_forward = over_model(counts, [block.whole_forward_s for block in times])
-    total_backward = over_model(counts, [block.whole_backward_s for block in times])
-    stage = StageTimes(
-        slowest_forward_s=slowest.values["whole_forward"],
-        slowest_backward_s=slowest.both_s - slowest.values["whole_forward"],
-        total_forward_s=total_forward,
-        total_backward_s=total_backward,
-        weight_gradient_s=slowest.values["weight_gradient"],
-    )
+    slowest, stage = micro_batch.slowest, micro_batch.stage
     bubble: Array = np.zeros(1)
     for name, schedule in schedules.items():
         bubble = bubble + np.where(layouts.equals("schedule", name), schedule.bubble_s(context, layouts, stage), 0.0)
     components: dict[str, Array] = {
-        "forward": m * slowest.values["forward"],
-        "backward": m * slowest.values["backward"],
-        "recompute": m * slowest.values["recompute"],
+        "forward": m * slowest["forward"],
+        "backward": m * slowest["backward"],
+        "recompute": m * slowest["recompute"],
     }
     for component in EXPOSED_COMPONENTS:
-        components[component] = m * slowest.values[component]
+        components[component] = m * slowest[component]
     components["pp"] = components["pp"] + _hops_s(context, layouts, strategies, network, m, pp)
-    sync = _sync_s(context, columns, times, stage)
-    components["dp"] = components["dp"] + sync
+    components["dp"] = components["dp"] + _exposed_sync_s(context, syncs, stage)
     components["bubble"] = np.where(pp > 1, np.maximum(bubble, 0.0), 0.0)
     components["optimizer"] = optimizer_s
     total: Array = np.zeros(1)
@@ -294,24 +311,46 @@ def _hops_s(
         if strategy.boundary_communications is None:
             continue
         for hop in strategy.boundary_communications(context, layouts):
+            if not np.any(hop.events):
+                continue
             took = seconds(hop, layouts, network)
             total = total + took * (pp - 1) + m * hop.events * took * (1.0 - np.asarray(hop.overlap))
     return np.where(pp > 1, total, 0.0)
 
 
-def _sync_s(context: Context, columns: Sequence[StageColumn], times: Sequence[BlockTimes], stage: StageTimes) -> Array:
-    """Gradient reduction may hide behind the last micro-batch's backward, gathering weights behind the first forward."""
-    overlaps = context.framework.overlaps
-    total: Array = np.zeros(1)
-    windows = (
-        (Phase.GRADIENT_SYNC, stage.slowest_backward_s, overlaps.gradients),
-        (Phase.PARAMETER_SYNC, stage.slowest_forward_s, overlaps.parameters),
-    )
-    for phase, window, overlap in windows:
+SYNC_PHASES = (Phase.GRADIENT_SYNC, Phase.PARAMETER_SYNC)
+
+
+def block_syncs(
+    context: Context, layouts: Layouts, block: Block, strategies: Sequence[Strategy], network: Network
+) -> Mapping[Phase, Array]:
+    """Seconds of synchronising one block's gradients and weights once a step."""
+    sent = communications(context, layouts, block, strategies)
+    return {phase: _total_s(sent, phase, layouts, network) for phase in SYNC_PHASES}
+
+
+def synchronisation_s(columns: Sequence[StageColumn], blocks: Sequence[Mapping[Phase, Array]]) -> Mapping[Phase, Array]:
+    """What synchronising gradients and weights takes once a step, on the stage that has most of it."""
+    found: dict[Phase, Array] = {}
+    for phase in SYNC_PHASES:
         took: Array = np.zeros(1)
         for column in columns:
-            took = np.maximum(took, over_stage(column, [block.sync_s[phase] for block in times]))
-        total = total + took - np.minimum(took * overlap, window)
+            took = np.maximum(took, over_stage(column, [block[phase] for block in blocks]))
+        found[phase] = took
+    return found
+
+
+def _exposed_sync_s(context: Context, syncs: Mapping[Phase, Array], stage: StageTimes) -> Array:
+    """Gradient reduction may hide behind the last micro-batch's backward, gathering weights behind the first forward."""
+    overlaps = context.framework.overlaps
+    windows = {
+        Phase.GRADIENT_SYNC: (stage.slowest_backward_s, overlaps.gradients),
+        Phase.PARAMETER_SYNC: (stage.slowest_forward_s, overlaps.parameters),
+    }
+    total: Array = np.zeros(1)
+    for phase in SYNC_PHASES:
+        window, overlap = windows[phase]
+        total = total + syncs[phase] - np.minimum(syncs[phase] * overlap, window)
     return total
 
 
