@@ -44,6 +44,13 @@ class Candidate:
         return (self.score, self.mechanisms, self.place)
 
 
+def first_of(one: Candidate | None, other: Candidate | None) -> Candidate | None:
+    """The one that comes first; None where there is none."""
+    if one is None or other is None:
+        return one or other
+    return other if other.order < one.order else one
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
     """A mesh that is a part of the space: which tuples of its chunk, which values of the choices.

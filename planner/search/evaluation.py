@@ -21,7 +21,7 @@ from planner.search.memory import (
     region_divisors,
     timed_columns,
 )
-from planner.search.network import network_of
+from planner.search.network import Traffic, network_of
 from planner.search.offloading import Moved, host_step_s, with_host_traffic
 from planner.search.operators import Rates, rates_of
 from planner.search.stages import StageColumn, stage_columns
@@ -85,14 +85,14 @@ def mesh_offloads(layouts: Layouts, rules: Rules) -> tuple[Offload, ...]:
     )
 
 
-def evaluate_mesh(
-    context: Context, layouts: Layouts, rules: Rules, known: dict[str, frozenset[str]] | None = None
-) -> Evaluation:
-    """Peak bytes and step seconds of every layout, refused ones included (their numbers mean nothing).
+def evaluate_mesh(context: Context, layouts: Layouts, rules: Rules) -> Evaluation:
+    """Peak bytes and step seconds of every layout, refused ones included (their numbers mean nothing)."""
+    return evaluate_factored(context, Factoring(layouts), rules)
 
-    `known` remembers from one mesh to the next which axes each term reads (`planner.search.factoring`).
-    """
-    factoring = Factoring(layouts, known)
+
+def evaluate_factored(context: Context, factoring: Factoring, rules: Rules) -> Evaluation:
+    """`evaluate_mesh` of a mesh whose terms may already be known."""
+    layouts = factoring.layouts
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         recomputes = mesh_recomputes(layouts, rules)
         schedules, offloads = mesh_schedules(layouts, rules), mesh_offloads(layouts, rules)
@@ -100,14 +100,14 @@ def evaluate_mesh(
             "stages", lambda mesh: placed_columns(mesh, schedules, stage_columns(context.program, mesh))
         )
         memory = memory_parts(context, factoring, rules.strategies, recomputes, schedules, offloads, columns)
-        rates, network = rates_of(context), network_of(context.cluster)
-        optimizer_s = _optimizer_s(memory, columns, rates)
+        optimizer_s = _optimizer_s(memory, columns, rates_of(context))
         if memory.moved is not None:
             hosts = host_step_s(context, layouts, memory.moved, columns, memory.whole_states)
             optimizer_s = np.where(memory.moved.optimizer, hosts, optimizer_s)
         micro = factoring.term("micro-batch", lambda mesh: _micro_batch(context, mesh, rules))
         syncs = factoring.term("synchronisation", lambda mesh: _synchronisation(context, mesh, rules))
-        step = step_times(context, layouts, micro, syncs, schedules, rules.strategies, network, optimizer_s)
+        traffic = Traffic(layouts, network_of(context.cluster))
+        step = step_times(context, layouts, micro, syncs, schedules, rules.strategies, traffic, optimizer_s)
         peak, host = peak_bytes(context, memory, columns), fullest_host_bytes(memory, columns)
     return Evaluation(context, layouts, columns, memory, peak, host, step, rules)
 
@@ -116,9 +116,9 @@ def all_block_times(context: Context, layouts: Layouts, rules: Rules) -> tuple[B
     """Seconds of every block and micro-batch, with what it sends to its host and gets from there."""
     recomputes, schedules = mesh_recomputes(layouts, rules), mesh_schedules(layouts, rules)
     divisors = region_divisors(context, layouts, rules.strategies)
-    rates, network = rates_of(context), network_of(context.cluster)
+    rates, traffic = rates_of(context), Traffic(layouts, network_of(context.cluster))
     blocks = tuple(
-        block_times(context, layouts, block, rules.strategies, recomputes, schedules, divisors, rates, network)
+        block_times(context, layouts, block, rules.strategies, recomputes, schedules, divisors, rates, traffic)
         for block in context.program.blocks
     )
     offloads = mesh_offloads(layouts, rules)
@@ -143,8 +143,9 @@ def _micro_batch(context: Context, layouts: Layouts, rules: Rules) -> MicroBatch
 
 def _synchronisation(context: Context, layouts: Layouts, rules: Rules) -> Mapping[Phase, Array]:
     """A device that keeps its parameters several times synchronises each copy."""
-    network, copies = network_of(context.cluster), parameter_copies(layouts, mesh_schedules(layouts, rules))
-    blocks = [block_syncs(context, layouts, block, rules.strategies, network) for block in context.program.blocks]
+    traffic = Traffic(layouts, network_of(context.cluster))
+    copies = parameter_copies(layouts, mesh_schedules(layouts, rules))
+    blocks = [block_syncs(context, layouts, block, rules.strategies, traffic) for block in context.program.blocks]
     every = [{phase: took * copies for phase, took in syncs.items()} for syncs in blocks]
     return synchronisation_s(_timed_columns(context, layouts, rules), every)
 

@@ -63,6 +63,19 @@ class View:
     places: NDArray[np.intp] | None
 
 
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A term for the different tuples of its axes, `length` of them, and for each tuple of the mesh its place among them."""
+
+    value: object
+    length: int
+    places: NDArray[np.intp]
+
+    def at(self, tuples: slice) -> object:
+        """The term of some tuples of the mesh."""
+        return _spread(self.value, self.places[tuples], self.length)
+
+
 class Factoring:
     """The terms of one mesh. `known` remembers for the meshes that follow which axes a term reads."""
 
@@ -73,30 +86,52 @@ class Factoring:
         self._known = {} if known is None else known
         self._views: dict[frozenset[str], View] = {}
         self._codes: dict[str, tuple[NDArray[np.intp], int]] = {}
+        self._tables: dict[str, Table] = {}
         self._tuples = max((array.shape[-1] for array in self.layouts.degrees.values()), default=1)
+        self._whole: tuple[Factoring, slice] | None = None
+
+    def piece(self, start: int, stop: int) -> Factoring:
+        """The terms of the tuples from `start` to before `stop`; what was computed for one piece serves the others."""
+        degrees = {
+            axis: array[..., start:stop] if array.shape[-1] > 1 else array
+            for axis, array in self.layouts.degrees.items()
+        }
+        part = Factoring(replace(self.layouts, degrees=degrees), self._known)
+        part._whole = (self, slice(start, stop))
+        return part
 
     def term(self, name: str, function: Callable[[Layouts], T]) -> T:
         """`function` of every layout of the mesh. It must be elementwise and read the mesh through `Layouts` only.
 
         `name` tells terms apart; a value may be an array or tuples, mappings and dataclasses of arrays.
         """
+        if self._whole is not None:
+            whole, tuples = self._whole
+            table = whole._table(name, function)
+            return self._watched(function) if table is None else cast(T, table.at(tuples))
+        table = self._table(name, function)
+        return self._watched(function) if table is None else cast(T, table.at(slice(None)))
+
+    def _table(self, name: str, function: Callable[[Layouts], object]) -> Table | None:
+        """The term for the different values of its own axes; None where these are as many as the tuples, or few enough."""
         if self._tuples <= FEW_TUPLES:
-            return self._watched(function)
+            return None
+        if name in self._tables:
+            return self._tables[name]
         axes = self._known.get(name)
         if axes is None:
             axes = self._read_by(function, self._first())
         while True:
+            self._known[name] = axes
             view = self._view(axes)
             if view.places is None:
-                found = self._watched(function)
-                self._known[name] = axes
-                return found
+                return None
             watched = ReadDegrees(view.layouts.degrees)
             value = function(replace(view.layouts, degrees=watched))
             if watched.read <= axes:
-                self._known[name] = axes
                 self._tell(axes)
-                return cast(T, _spread(value, view.places, view.tuples))
+                self._tables[name] = Table(value, view.tuples, view.places)
+                return self._tables[name]
             axes = axes | watched.read
 
     def _watched(self, function: Callable[[Layouts], T]) -> T:

@@ -141,16 +141,38 @@ def _stride(axis: str, layouts: Layouts) -> Array:
     return stride
 
 
-def seconds(communication: Communication, layouts: Layouts, network: Network) -> Array:
-    """Seconds of one event of `communication`."""
-    group = group_for(communication.axes, layouts, network.domain)
-    payload = np.asarray(communication.payload_bytes, dtype=np.float64)
-    if communication.collective is Collective.ALL_TO_ALL:
-        return collectives.all_to_all_s(group, payload, network.inner, network.outer, communication.copies)
-    formula = {
-        Collective.ALL_REDUCE: collectives.all_reduce_s,
-        Collective.ALL_GATHER: collectives.ring_s,
-        Collective.REDUCE_SCATTER: collectives.ring_s,
-        Collective.POINT_TO_POINT: collectives.point_to_point_s,
-    }[communication.collective]
-    return formula(group, payload, network.inner, network.outer)
+class Traffic:
+    """Prices communications of the layouts of one mesh; a group of ranks is found once, however many collectives it runs."""
+
+    def __init__(self, layouts: Layouts, network: Network) -> None:
+        self._layouts = layouts
+        self._network = network
+        self._groups: dict[tuple[str, ...], Group] = {}
+
+    def seconds(self, communication: Communication) -> Array:
+        """Seconds of one event; nothing sent takes no time."""
+        network = self._network
+        group = self._group(communication.axes)
+        payload = np.asarray(communication.payload_bytes, dtype=np.float64)
+        if communication.collective is Collective.ALL_TO_ALL:
+            took = collectives.all_to_all_s(group, payload, network.inner, network.outer, communication.copies)
+        else:
+            formula = {
+                Collective.ALL_REDUCE: collectives.all_reduce_s,
+                Collective.ALL_GATHER: collectives.ring_s,
+                Collective.REDUCE_SCATTER: collectives.ring_s,
+                Collective.POINT_TO_POINT: collectives.point_to_point_s,
+            }[communication.collective]
+            took = formula(group, payload, network.inner, network.outer)
+        return took if (payload > 0).all() else np.where(payload > 0, took, 0.0)
+
+    def all_s(self, communication: Communication) -> Array | None:
+        """Seconds of all its events; None where no layout has any."""
+        if not np.any(communication.events) or not np.any(communication.payload_bytes):
+            return None
+        return self.seconds(communication) * communication.events
+
+    def _group(self, axes: tuple[str, ...]) -> Group:
+        if axes not in self._groups:
+            self._groups[axes] = group_for(axes, self._layouts, self._network.domain)
+        return self._groups[axes]

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -11,10 +14,11 @@ from numpy.typing import NDArray
 
 from planner.domain.mesh import Array, Layouts, Mask
 from planner.plugin import Context
-from planner.search.candidates import Best, Candidate, Part
-from planner.search.evaluation import Rules, evaluate_mesh, host_capacity_bytes, refused
+from planner.search.candidates import Best, Candidate, Part, first_of
+from planner.search.evaluation import Rules, evaluate_factored, host_capacity_bytes, refused
+from planner.search.factoring import Factoring
 from planner.search.measures import measures
-from planner.search.space import Space
+from planner.search.space import Chunk, Space
 
 DOES_NOT_FIT: Final = "does not fit in memory"
 FILLS_THE_HOST: Final = "does not fit in the host's memory"
@@ -32,6 +36,10 @@ class Limits:
     headroom: float
     deadline_s: float | None = None
     budget_usd: float | None = None
+
+
+def ignore(_fraction: float) -> None:
+    """Progress that nobody watches."""
 
 
 @dataclass(slots=True)
@@ -56,6 +64,20 @@ class Findings:
         """For every number of GPUs that some feasible layout has, the best ones."""
         return self.best.by_gpus
 
+    def take(self, others: Findings) -> None:
+        """Add what was seen in another part of the space."""
+        for reason, number in others.rejected.items():
+            self.count(reason, number)
+        self.layouts += others.layouts
+        self.allowed += others.allowed
+        self.feasible += others.feasible
+        for count, size in others.leanest.items():
+            self.leanest[count] = min(self.leanest.get(count, np.inf), size)
+        self.closest = first_of(self.closest, others.closest)
+        self.fastest = first_of(self.fastest, others.fastest)
+        self.cheapest = first_of(self.cheapest, others.cheapest)
+        self.best.merge(others.best)
+
     def count(self, reason: str, number: int) -> None:
         """Book `number` layouts under `reason`."""
         if number:
@@ -74,19 +96,53 @@ class Searched:
 
 
 def search(
-    context: Context, space: Space, rules: Rules, limits: Limits, keep: int, objective: str = "min-gpus"
+    context: Context,
+    space: Space,
+    rules: Rules,
+    limits: Limits,
+    keep: int,
+    objective: str = "min-gpus",
+    jobs: int = 1,
+    progress: Callable[[float], None] = ignore,
 ) -> Findings:
     """Evaluate every layout of `space`; keep the `keep` best feasible ones for each number of GPUs: the fastest, or by the
-    objective ``energy`` those that take least of it."""
+    objective ``energy`` those that take least of it.
+
+    `jobs` threads look at as many chunks at a time (NumPy lets go of the interpreter while it computes), each with memory of
+    its own; the answer does not depend on their number. `progress` is told the fraction that has been looked at.
+    """
     started = time.perf_counter()
     findings = Findings(Best(keep))
     searched = Searched(context, rules, limits, objective, {})
-    first = 0
-    for layouts in space.chunks():
-        _look_at(searched, layouts, first, findings)
-        first += layouts.shape[-1]
+
+    def look_at(chunk: Chunk) -> Findings:
+        own = Findings(Best(keep))
+        _look_at(searched, chunk.layouts, chunk.first, own)
+        return own
+
+    if jobs == 1:
+        for chunk in space.numbered_chunks():
+            _look_at(searched, chunk.layouts, chunk.first, findings)
+            progress(chunk.done)
+    else:
+        for chunk, own in _at_once(look_at, space.numbered_chunks(), jobs):
+            findings.take(own)
+            progress(chunk.done)
     findings.elapsed_s = time.perf_counter() - started
     return findings
+
+
+def _at_once(work: Callable[[Chunk], Findings], chunks: Iterator[Chunk], jobs: int) -> Iterator[tuple[Chunk, Findings]]:
+    """The results in the order of the chunks, of which at most `jobs` are under way."""
+    with ThreadPoolExecutor(jobs) as pool:
+        waiting: deque[tuple[Chunk, Future[Findings]]] = deque()
+        for chunk in chunks:
+            waiting.append((chunk, pool.submit(work, chunk)))
+            if len(waiting) >= jobs:
+                done, future = waiting.popleft()
+                yield done, future.result()
+        for done, future in waiting:
+            yield done, future.result()
 
 
 def _look_at(searched: Searched, layouts: Layouts, first: int, findings: Findings) -> None:
@@ -99,16 +155,21 @@ def _look_at(searched: Searched, layouts: Layouts, first: int, findings: Finding
     for position in range(len(layouts.values["schedule"])):
         own = forbidden.take([position if forbidden.shape[axis] > 1 else 0], axis=axis)
         alive = np.broadcast_to(~own.reshape(-1, own.shape[-1]).all(axis=0), layouts.shape[-1:])
-        for tuples in _pieces(np.flatnonzero(alive), layouts.shape, axis):
-            part = Part(_restricted(layouts, "schedule", position, tuples), tuples + first, layouts.values)
-            _evaluate(searched, part, own[..., tuples] if own.shape[-1] > 1 else own, findings)
+        tuples = np.flatnonzero(alive)
+        if not len(tuples):
+            continue
+        factoring = Factoring(_restricted(layouts, "schedule", position, tuples), searched.known)
+        for start, stop in _pieces(factoring.layouts.shape):
+            piece, own_tuples = factoring.piece(start, stop), tuples[start:stop]
+            part = Part(piece.layouts, own_tuples + first, layouts.values)
+            _evaluate(searched, piece, part, own[..., own_tuples] if own.shape[-1] > 1 else own, findings)
 
 
-def _pieces(tuples: NDArray[np.intp], shape: tuple[int, ...], axis: int) -> list[NDArray[np.intp]]:
-    """The tuples in pieces of about `PIECE_LAYOUTS` layouts each, once one value of choice `axis` is taken."""
-    combinations = int(np.prod(shape[:-1])) // shape[axis]
-    count = -(-len(tuples) * combinations // PIECE_LAYOUTS)
-    return np.array_split(tuples, count) if count else []
+def _pieces(shape: tuple[int, ...]) -> Iterator[tuple[int, int]]:
+    """Where the pieces of a mesh, of about `PIECE_LAYOUTS` layouts each, start and stop along its tuples."""
+    tuples = max(1, PIECE_LAYOUTS * shape[-1] // int(np.prod(shape)))
+    for start in range(0, shape[-1], tuples):
+        yield start, min(shape[-1], start + tuples)
 
 
 def _restricted(layouts: Layouts, axis: str, position: int, tuples: NDArray[np.intp]) -> Layouts:
@@ -120,9 +181,9 @@ def _restricted(layouts: Layouts, axis: str, position: int, tuples: NDArray[np.i
     return Layouts(degrees, codes, values)
 
 
-def _evaluate(searched: Searched, part: Part, forbidden: Mask, findings: Findings) -> None:
+def _evaluate(searched: Searched, piece: Factoring, part: Part, forbidden: Mask, findings: Findings) -> None:
     context, rules, limits, layouts = searched.context, searched.rules, searched.limits, part.layouts
-    evaluation = evaluate_mesh(context, layouts, rules, searched.known)
+    evaluation = evaluate_factored(context, piece, rules)
     shape = layouts.shape
     peak, step_s = np.broadcast_to(evaluation.peak_bytes, shape), np.broadcast_to(evaluation.step.total_s, shape)
     allowed = np.broadcast_to(~forbidden, shape)
@@ -194,7 +255,7 @@ def _smaller(part: Part, values: Array, per_tuple: Array, step_s: Array, so_far:
         return so_far
     equal = np.flatnonzero(values == lowest)
     found = min(part.candidates(equal, step_s, values), key=lambda candidate: candidate.order)
-    return found if so_far is None or found.order < so_far.order else so_far
+    return first_of(so_far, found)
 
 
 def recommended(findings: Findings, objective: str) -> Candidate | None:

@@ -15,13 +15,24 @@ from planner.errors import InputError, UnknownNameError
 from planner.plugin import Choice, Context, Degree, Strategy
 from planner.search.network import ONE_DOMAIN, network_of
 
-CHUNK_LAYOUTS: Final = 1 << 21
+CHUNK_LAYOUTS: Final = 1 << 22
 """Layouts per chunk: enough for the cost of calling NumPy to vanish, few enough for memory (docs/performance.md)."""
 
 NOTHING_OFFLOADED: Final = "none"
 """The offload that a search tries unless another is asked for: what moves to the host saves memory at the price of time."""
 
 Crossed = tuple[str, Array]
+Pin = ChoiceValue | tuple[ChoiceValue, ...]
+"""What an axis is pinned to: one value, or several to choose from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A part of a space: its mesh, the number of its first tuple, and the fraction of the space that ends with it."""
+
+    layouts: Layouts
+    first: int
+    done: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +62,14 @@ class Space:
 
     def chunks(self) -> Iterator[Layouts]:
         """The space in meshes of about `CHUNK_LAYOUTS` layouts, always the same ones in the same order."""
+        return (chunk.layouts for chunk in self.numbered_chunks())
+
+    def numbered_chunks(self) -> Iterator[Chunk]:
+        """The chunks, with where they stand in the space."""
         bases = len(next(iter(self.bases.values())))
         tuples = max(1, CHUNK_LAYOUTS // self.combinations)
         crossings = float(prod(len(values) for _axis, values in self.crossed))
-        start = 0
+        start, first = 0, 0
         while start < bases:
             stop = min(bases, start + max(1, int(tuples / crossings)))
             degrees = self._crossed({axis: array[start:stop] for axis, array in self.bases.items()})
@@ -63,7 +78,8 @@ class Space:
             crossings = max(1.0, found / (stop - start))
             start = stop
             if found:
-                yield make_layouts(degrees, self.choices)
+                yield Chunk(make_layouts(degrees, self.choices), first, stop / bases)
+            first += found
 
     def _crossed(self, bases: Mapping[str, Array]) -> dict[str, Array]:
         tuples = dict(bases)
@@ -122,11 +138,11 @@ def build_space(
     context: Context,
     degrees: Sequence[Degree],
     choices: Sequence[Choice],
-    pins: Mapping[str, ChoiceValue],
+    pins: Mapping[str, Pin],
     min_gpus: int,
     max_gpus: int,
 ) -> Space:
-    """Cross the candidates, keep products of GPUs within bounds and batches that divide; pinned axes keep their value.
+    """Cross the candidates, keep products of GPUs within bounds and batches that divide; pinned axes keep their values.
 
     Raises InputError for a pin that is no axis, or whose value no strategy knows.
     """
@@ -147,22 +163,30 @@ def check_axes(degrees: Sequence[Degree], choices: Sequence[Choice], given: Iter
             raise UnknownNameError("layout axis", axis, known)
 
 
-def _degree_values(context: Context, degree: Degree, pins: Mapping[str, ChoiceValue]) -> Array:
-    if degree.name in pins:
-        value = pins[degree.name]
+def pinned_values(pin: Pin) -> tuple[ChoiceValue, ...]:
+    """The values that a pin allows: itself, or those of a tuple."""
+    return pin if isinstance(pin, tuple) else (pin,)
+
+
+def _degree_values(context: Context, degree: Degree, pins: Mapping[str, Pin]) -> Array:
+    if degree.name not in pins:
+        return np.asarray(sorted(set(degree.candidates(context))) or [1], dtype=np.float64)
+    values = pinned_values(pins[degree.name])
+    for value in values:
         if not isinstance(value, int) or value < 1:
             raise InputError(f"{degree.name} must be a whole number from 1 up, not {value!r}")
-        return np.asarray([value], dtype=np.float64)
-    return np.asarray(sorted(set(degree.candidates(context))) or [1], dtype=np.float64)
+    return np.asarray(sorted({int(value) for value in values}), dtype=np.float64)
 
 
-def choice_values(context: Context, choice: Choice, pins: Mapping[str, ChoiceValue]) -> tuple[ChoiceValue, ...]:
-    """The values of a choice worth trying, or the pinned one. Raises UnknownNameError for a value it does not have."""
+def choice_values(context: Context, choice: Choice, pins: Mapping[str, Pin]) -> tuple[ChoiceValue, ...]:
+    """The values of a choice worth trying, or the pinned ones. Raises UnknownNameError for a value it does not have."""
     if choice.name in pins:
-        value = pins[choice.name]
-        if value not in choice.values:
-            raise UnknownNameError(choice.name.replace("_", " "), str(value), [str(known) for known in choice.values])
-        return (value,)
+        wanted = pinned_values(pins[choice.name])
+        for value in wanted:
+            if value not in choice.values:
+                known = [str(each) for each in choice.values]
+                raise UnknownNameError(choice.name.replace("_", " "), str(value), known)
+        return tuple(value for value in choice.values if value in wanted)
     candidates = choice.values if choice.candidates is None else choice.candidates(context)
     return tuple(value for value in choice.values if value in candidates) or choice.values[:1]
 

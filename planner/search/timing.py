@@ -21,7 +21,7 @@ from planner.plugin import (
     Value,
 )
 from planner.search.activations import runs_again
-from planner.search.network import Network, seconds
+from planner.search.network import Traffic
 from planner.search.operators import OperatorCost, Rates, block_costs
 from planner.search.recomputing import share_of_model
 from planner.search.stages import StageColumn
@@ -77,7 +77,7 @@ def block_times(
     schedules: Mapping[str, Schedule],
     divisors: Mapping[Region, Array],
     rates: Rates,
-    network: Network,
+    traffic: Traffic,
 ) -> BlockTimes:
     """Compute from the roofline, communication from the network, each hidden as far as the framework or schedule hides it."""
     costs = block_costs(context, layouts, block, divisors, rates)
@@ -100,8 +100,8 @@ def block_times(
     sent = communications(context, layouts, block, strategies)
     sent = [_hidden_by_schedule(communication, layouts, schedules) for communication in sent]
     exposed = {
-        Phase.FORWARD: exposed_s(sent, Phase.FORWARD, forward, layouts, network),
-        Phase.BACKWARD: exposed_s(sent, Phase.BACKWARD, backward + again, layouts, network),
+        Phase.FORWARD: exposed_s(sent, Phase.FORWARD, forward, traffic),
+        Phase.BACKWARD: exposed_s(sent, Phase.BACKWARD, backward + again, traffic),
     }
     if block.name not in ("embedding", "head"):
         exposed[Phase.BACKWARD] = _sent_again(layouts, recomputes, share, exposed)
@@ -154,27 +154,26 @@ def _hidden_by_schedule(
     return replace(communication, overlap=np.maximum(communication.overlap, layouts.choose("schedule", overlaps)))
 
 
-def exposed_s(
-    sent: Sequence[Communication], phase: Phase, window_s: Array, layouts: Layouts, network: Network
-) -> Exposed:
+def exposed_s(sent: Sequence[Communication], phase: Phase, window_s: Array, traffic: Traffic) -> Exposed:
     """What of the phase's communication sticks out of `window_s` of compute; each hides in what the ones before it left."""
     left = window_s
     found: dict[str, Array] = {}
     for communication in sent:
-        if communication.phase is not phase or not np.any(communication.events):
+        took = traffic.all_s(communication) if communication.phase is phase else None
+        if took is None:
             continue
-        took = seconds(communication, layouts, network) * communication.events
         hidden = np.minimum(took * communication.overlap, left)
         left = left - hidden
         found[communication.component] = found.get(communication.component, np.zeros(1)) + (took - hidden)
     return Exposed(found)
 
 
-def _total_s(sent: Sequence[Communication], phase: Phase, layouts: Layouts, network: Network) -> Array:
+def _total_s(sent: Sequence[Communication], phase: Phase, traffic: Traffic) -> Array:
     total: Array = np.zeros(1)
     for communication in sent:
-        if communication.phase is phase and np.any(communication.events):
-            total = total + seconds(communication, layouts, network) * communication.events
+        took = traffic.all_s(communication) if communication.phase is phase else None
+        if took is not None:
+            total = total + took
     return total
 
 
@@ -276,7 +275,7 @@ def step_times(
     syncs: Mapping[Phase, Array],
     schedules: Mapping[str, Schedule],
     strategies: Sequence[Strategy],
-    network: Network,
+    traffic: Traffic,
     optimizer_s: Array,
 ) -> StepTimes:
     """m micro-batches on the slowest stage, the bubble, pipeline hops, exposed synchronisation and the optimizer."""
@@ -292,7 +291,7 @@ def step_times(
     }
     for component in EXPOSED_COMPONENTS:
         components[component] = m * slowest[component]
-    components["pp"] = components["pp"] + _hops_s(context, layouts, strategies, network, m, pp)
+    components["pp"] = components["pp"] + _hops_s(context, layouts, strategies, traffic, m, pp)
     components["dp"] = components["dp"] + _exposed_sync_s(context, syncs, stage)
     components["bubble"] = np.where(pp > 1, np.maximum(bubble, 0.0), 0.0)
     components["optimizer"] = optimizer_s
@@ -303,7 +302,7 @@ def step_times(
 
 
 def _hops_s(
-    context: Context, layouts: Layouts, strategies: Sequence[Strategy], network: Network, m: Array, pp: Array
+    context: Context, layouts: Layouts, strategies: Sequence[Strategy], traffic: Traffic, m: Array, pp: Array
 ) -> Array:
     """Filling and draining the pipeline crosses each boundary in the open; in the steady state hops hide behind compute."""
     total: Array = np.zeros(1)
@@ -313,7 +312,7 @@ def _hops_s(
         for hop in strategy.boundary_communications(context, layouts):
             if not np.any(hop.events):
                 continue
-            took = seconds(hop, layouts, network)
+            took = traffic.seconds(hop)
             total = total + took * (pp - 1) + m * hop.events * took * (1.0 - np.asarray(hop.overlap))
     return np.where(pp > 1, total, 0.0)
 
@@ -322,11 +321,11 @@ SYNC_PHASES = (Phase.GRADIENT_SYNC, Phase.PARAMETER_SYNC)
 
 
 def block_syncs(
-    context: Context, layouts: Layouts, block: Block, strategies: Sequence[Strategy], network: Network
+    context: Context, layouts: Layouts, block: Block, strategies: Sequence[Strategy], traffic: Traffic
 ) -> Mapping[Phase, Array]:
     """Seconds of synchronising one block's gradients and weights once a step."""
     sent = communications(context, layouts, block, strategies)
-    return {phase: _total_s(sent, phase, layouts, network) for phase in SYNC_PHASES}
+    return {phase: _total_s(sent, phase, traffic) for phase in SYNC_PHASES}
 
 
 def synchronisation_s(columns: Sequence[StageColumn], blocks: Sequence[Mapping[Phase, Array]]) -> Mapping[Phase, Array]:

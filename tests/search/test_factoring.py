@@ -7,7 +7,7 @@ import pytest
 from search.meshes import REGISTRY, RULES, context
 
 from planner.search import factoring, objectives, space
-from planner.search.evaluation import evaluate_mesh
+from planner.search.evaluation import evaluate_factored, evaluate_mesh
 from planner.search.factoring import Factoring
 from planner.search.objectives import Limits, search
 from planner.search.space import all_choices, all_degrees, build_space, make_layouts
@@ -26,7 +26,7 @@ def test_terms_of_few_values_equal_terms_of_all_bit_for_bit(framework, monkeypat
     monkeypatch.setattr(factoring, "FEW_TUPLES", 1)
     monkeypatch.setattr(factoring, "WORTH", 1)
     known = {}
-    few = evaluate_mesh(of, mesh, RULES, known)
+    few = evaluate_factored(of, Factoring(mesh, known), RULES)
     for name in ("peak_bytes", "host_bytes"):
         assert np.array_equal(getattr(plain, name), getattr(few, name), equal_nan=True), name
     for name, seconds in plain.step.components.items():
