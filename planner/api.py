@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from planner.domain.operation import Operation
 from planner.domain.plan import EvaluateAnswer, PlanAnswer
 from planner.errors import InputError
 
 if TYPE_CHECKING:
     from planner.catalog.reader import Catalog
     from planner.domain.architecture import Architecture
+    from planner.domain.hardware import Cluster
     from planner.question import Question
     from planner.registry import Registry
 
@@ -20,7 +22,8 @@ if TYPE_CHECKING:
 class Recipe:
     """How a model is trained; None means the planner's default, which the answer lists as an assumption.
 
-    `model` is a slug, an alias or the path of a ``config.json``. `options` are plugin options (``--set k=v``).
+    `model` is a slug, an alias or the path of a ``config.json``. `options` are plugin options (``--set k=v``). `operation` is
+    what the run costs, draws and suffers (prices, power, failures).
     """
 
     model: str
@@ -39,12 +42,12 @@ class Recipe:
     loss: str = "framework"
     memory_headroom: float = 0.05
     options: Mapping[str, str] = field(default_factory=dict)
+    operation: Operation = field(default_factory=Operation)
 
     def to_dict(self) -> dict[str, Any]:
         """What was asked, as JSON; open values are null."""
-        return {name: getattr(self, name) for name in self.__slots__ if name != "options"} | {
-            "options": dict(self.options)
-        }
+        plain = {name: getattr(self, name) for name in self.__slots__ if name not in ("options", "operation")}
+        return plain | {"options": dict(self.options), "operation": self.operation.to_dict()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,17 +229,38 @@ def _check_fraction(name: str, value: float) -> None:
 
 
 def _question(catalog: Catalog, registry: Registry, recipe: Recipe) -> Question:
+    from planner.catalog.operation import operation_facts
+    from planner.operating import check, with_operation
     from planner.question import RecipeNames, build_question
 
+    check(recipe.operation)
     architecture = load_architecture(catalog, registry, recipe.model)
-    cluster = catalog.cluster(recipe.cluster, node=recipe.node)
+    cluster = _priced(catalog, catalog.cluster(recipe.cluster, node=recipe.node), recipe.operation)
     names = RecipeNames(
         seq_len=recipe.seq_len, global_batch=recipe.global_batch, tokens=recipe.tokens, precision=recipe.precision,
         optimizer=recipe.optimizer, method=recipe.method, framework=recipe.framework, attention=recipe.attention,
         capacity_factor=recipe.capacity_factor, flops_convention=recipe.flops_convention, loss=recipe.loss,
         options=recipe.options,
     )  # fmt: skip
-    return build_question(registry, architecture, cluster, names)
+    question = build_question(registry, architecture, cluster, names)
+    operation = recipe.operation
+    facts = operation_facts(catalog, cluster.accelerator, operation.price_kind, operation.region)
+    return with_operation(question, operation, facts)
+
+
+def _priced(catalog: Catalog, cluster: Cluster, operation: Operation) -> Cluster:
+    """The cluster at the price that was given, or at one of the kind that was asked for."""
+    from planner.catalog.operation import price_of_kind
+    from planner.domain.hardware import Price
+
+    if operation.price_usd is not None:
+        given = Price(
+            usd_per_accelerator_hour=operation.price_usd, kind="given", provider="the question", date="", source="given"
+        )
+        return replace(cluster, price=given)
+    if operation.price_kind is not None:
+        return replace(cluster, price=price_of_kind(catalog, cluster.accelerator, operation.price_kind))
+    return cluster
 
 
 def _options_and_axes(recipe: Recipe, registry: Registry) -> tuple[Recipe, dict[str, int | str]]:

@@ -11,6 +11,7 @@ from planner.catalog import cluster_spec, prices, records
 from planner.catalog.engine import SchemaError, plain_errors, reading_engine, schema_error, shown, writable
 from planner.catalog.location import core_revisions, database_url, sqlite_path
 from planner.catalog.names import lookup_keys, name_key
+from planner.domain.operation import ON_DEMAND
 from planner.errors import CatalogError, UnknownNameError, nearest_names
 
 if TYPE_CHECKING:
@@ -143,7 +144,7 @@ class Catalog:
         query = "SELECT * FROM price WHERE node = :node AND kind = :kind"
         with self._whole_rows():
             row = self._row("nodes", self.resolve("nodes", name))
-            return records.node(row, prices.newest(self._select(query, node=row["slug"], kind=prices.ON_DEMAND)))
+            return records.node(row, prices.newest(self._select(query, node=row["slug"], kind=ON_DEMAND)))
 
     def cluster(self, spec: str, node: str | None = None) -> Cluster:
         """The cluster that `spec` means: a name, ``GPU:COUNT`` or ``GPU:NODESxPER_NODE``; `node` for bare accelerators.
@@ -177,7 +178,11 @@ class Catalog:
     def accelerator_price(self, slug: str) -> Price | None:
         """The median of the accelerator's latest dated on-demand prices; None where there is none."""
         with self._whole_rows():
-            return prices.typical(self._select("SELECT * FROM price WHERE accelerator = :slug", slug=slug))
+            return prices.typical(self.price_rows(slug))
+
+    def price_rows(self, slug: str) -> list[Row]:
+        """All prices of the accelerator, as they are stored."""
+        return self._select("SELECT * FROM price WHERE accelerator = :slug", slug=slug)
 
     def names(self, kind: str) -> tuple[str, ...]:
         """All slugs of a kind, in order."""

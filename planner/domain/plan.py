@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from planner.domain.operation import EnergyUse, ExpectedRun
 from planner.units import format_bytes
 
 MEMORY_COMPONENTS = ("weights", "gradients", "optimizer", "activations", "other")
@@ -119,6 +120,8 @@ class Plan:
     """One layout with everything the planner predicts for it; components sum to their totals.
 
     `step_time_range_s`: the shortest and the longest step that the uncertain rates allow; None where that was not asked.
+    `duration_s`, `cost_usd` and `energy_kwh` are the run's without failures; `expected` has them as they can be expected.
+    `energy_kwh` is what the building takes, `energy` says what for.
     """
 
     n_gpus: int
@@ -135,6 +138,8 @@ class Plan:
     energy_kwh: float | None
     model_tflops_per_gpu: float = 0.0
     step_time_range_s: tuple[float, float] | None = None
+    energy: EnergyUse | None = None
+    expected: ExpectedRun | None = None
     memory_terms: tuple[Term, ...] = field(default=(), repr=False)
     time_terms: tuple[Term, ...] = field(default=(), repr=False)
     stages: tuple[StageMemory, ...] = field(default=(), repr=False)
@@ -155,6 +160,8 @@ class Plan:
             "duration_s": self.duration_s,
             "cost_usd": self.cost_usd,
             "energy_kwh": self.energy_kwh,
+            "energy": None if self.energy is None else self.energy.to_dict(),
+            "expected": None if self.expected is None else self.expected.to_dict(),
         }
 
 
