@@ -52,7 +52,11 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Search:
-    """What to look for: bounds, pinned axes and the objective (``min-gpus``, ``time``, ``cost``, ``energy``)."""
+    """What to look for: bounds, pinned axes and the objective (``min-gpus``, ``time``, ``cost``, ``energy``).
+
+    Deadline and budget are held against the run as it can be expected, with failures and checkpoints. `sensitivity` asks the
+    question again with other rates, prices and failures.
+    """
 
     min_gpus: int = 1
     max_gpus: int | None = None
@@ -61,6 +65,7 @@ class Search:
     budget_usd: float | None = None
     pins: Mapping[str, int | str] = field(default_factory=dict)
     top: int = 5
+    sensitivity: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """What was asked, as JSON."""

@@ -87,6 +87,19 @@ def with_operation(question: Question, operation: Operation, facts: OperationFac
     )
 
 
+def operation_notes(operating: Operating) -> tuple[str, ...]:
+    """What the figures of the whole run leave out."""
+    without = "Data loading and evaluation are in no duration."
+    if operating.reliability is None:
+        without = "Failures, checkpoints, data loading and evaluation are not in the duration."
+    if operating.power is None:
+        return (without,)
+    return (
+        without,
+        "Energy is that of accelerators, their hosts and the building; the network between nodes is not in it.",
+    )
+
+
 def check(operation: Operation) -> None:
     """Refuse what cannot be. Raises InputError."""
     at_least_zero = {"failures per GPU and day": operation.failures_per_gpu_day, "restart time": operation.restart_s}

@@ -25,7 +25,8 @@ OBJECTIVES: Final = ("min-gpus", "time", "cost", "energy")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What a layout must meet: fraction of memory kept free, seconds and US dollars of the whole run."""
+    """What a layout must meet: fraction of memory kept free, seconds and US dollars of the whole run as it can be expected,
+    with failures and checkpoints."""
 
     headroom: float
     deadline_s: float | None = None
@@ -114,11 +115,11 @@ def _meets(
         found = measures(context, layouts, rules, step_s)
     meets = fits
     if limits.deadline_s is not None:
-        in_time = meets & (found.duration_s <= limits.deadline_s)
+        in_time = meets & (found.due_s <= limits.deadline_s)
         findings.count(MISSES_DEADLINE, int(np.count_nonzero(meets & ~in_time)))
         meets = in_time
-    if limits.budget_usd is not None and found.cost_usd is not None:
-        affordable = meets & (found.cost_usd <= limits.budget_usd)
+    if limits.budget_usd is not None and found.due_usd is not None:
+        affordable = meets & (found.due_usd <= limits.budget_usd)
         findings.count(MISSES_BUDGET, int(np.count_nonzero(meets & ~affordable)))
         meets = affordable
     return meets
