@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from planner.domain.operation import Operation
 from planner.domain.plan import EvaluateAnswer, PlanAnswer
+from planner.domain.running import Operation
 from planner.errors import InputError
 
 if TYPE_CHECKING:
@@ -234,7 +234,7 @@ def _check_fraction(name: str, value: float) -> None:
 
 
 def _question(catalog: Catalog, registry: Registry, recipe: Recipe) -> Question:
-    from planner.catalog.operation import operation_facts
+    from planner.catalog.running import running_facts
     from planner.operating import check, with_operation
     from planner.question import RecipeNames, build_question
 
@@ -249,13 +249,13 @@ def _question(catalog: Catalog, registry: Registry, recipe: Recipe) -> Question:
     )  # fmt: skip
     question = build_question(registry, architecture, cluster, names)
     operation = recipe.operation
-    facts = operation_facts(catalog, cluster.accelerator, operation.price_kind, operation.region)
+    facts = running_facts(catalog, cluster, operation.price_kind, operation.region)
     return with_operation(question, operation, facts)
 
 
 def _priced(catalog: Catalog, cluster: Cluster, operation: Operation) -> Cluster:
     """The cluster at the price that was given, or at one of the kind that was asked for."""
-    from planner.catalog.operation import price_of_kind
+    from planner.catalog.running import price_of_kind
     from planner.domain.hardware import Price
 
     if operation.price_usd is not None:
@@ -264,7 +264,7 @@ def _priced(catalog: Catalog, cluster: Cluster, operation: Operation) -> Cluster
         )
         return replace(cluster, price=given)
     if operation.price_kind is not None:
-        return replace(cluster, price=price_of_kind(catalog, cluster.accelerator, operation.price_kind))
+        return replace(cluster, price=price_of_kind(catalog, cluster, operation.price_kind))
     return cluster
 
 

@@ -3,31 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from statistics import median
 from typing import Final
 
-from planner.domain.operation import (
+from planner.domain.operation import PowerDraw
+from planner.domain.plan import Assumption
+from planner.domain.running import (
     ASYNCHRONOUS,
     BLOCKING,
     CHECKPOINT_MODES,
-    FailureStudy,
-    NodePower,
     Operating,
     Operation,
-    OperationFacts,
     Power,
-    PueReport,
     Reliability,
+    RunningFacts,
 )
-from planner.domain.plan import Assumption
 from planner.errors import InputError
 from planner.plugin import Context
 from planner.question import Question
 from planner.search.checkpoints import checkpoint_bytes
 from planner.search.offloading import host_link_bytes_per_s
-from planner.units import GIGA, format_bytes, format_duration
+from planner.units import GIGA, KILO, format_bytes, format_duration
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,10 +64,12 @@ MEASURED: Final = (COMPUTING, WAITING, STREAMING, IDLE, RESTART, ASYNCHRONOUS_ST
 LARGEST_PUE: Final = 5.0
 FEW_STUDIES: Final = 3
 """With fewer studies of a generation than this, the spread is that of all generations."""
+COUNTED: Final = ("job", "hardware")
+"""Kinds of failure rates that say how often a whole job stops; not one component's part, nor projections."""
 _OPERATORS: Final = {"gcp": "google", "google cloud": "google", "azure": "microsoft", "oci": "oracle"}
 
 
-def with_operation(question: Question, operation: Operation, facts: OperationFacts) -> Question:
+def with_operation(question: Question, operation: Operation, facts: RunningFacts) -> Question:
     """The question with its operation: power, failures and checkpoints, from `operation` where it says so. Raises InputError."""
     check(operation)
     context = question.context
@@ -131,7 +130,7 @@ def check(operation: Operation) -> None:
         raise InputError("a price and a kind of price exclude each other", hint="leave --price or --price-kind out")
 
 
-def _price(context: Context, operation: Operation, facts: OperationFacts) -> tuple[Assumption, ...]:
+def _price(context: Context, operation: Operation, facts: RunningFacts) -> tuple[Assumption, ...]:
     price, found = context.cluster.price, facts.prices
     if price is None or operation.price_usd is not None:
         return ()
@@ -141,21 +140,21 @@ def _price(context: Context, operation: Operation, facts: OperationFacts) -> tup
     return (Assumption(name="price", value=value, origin=f"{price.provider}: {price.source}"),)
 
 
-def _power(context: Context, operation: Operation, facts: OperationFacts, assumed: list[Assumption]) -> Power | None:
+def _power(context: Context, operation: Operation, facts: RunningFacts, assumed: list[Assumption]) -> Power | None:
     accelerator = context.cluster.accelerator
     tdp_w = accelerator.tdp_w
     if tdp_w is None:
         return None
     shares = {"computing": COMPUTING, "waiting": WAITING, "streaming memory": STREAMING, "idle": IDLE}
-    drawn = ", ".join(f"{share.value:.0%} {name}".replace("%", " %") for name, share in shares.items())
+    drawn = ", ".join(f"{_percent(share.value)} {name}" for name, share in shares.items())
     sources = "; ".join(dict.fromkeys(share.source for share in shares.values()))
     assumed.append(Assumption(name="power", value=f"of {tdp_w:,.0f} W: {drawn}", origin=f"measured: {sources}"))
-    host_w = _host_w(tdp_w, accelerator.slug, context.generation, facts.nodes, assumed)
-    pue = _pue(context, operation, facts.pues, assumed)
+    host_w = _host_w(context, tdp_w, facts, assumed)
+    pue = _pue(context, operation, facts, assumed)
     carbon = facts.carbon
     if carbon is not None:
         where = "" if operation.region else "no --region given; "
-        value = f"{carbon.kg_per_kwh * 1e3:,.0f} g CO2e per kWh: {carbon.name}, {carbon.year}"
+        value = f"{carbon.g_co2e_per_kwh:,.0f} g CO2e per kWh: {carbon.name}, {carbon.year}"
         assumed.append(Assumption(name="carbon", value=value, origin=f"{where}{carbon.source}"))
     return Power(
         computing_w=COMPUTING.value * tdp_w,
@@ -164,43 +163,54 @@ def _power(context: Context, operation: Operation, facts: OperationFacts, assume
         idle_w=IDLE.value * tdp_w,
         host_w=host_w,
         pue=pue,
-        carbon_kg_per_kwh=None if carbon is None else carbon.kg_per_kwh,
+        carbon_kg_per_kwh=None if carbon is None else carbon.g_co2e_per_kwh / KILO,
     )
 
 
-def _host_w(tdp_w: float, slug: str, generation: str, nodes: Iterable[NodePower], assumed: list[Assumption]) -> float:
-    """A host's power for one accelerator, as a share of the accelerator's: of the node, the generation, or any that is known."""
-    known = tuple(nodes)
+def _host_w(context: Context, tdp_w: float, facts: RunningFacts, assumed: list[Assumption]) -> float:
+    """A host's power for one accelerator, as a share of the accelerator's: of its node, its generation, or any that is known.
+
+    Of several figures the highest counts: what a node drew while its accelerators drew all they may.
+    """
+    known = [(share, draw) for draw in facts.power if (share := _host_share(draw, facts)) is not None]
     if not known:
         assumed.append(Assumption(name="host power", value="not counted", origin="the catalog knows no node's power"))
         return 0.0
-    near = [node for node in known if node.accelerator == slug]
-    near = near or [node for node in known if node.generation == generation] or list(known)
-    node = max(near, key=lambda each: each.watts / each.accelerators / each.accelerator_w)
-    share = node.watts / node.accelerators / node.accelerator_w - 1.0
-    value = f"{share * tdp_w:,.0f} W per GPU, {share:.0%} of the rated power".replace("%", " %")
-    origin = f"as in a node of {node.accelerators} {node.accelerator} at {node.watts / 1e3:,.1f} kW ({node.source})"
+    slug, generation = context.cluster.accelerator.slug, context.generation
+    near = [each for each in known if each[1].accelerator == slug]
+    near = near or [each for each in known if facts.generation(each[1].accelerator) == generation] or known
+    share, draw = max(near, key=lambda each: each[0])
+    value = f"{share * tdp_w:,.0f} W per GPU, {_percent(share)} of the rated power"
+    origin = f"{draw.name}, {draw.kind} at {draw.watts / KILO:,.1f} kW: {draw.source}"
     assumed.append(Assumption(name="host power", value=value, origin=origin))
-    return max(0.0, share) * tdp_w
+    return share * tdp_w
 
 
-def _pue(context: Context, operation: Operation, reports: Iterable[PueReport], assumed: list[Assumption]) -> float:
+def _host_share(draw: PowerDraw, facts: RunningFacts) -> float | None:
+    """What a node drew beside its accelerators, over their rated power; None for ratings and for accelerators alone."""
+    note = None if draw.accelerator is None else facts.accelerators.get(draw.accelerator)
+    if draw.node is None or draw.kind not in ("measured", "planned") or note is None or note.tdp_w is None:
+        return None
+    return max(0.0, draw.watts / (draw.accelerators * note.tdp_w) - 1.0)
+
+
+def _pue(context: Context, operation: Operation, facts: RunningFacts, assumed: list[Assumption]) -> float:
+    """As asked; else what the seller of the machines reports of its own; else the median of what operators report."""
     if operation.pue is not None:
         return operation.pue
-    latest: dict[str, PueReport] = {}
-    for report in sorted(reports, key=lambda each: each.year):
-        latest[report.operator.lower()] = report
+    latest = {
+        report.operator.lower(): report
+        for report in sorted(facts.pues, key=lambda each: each.year)
+        if report.confidence != "low"
+    }
     if not latest:
         assumed.append(Assumption(name="PUE", value=1.0, origin="the catalog knows none: cooling is not counted"))
         return 1.0
-    cluster = context.cluster
-    sellers = (cluster.node.provider, "" if cluster.price is None else cluster.price.provider)
-    for seller in sellers:
-        own = latest.get(_OPERATORS.get(seller.lower(), seller.lower()))
-        if own is not None:
-            origin = f"{own.operator}, {own.year}: {own.source}"
-            assumed.append(Assumption(name="PUE", value=own.pue, origin=origin))
-            return own.pue
+    seller = context.cluster.node.provider.lower()
+    own = latest.get(_OPERATORS.get(seller, seller))
+    if own is not None:
+        assumed.append(Assumption(name="PUE", value=own.pue, origin=f"{own.operator}, {own.year}: {own.source}"))
+        return own.pue
     values = sorted(report.pue for report in latest.values())
     names = ", ".join(sorted(report.operator for report in latest.values()))
     origin = f"median of what {names} report ({values[0]:g} to {values[-1]:g})"
@@ -209,9 +219,9 @@ def _pue(context: Context, operation: Operation, reports: Iterable[PueReport], a
 
 
 def _reliability(
-    context: Context, operation: Operation, facts: OperationFacts, assumed: list[Assumption]
+    context: Context, operation: Operation, facts: RunningFacts, assumed: list[Assumption]
 ) -> Reliability | None:
-    rates = _failure_rates(context, operation, facts.failures, assumed)
+    rates = _failure_rates(context, operation, facts, assumed)
     storage = _storage(operation, facts, assumed)
     if rates is None or storage is None:
         return None
@@ -254,37 +264,42 @@ def _reliability(
 
 
 def _failure_rates(
-    context: Context, operation: Operation, studies: Iterable[FailureStudy], assumed: list[Assumption]
+    context: Context, operation: Operation, facts: RunningFacts, assumed: list[Assumption]
 ) -> tuple[float, float, float] | None:
-    """Interruptions per GPU and day: the median study of the accelerator's generation (else of all), the least, the most."""
+    """Interruptions per GPU and day: the median of the studies of the generation (else of all), the least, the most."""
     given = operation.failures_per_gpu_day
     if given is not None:
         return given, given, given
-    every = tuple(studies)
+    every = [study for study in facts.failures if study.kind in COUNTED]
     if not every:
         return None
-    own = [study for study in every if study.generation == context.generation]
-    near = own or list(every)
-    spread = near if len({study.system for study in near}) >= FEW_STUDIES else list(every)
-    rate = median(study.per_gpu_day for study in near)
-    least, most = (end(study.per_gpu_day for study in spread) for end in (min, max))
+    own = [study for study in every if facts.generation(study.accelerator) == context.generation]
+    near = own or every
+    spread = near if len(near) >= FEW_STUDIES else every
+    rate = median(study.events_per_accelerator_day for study in near)
+    least, most = (end(study.events_per_accelerator_day for study in spread) for end in (min, max))
     whose = f"of {context.generation} accelerators" if own else f"of all accelerators (none of {context.generation})"
     systems = ", ".join(dict.fromkeys(f"{study.system} ({study.year})" for study in near))
-    value = f"{rate * 1e3:.2g} per 1,000 GPU-days ({least * 1e3:.2g} to {most * 1e3:.2g})"
+    value = f"{rate * KILO:.2g} per 1,000 GPU-days ({least * KILO:.2g} to {most * KILO:.2g})"
     assumed.append(Assumption(name="failures", value=value, origin=f"median {whose}: {systems}"))
     return rate, least, most
 
 
-def _storage(operation: Operation, facts: OperationFacts, assumed: list[Assumption]) -> tuple[float, float] | None:
+def _storage(operation: Operation, facts: RunningFacts, assumed: list[Assumption]) -> tuple[float, float] | None:
     """Bytes per second that one GPU writes to storage, and the most that storage takes in all."""
     given = operation.checkpoint_bytes_per_s
     if given is not None:
         return given, given
-    if not facts.storage:
+    written = facts.checkpoints
+    if not written:
         return None
-    per_gpu = median(study.bytes_per_s / study.accelerators for study in facts.storage)
-    most = max(study.bytes_per_s for study in facts.storage)
+    per_gpu = median(study.write_bytes_per_s / study.accelerators for study in written)
+    most = max(study.write_bytes_per_s for study in written)
     value = f"{per_gpu / GIGA:.2g} GB/s per GPU, at most {most / GIGA:,.0f} GB/s"
-    systems = ", ".join(f"{study.system} ({study.year})" for study in facts.storage)
+    systems = ", ".join(f"{study.system} ({study.year})" for study in written)
     assumed.append(Assumption(name="storage", value=value, origin=f"median and fastest of {systems}"))
     return per_gpu, most
+
+
+def _percent(share: float) -> str:
+    return f"{share:.0%}".replace("%", " %")

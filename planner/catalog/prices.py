@@ -9,7 +9,7 @@ from typing import Any
 
 from planner.catalog.records import price
 from planner.domain.hardware import Price
-from planner.domain.operation import ON_DEMAND, PriceRange
+from planner.domain.running import ON_DEMAND, PriceRange
 
 Row = Mapping[str, Any]
 

@@ -10,7 +10,7 @@ from planner.cli.command import AnyFunction, option
 from planner.cli.value_types import bytes_per_s, seconds, us_dollars
 
 if TYPE_CHECKING:
-    from planner.domain.operation import Operation
+    from planner.domain.running import Operation
 
 MONEY: Final = "Money and energy"
 FAILURES: Final = "Failures and checkpoints"
@@ -49,7 +49,7 @@ def operation_options(function: AnyFunction) -> AnyFunction:
 
 def operation_of(given: dict[str, Any]) -> Operation:
     """The operation that the options describe; takes its options out of `given`."""
-    from planner.domain.operation import Operation
+    from planner.domain.running import Operation
 
     return Operation(
         price_usd=given.pop("price"),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from planner.domain.operation import EnergyUse, ExpectedRun
+from planner.domain.running import EnergyUse, ExpectedRun
 from planner.units import format_bytes
 
 MEMORY_COMPONENTS = ("weights", "gradients", "optimizer", "activations", "other")

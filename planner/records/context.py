@@ -12,7 +12,7 @@ from planner.domain.architecture import Architecture
 from planner.domain.hardware import Cluster
 from planner.domain.job import Job
 from planner.domain.mesh import Array, Layouts
-from planner.domain.operation import Operating
+from planner.domain.running import Operating
 from planner.program.parameters import Axis, ParameterClass, ParameterGroup
 from planner.program.program import Block, Program
 from planner.records.frameworks import Framework, Numerics

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from planner.domain.operation import ExpectedRun
 from planner.domain.plan import Plan
+from planner.domain.running import ExpectedRun
 from planner.reports.blocks import Block, Facts, Heading, Table, left, right
 from planner.reports.figures import NOTHING, percent
 from planner.units import KILO, format_bytes, format_duration, format_usd

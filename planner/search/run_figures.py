@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from planner.domain.mesh import Array
-from planner.domain.operation import EnergyUse, ExpectedRun
+from planner.domain.running import EnergyUse, ExpectedRun
 from planner.plugin import Context
 from planner.search.measures import Measures
 

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from planner.domain.mesh import Array
-from planner.domain.operation import Power, Reliability
+from planner.domain.running import Power, Reliability
 from planner.formulas import energy, goodput
 
 COMPUTING: Final = ("forward", "backward", "recompute")
