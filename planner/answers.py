@@ -145,7 +145,7 @@ def _search(question: Question, wanted: Search, limits: Limits, most: int) -> Fi
     context, rules = question.context, question.rules
     choices = all_choices(rules.strategies, tuple(rules.schedules), tuple(rules.recomputes), tuple(rules.offloads))
     space = build_space(context, all_degrees(rules.strategies), choices, wanted.pins, wanted.min_gpus, most)
-    return search(context, space, rules, limits, keep=max(1, wanted.top) + 1)
+    return search(context, space, rules, limits, keep=max(1, wanted.top) + 1, by_energy=wanted.objective == "energy")
 
 
 def _chosen(findings: Findings, best: Candidate | None, top: int) -> tuple[list[Candidate], list[Candidate]]:

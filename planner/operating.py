@@ -147,7 +147,7 @@ def _power(context: Context, operation: Operation, facts: RunningFacts, assumed:
         return None
     shares = {"computing": COMPUTING, "waiting": WAITING, "streaming memory": STREAMING, "idle": IDLE}
     drawn = ", ".join(f"{_percent(share.value)} {name}" for name, share in shares.items())
-    sources = "; ".join(dict.fromkeys(share.source for share in shares.values()))
+    sources = "; ".join(dict.fromkeys(source for share in shares.values() for source in share.source.split("; ")))
     assumed.append(Assumption(name="power", value=f"of {tdp_w:,.0f} W: {drawn}", origin=f"measured: {sources}"))
     host_w = _host_w(context, tdp_w, facts, assumed)
     pue = _pue(context, operation, facts, assumed)

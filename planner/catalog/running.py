@@ -13,7 +13,7 @@ from planner.domain.operation import (
     PowerUsageEffectiveness,
 )
 from planner.domain.running import ON_DEMAND, AcceleratorNote, RunningFacts
-from planner.errors import InputError
+from planner.errors import InputError, UnknownNameError
 
 if TYPE_CHECKING:
     from planner.catalog.reader import Catalog
@@ -58,4 +58,9 @@ def _carbon(catalog: Catalog, cluster: Cluster, region: str | None) -> CarbonInt
     cloud = _CLOUDS.get(cluster.node.provider)
     # A cloud's own region may be named without the cloud.
     own = None if cloud is None else catalog.find("carbon", f"{cloud}-{region}")
-    return catalog.carbon_intensity(own or region)
+    slug = own or catalog.find("carbon", region)
+    if slug is None:
+        raise UnknownNameError(
+            "region", region, catalog.names("carbon"), listing="planner catalog list carbon shows them"
+        )
+    return catalog.carbon_intensity(slug)

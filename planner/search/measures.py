@@ -15,7 +15,7 @@ from planner.search.evaluation import Rules, mesh_recomputes
 from planner.search.operators import peak_flop_per_s
 from planner.search.recomputing import share_of_model
 from planner.search.running import Energy, Progress, accelerator_w, expected_energy, progress, run_energy
-from planner.search.timing import hardware_flops_factor
+from planner.search.timing import StepTimes, hardware_flops_factor
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +107,19 @@ def expected_run(context: Context, n_gpus: Array, run_s: Array, mean_w: Array | 
     wall_s = found.wall_s(run_s)
     used = None if power is None or mean_w is None else expected_energy(power, n_gpus, run_s, mean_w, found)
     return Expected(found, wall_s, _cost_usd(context, n_gpus, wall_s), used)
+
+
+def step_energy_j(context: Context, n_gpus: Array, step: StepTimes) -> Array | None:
+    """Energy [J] of one step of every layout, of accelerators, hosts and building; None where no power is known.
+
+    It orders layouts as the energy of the whole run does. Power depends on what a step's time is made of, so least energy is
+    not simply the fewest GPU-hours.
+    """
+    power = context.operating.power
+    if power is None:
+        return None
+    mean_w = accelerator_w(power, step.components, step.total_s)
+    return n_gpus * step.total_s * (mean_w + power.host_w) * power.pue
 
 
 def _cost_usd(context: Context, n_gpus: Array, run_s: Array) -> Array | None:

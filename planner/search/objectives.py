@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from planner.domain.mesh import Array, Layouts, Mask
 from planner.plugin import Context
 from planner.search.evaluation import Rules, evaluate_mesh, host_capacity_bytes, refused
-from planner.search.measures import measures
+from planner.search.measures import measures, step_energy_j
 from planner.search.space import Space
 
 DOES_NOT_FIT: Final = "does not fit in memory"
@@ -35,11 +35,17 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A feasible layout: its number of GPUs, step time, and the mesh of itself."""
+    """A feasible layout: its number of GPUs, step time, the mesh of itself, and the energy [J] of a step where it decides."""
 
     n_gpus: int
     step_time_s: float
     layouts: Layouts
+    step_energy_j: float | None = None
+
+    @property
+    def order(self) -> float:
+        """What candidates on as many GPUs are ordered by, least first."""
+        return self.step_time_s if self.step_energy_j is None else self.step_energy_j
 
 
 @dataclass(slots=True)
@@ -64,17 +70,24 @@ class Findings:
             self.rejected[reason] = self.rejected.get(reason, 0) + number
 
 
-def search(context: Context, space: Space, rules: Rules, limits: Limits, keep: int) -> Findings:
-    """Evaluate every layout of `space`; keep the `keep` fastest feasible ones for each number of GPUs."""
+def search(
+    context: Context, space: Space, rules: Rules, limits: Limits, keep: int, *, by_energy: bool = False
+) -> Findings:
+    """Evaluate every layout of `space`; keep the `keep` fastest feasible ones for each number of GPUs.
+
+    `by_energy`: those that need least energy instead, where the power is known.
+    """
     started = time.perf_counter()
     findings = Findings()
     for layouts in space.chunks():
-        _look_at(context, layouts, rules, limits, keep, findings)
+        _look_at(context, layouts, rules, limits, keep, findings, by_energy)
     findings.elapsed_s = time.perf_counter() - started
     return findings
 
 
-def _look_at(context: Context, layouts: Layouts, rules: Rules, limits: Limits, keep: int, findings: Findings) -> None:
+def _look_at(
+    context: Context, layouts: Layouts, rules: Rules, limits: Limits, keep: int, findings: Findings, by_energy: bool
+) -> None:
     shape = layouts.shape
     forbidden, reasons = refused(context, layouts, rules)
     for reason, number in reasons.items():
@@ -99,10 +112,11 @@ def _look_at(context: Context, layouts: Layouts, rules: Rules, limits: Limits, k
     meets = _meets(context, layouts, rules, limits, step_s, fits, findings)
     findings.feasible += int(np.count_nonzero(meets))
     _remember_extremes(layouts, fits, n_gpus, step_s, findings)
-    for candidate in _best_per_gpus(layouts, meets, n_gpus, step_s, keep):
+    energy_j = step_energy_j(context, layouts["n_gpus"], evaluation.step) if by_energy else None
+    for candidate in _best_per_gpus(layouts, meets, n_gpus, step_s, energy_j, keep):
         findings.by_gpus.setdefault(candidate.n_gpus, []).append(candidate)
     for found in findings.by_gpus.values():
-        found.sort(key=lambda candidate: candidate.step_time_s)
+        found.sort(key=lambda candidate: candidate.order)
         del found[keep:]
 
 
@@ -159,20 +173,25 @@ def _remember_extremes(layouts: Layouts, fits: Mask, n_gpus: Array, step_s: Arra
         findings.cheapest = _candidate(layouts, index, n_gpus, step_s)
 
 
-def _best_per_gpus(layouts: Layouts, meets: Mask, n_gpus: Array, step_s: Array, keep: int) -> Iterable[Candidate]:
-    """The `keep` fastest of each number of GPUs; of equally fast ones the first in the order of enumeration, which puts
-    small degrees and simple choices first."""
+def _best_per_gpus(
+    layouts: Layouts, meets: Mask, n_gpus: Array, step_s: Array, energy_j: Array | None, keep: int
+) -> Iterable[Candidate]:
+    """The `keep` fastest (or of least energy, where it is given) of each number of GPUs; of equal ones the first in the
+    order of enumeration, which puts small degrees and simple choices first."""
     allowed: NDArray[np.intp] = np.flatnonzero(meets)
     if not len(allowed):
         return
-    gpus, seconds = n_gpus.reshape(-1)[allowed], step_s.reshape(-1)[allowed]
-    order = np.lexsort((allowed, seconds, gpus))
+    energies = None if energy_j is None else np.broadcast_to(energy_j, layouts.shape)
+    gpus, least = n_gpus.reshape(-1)[allowed], (step_s if energies is None else energies).reshape(-1)[allowed]
+    order = np.lexsort((allowed, least, gpus))
     sorted_gpus = gpus[order]
     starts = np.flatnonzero(np.r_[True, sorted_gpus[1:] != sorted_gpus[:-1]])
     ends = np.r_[starts[1:], len(order)]
     for start, end in zip(starts, ends, strict=True):
         for position in order[start : min(end, start + keep)]:
-            yield _candidate(layouts, int(allowed[position]), n_gpus, step_s)
+            index = int(allowed[position])
+            candidate = _candidate(layouts, index, n_gpus, step_s)
+            yield candidate if energies is None else replace(candidate, step_energy_j=float(energies.flat[index]))
 
 
 def recommended(findings: Findings, objective: str) -> Candidate | None:
@@ -184,4 +203,7 @@ def recommended(findings: Findings, objective: str) -> Candidate | None:
     best = [candidates[0] for _, candidates in sorted(findings.by_gpus.items())]
     if objective == "time":
         return min(best, key=lambda candidate: candidate.step_time_s)
+    if objective == "energy":
+        # Layouts without a known power are ordered by the time of their GPUs.
+        return min(best, key=lambda each: (each.step_energy_j or 0.0, each.step_time_s * each.n_gpus))
     return min(best, key=lambda candidate: candidate.step_time_s * candidate.n_gpus)
