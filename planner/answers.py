@@ -19,9 +19,11 @@ from planner.domain.plan import (
     Plan,
     PlanAnswer,
     SearchSummary,
+    Shift,
 )
 from planner.errors import InputError
-from planner.plugin import Degree, EstimateInput
+from planner.operating import operation_notes
+from planner.plugin import Context, Degree, EstimateInput
 from planner.program.assemble import assemble
 from planner.question import Question
 from planner.registry import Registry
@@ -30,6 +32,7 @@ from planner.search.evaluation import offloads, refusals
 from planner.search.objectives import OBJECTIVES, Findings, Limits, recommended, search
 from planner.search.plans import plans_of
 from planner.search.ranges import step_time_range_s
+from planner.search.sensitivity import shifts
 from planner.search.space import all_choices, all_degrees, build_space, check_axes, choice_values, derive, make_layouts
 from planner.search.stage_memory import stage_memories
 from planner.search.trace import memory_terms, scalar, time_terms
@@ -43,10 +46,6 @@ GROWTH: Final = (2, 4, 8, 16, 32, 64)
 """By how many times more nodes a question that does not fit is asked again, to say from how many GPUs on it would."""
 
 REFUSED: Final = ("This layout cannot run: its figures are what the formulas give, and mean little.",)
-NOTES: Final = (
-    "Failures, checkpoints, data loading and evaluation are not in the duration.",
-    "Energy is the accelerators' rated power for the whole run; hosts, network and cooling are not in it.",
-)
 HOSTED: Final = (
     "What is offloaded travels at 78 % of the host link's nominal rate, and the time of the host's optimizer is uncertain by a "
     "factor of three (0.24 ns per parameter and node).",
@@ -81,10 +80,11 @@ def answer_plan(
         rule_of_thumb=_rule_of_thumb(registry, question),
         provenance=provenance,
         why=_why(question, limits, findings),
+        sensitivity=_sensitivity(question, wanted, limits, most, best),
         notes=(
             *_name_notes(recipe, context.architecture),
             *_host_notes(alternatives[0] if alternatives else None),
-            *NOTES,
+            *operation_notes(context.operating),
         ),
     )
 
@@ -175,6 +175,27 @@ def _traced(question: Question, layouts: Layouts, plan: Plan) -> Plan:
     )
 
 
+def _sensitivity(
+    question: Question, wanted: Search, limits: Limits, most: int, best: Candidate | None
+) -> tuple[Shift, ...]:
+    """The same question under other rates, prices and failures; nothing where it was not asked or has no answer."""
+    if best is None or not wanted.sensitivity:
+        return ()
+    keep = best
+
+    def answer(context: Context) -> tuple[int | None, Plan | None]:
+        altered = replace(question, context=context)
+        findings = _search(altered, wanted, limits, most)
+        found = recommended(findings, wanted.objective)
+        fewest = min(findings.by_gpus) if findings.by_gpus else None
+        return fewest, None if found is None else _plans(altered, [found], limits.headroom)[0]
+
+    def kept(context: Context) -> Plan:
+        return _plans(replace(question, context=context), [keep], limits.headroom)[0]
+
+    return shifts(question.context, answer, kept)
+
+
 def _host_notes(plan: Plan | None) -> tuple[str, ...]:
     return HOSTED if plan is not None and plan.layout.get("offload") else ()
 
@@ -260,13 +281,17 @@ def _missed_limit(question: Question, limits: Limits, findings: Findings) -> Nea
     candidate = findings.fastest if late else findings.cheapest
     assert candidate is not None  # _nearest_miss looked
     plan = _plans(question, [candidate], limits.headroom)[0]
-    days = f"{plan.duration_s / SECONDS_PER_DAY:,.1f} days"
-    cost = "" if plan.cost_usd is None else f" for ${plan.cost_usd:,.0f}"
+    due_s = float("inf") if plan.due_s is None else plan.due_s
+    days = "forever" if plan.due_s is None else f"{due_s / SECONDS_PER_DAY:,.1f} days"
+    days += "" if plan.expected is None else " with failures and checkpoints"
+    cost = "" if plan.due_usd is None else f" for ${plan.due_usd:,.0f}"
     kind = "fastest" if late else "cheapest"
     if late and limits.deadline_s is not None:
-        share = plan.duration_s / limits.deadline_s
+        share = due_s / limits.deadline_s
         advice = (
-            f"train on {1 / share:.0%} of the tokens, or find about {share * plan.n_gpus:,.0f} such GPUs"
+            "its GPUs are interrupted faster than they start again: use fewer of them"
+            if plan.due_s is None
+            else f"train on {1 / share:.0%} of the tokens, or find about {share * plan.n_gpus:,.0f} such GPUs"
             if share > 1
             else "raise the budget"
         )
@@ -297,7 +322,12 @@ def answer_evaluate(
         refusals=reasons,
         params=context.program.total_params,
         provenance=provenance,
-        notes=(*_name_notes(recipe, context.architecture), *(REFUSED if reasons else ()), *_host_notes(plan), *NOTES),
+        notes=(
+            *_name_notes(recipe, context.architecture),
+            *(REFUSED if reasons else ()),
+            *_host_notes(plan),
+            *operation_notes(context.operating),
+        ),
     )
 
 

@@ -7,11 +7,13 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from planner.domain.plan import EvaluateAnswer, PlanAnswer
+from planner.domain.running import Operation
 from planner.errors import InputError
 
 if TYPE_CHECKING:
     from planner.catalog.reader import Catalog
     from planner.domain.architecture import Architecture
+    from planner.domain.hardware import Cluster
     from planner.question import Question
     from planner.registry import Registry
 
@@ -20,7 +22,8 @@ if TYPE_CHECKING:
 class Recipe:
     """How a model is trained; None means the planner's default, which the answer lists as an assumption.
 
-    `model` is a slug, an alias or the path of a ``config.json``. `options` are plugin options (``--set k=v``).
+    `model` is a slug, an alias or the path of a ``config.json``. `options` are plugin options (``--set k=v``). `operation` is
+    what the run costs, draws and suffers (prices, power, failures).
     """
 
     model: str
@@ -39,17 +42,21 @@ class Recipe:
     loss: str = "framework"
     memory_headroom: float = 0.05
     options: Mapping[str, str] = field(default_factory=dict)
+    operation: Operation = field(default_factory=Operation)
 
     def to_dict(self) -> dict[str, Any]:
         """What was asked, as JSON; open values are null."""
-        return {name: getattr(self, name) for name in self.__slots__ if name != "options"} | {
-            "options": dict(self.options)
-        }
+        plain = {name: getattr(self, name) for name in self.__slots__ if name not in ("options", "operation")}
+        return plain | {"options": dict(self.options), "operation": self.operation.to_dict()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Search:
-    """What to look for: bounds, pinned axes and the objective (``min-gpus``, ``time``, ``cost``, ``energy``)."""
+    """What to look for: bounds, pinned axes and the objective (``min-gpus``, ``time``, ``cost``, ``energy``).
+
+    Deadline and budget are held against the run as it can be expected, with failures and checkpoints. `sensitivity` asks the
+    question again with other rates, prices and failures.
+    """
 
     min_gpus: int = 1
     max_gpus: int | None = None
@@ -58,6 +65,7 @@ class Search:
     budget_usd: float | None = None
     pins: Mapping[str, int | str] = field(default_factory=dict)
     top: int = 5
+    sensitivity: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """What was asked, as JSON."""
@@ -226,17 +234,38 @@ def _check_fraction(name: str, value: float) -> None:
 
 
 def _question(catalog: Catalog, registry: Registry, recipe: Recipe) -> Question:
+    from planner.catalog.running import running_facts
+    from planner.operating import check, with_operation
     from planner.question import RecipeNames, build_question
 
+    check(recipe.operation)
     architecture = load_architecture(catalog, registry, recipe.model)
-    cluster = catalog.cluster(recipe.cluster, node=recipe.node)
+    cluster = _priced(catalog, catalog.cluster(recipe.cluster, node=recipe.node), recipe.operation)
     names = RecipeNames(
         seq_len=recipe.seq_len, global_batch=recipe.global_batch, tokens=recipe.tokens, precision=recipe.precision,
         optimizer=recipe.optimizer, method=recipe.method, framework=recipe.framework, attention=recipe.attention,
         capacity_factor=recipe.capacity_factor, flops_convention=recipe.flops_convention, loss=recipe.loss,
         options=recipe.options,
     )  # fmt: skip
-    return build_question(registry, architecture, cluster, names)
+    question = build_question(registry, architecture, cluster, names)
+    operation = recipe.operation
+    facts = running_facts(catalog, cluster, operation.price_kind, operation.region)
+    return with_operation(question, operation, facts)
+
+
+def _priced(catalog: Catalog, cluster: Cluster, operation: Operation) -> Cluster:
+    """The cluster at the price that was given, or at one of the kind that was asked for."""
+    from planner.catalog.running import price_of_kind
+    from planner.domain.hardware import Price
+
+    if operation.price_usd is not None:
+        given = Price(
+            usd_per_accelerator_hour=operation.price_usd, kind="given", provider="the question", date="", source="given"
+        )
+        return replace(cluster, price=given)
+    if operation.price_kind is not None:
+        return replace(cluster, price=price_of_kind(catalog, cluster, operation.price_kind))
+    return cluster
 
 
 def _options_and_axes(recipe: Recipe, registry: Registry) -> tuple[Recipe, dict[str, int | str]]:

@@ -11,6 +11,7 @@ from planner.catalog import cluster_spec, prices, records
 from planner.catalog.engine import SchemaError, plain_errors, reading_engine, schema_error, shown, writable
 from planner.catalog.location import core_revisions, database_url, sqlite_path
 from planner.catalog.names import lookup_keys, name_key
+from planner.domain.running import ON_DEMAND
 from planner.errors import CatalogError, UnknownNameError, nearest_names
 
 if TYPE_CHECKING:
@@ -18,8 +19,10 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Engine
 
+    from planner.catalog.records import Operation
     from planner.domain.architecture import Architecture
     from planner.domain.hardware import Accelerator, Cluster, Node, Price
+    from planner.domain.operation import CarbonIntensity, PowerUsageEffectiveness
 
 Row = dict[str, Any]
 
@@ -32,9 +35,32 @@ TABLES: Final = {
     "links": "link",
     "vendors": "vendor",
     "sources": "source",
+    "carbon": "carbon_intensity",
+    "pue": "pue",
+    "power": "power_draw",
+    "footprints": "footprint",
+    "failures": "failure_rate",
+    "checkpoints": "checkpoint_write",
+    "goodput": "goodput",
 }
 """The kinds of entries, and the table of each."""
-_SINGULAR: Final = {kind: kind.removesuffix("s") for kind in TABLES}
+_SINGULAR: Final = {kind: kind.removesuffix("s") for kind in TABLES} | {
+    "carbon": "carbon intensity",
+    "pue": "PUE",
+    "power": "power draw",
+    "failures": "failure rate",
+    "checkpoints": "checkpoint write",
+}
+_KIND_OF_RECORD: Final = {
+    "CarbonIntensity": "carbon",
+    "PowerUsageEffectiveness": "pue",
+    "PowerDraw": "power",
+    "Footprint": "footprints",
+    "FailureRate": "failures",
+    "CheckpointWrite": "checkpoints",
+    "Goodput": "goodput",
+}
+"""The kind of entries that each record of `planner.domain.operation` is made from."""
 # A user's own row shadows a released one of the same slug.
 _USER_FIRST: Final = "CASE WHEN layer = 'user' THEN 0 ELSE 1 END"
 # Slugs come last: where an alias is spelled as the slug is but for case, the slug is what a suggestion shows.
@@ -143,7 +169,7 @@ class Catalog:
         query = "SELECT * FROM price WHERE node = :node AND kind = :kind"
         with self._whole_rows():
             row = self._row("nodes", self.resolve("nodes", name))
-            return records.node(row, prices.newest(self._select(query, node=row["slug"], kind=prices.ON_DEMAND)))
+            return records.node(row, prices.newest(self._select(query, node=row["slug"], kind=ON_DEMAND)))
 
     def cluster(self, spec: str, node: str | None = None) -> Cluster:
         """The cluster that `spec` means: a name, ``GPU:COUNT`` or ``GPU:NODESxPER_NODE``; `node` for bare accelerators.
@@ -177,7 +203,37 @@ class Catalog:
     def accelerator_price(self, slug: str) -> Price | None:
         """The median of the accelerator's latest dated on-demand prices; None where there is none."""
         with self._whole_rows():
-            return prices.typical(self._select("SELECT * FROM price WHERE accelerator = :slug", slug=slug))
+            return prices.typical(self.price_rows(slug))
+
+    def price_rows(self, slug: str) -> list[Row]:
+        """All prices of the accelerator, as they are stored."""
+        return self._select("SELECT * FROM price WHERE accelerator = :slug", slug=slug)
+
+    def accelerator_notes(self) -> list[Row]:
+        """Slug, chip generation and rated power of every accelerator."""
+        # The user's row of a slug comes last, so that it counts where rows become a dictionary.
+        return self._select(f"SELECT slug, architecture, tdp_w FROM accelerator ORDER BY {_USER_FIRST} DESC")
+
+    def carbon_intensity(self, name: str) -> CarbonIntensity:
+        """The carbon intensity of a country, cloud region (``gcp-us-central1``) or technology called `name`."""
+        from planner.domain.operation import CarbonIntensity
+
+        return self._operation(CarbonIntensity, "carbon", name)
+
+    def power_usage_effectiveness(self, name: str) -> PowerUsageEffectiveness:
+        """The PUE called `name`; an operator's name (``google``, ``industry``) means its latest."""
+        from planner.domain.operation import PowerUsageEffectiveness
+
+        return self._operation(PowerUsageEffectiveness, "pue", name)
+
+    def operation_facts(self, record: type[Operation]) -> tuple[Operation, ...]:
+        """All facts of a kind of `planner.domain.operation`, by slug: the records PowerDraw, FailureRate, Goodput …"""
+        with self._whole_rows():
+            return tuple(records.operation(record, row) for row in self.rows(_KIND_OF_RECORD[record.__name__]))
+
+    def _operation(self, record: type[Operation], kind: str, name: str) -> Operation:
+        with self._whole_rows():
+            return records.operation(record, self._row(kind, self.resolve(kind, name)))
 
     def names(self, kind: str) -> tuple[str, ...]:
         """All slugs of a kind, in order."""

@@ -48,7 +48,9 @@ OBJECTIVES: Final = ("min-gpus", "time", "cost", "energy")
     section=GOAL,
     help="What to recommend: min-gpus, time, cost or energy.",
 )
-@option("--deadline", type=duration_s, metavar="TIME", section=GOAL, help="The run must end by then, as 30d or 12h.")
+@option(
+    "--deadline", type=duration_s, metavar="TIME", section=GOAL, help="The run must end by then with failures, as 30d."
+)
 @option("--budget", type=us_dollars, metavar="USD", section=GOAL, help="The run must cost no more.")
 @option(
     "--top",
@@ -58,6 +60,12 @@ OBJECTIVES: Final = ("min-gpus", "time", "cost", "energy")
     metavar="N",
     section=GOAL,
     help="How many alternatives to list.",
+)
+@option(
+    "--sensitivity",
+    is_flag=True,
+    section=GOAL,
+    help="How the answer moves with efficiency, network, price and failures.",
 )
 @layout_options
 @plot_option
@@ -85,6 +93,7 @@ def plan(model: str, plot: str | None, **given: Any) -> int:  # noqa: ANN401 - t
         budget_usd=given["budget"],
         pins=pins,
         top=given["top"],
+        sensitivity=given["sensitivity"],
     )
     settings = Settings.current()
     answer = api.plan(recipe, search, database=settings.database, strict_plugins=settings.strict_plugins)

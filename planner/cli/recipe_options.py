@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from planner.cli.command import AnyFunction, option
+from planner.cli.operation_options import operation_of, operation_options
 from planner.cli.value_types import key_and_value, quantity
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ _OPTIONS: Final = (
 
 def recipe_options(function: AnyFunction) -> AnyFunction:
     """Add the options of a recipe to a command."""
+    function = operation_options(function)
     for decorate in reversed(_OPTIONS):
         function = decorate(function)
     return function
@@ -62,4 +64,5 @@ def recipe_of(model: str, given: dict[str, Any]) -> Recipe:
         "cluster", "node", "seq_len", "global_batch", "tokens", "precision", "optimizer", "method", "framework",
         "attention", "loss", "capacity_factor", "flops_convention", "memory_headroom",
     )  # fmt: skip
-    return Recipe(model=model, options=dict(settings), **{name: given.pop(name) for name in names})
+    operation = operation_of(given)
+    return Recipe(model=model, options=dict(settings), operation=operation, **{name: given.pop(name) for name in names})

@@ -7,7 +7,7 @@ from typing import Final
 
 import click
 
-from planner.units import parse_duration_s, parse_quantity
+from planner.units import GIGA, parse_duration_s, parse_quantity
 
 _GPU_RANGE: Final = re.compile(r"(\d+)(?:-(\d+))?")
 
@@ -31,6 +31,22 @@ def duration_s(text: str) -> float:
         return _positive(parse_duration_s(text), text)
     except ValueError as problem:
         raise click.BadParameter(f"{problem}: write 30d, 12h or 90m") from problem
+
+
+def seconds(text: str) -> float:
+    """A time in seconds, which may be none: ``600``, ``10m``, ``0``."""
+    try:
+        return parse_duration_s(text)
+    except ValueError as problem:
+        raise click.BadParameter(f"{problem}: write 600, 10m or 1h") from problem
+
+
+def bytes_per_s(text: str) -> float:
+    """A bandwidth given in GB per second: ``100``, ``0.5``."""
+    try:
+        return _positive(parse_quantity(text), text) * GIGA
+    except ValueError as problem:
+        raise click.BadParameter(f"{problem}: write GB per second, as 100 or 0.5") from problem
 
 
 def gpu_range(text: str) -> tuple[int, int]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from planner.domain.running import EnergyUse, ExpectedRun
 from planner.units import format_bytes
 
 MEMORY_COMPONENTS = ("weights", "gradients", "optimizer", "activations", "other")
@@ -119,6 +120,8 @@ class Plan:
     """One layout with everything the planner predicts for it; components sum to their totals.
 
     `step_time_range_s`: the shortest and the longest step that the uncertain rates allow; None where that was not asked.
+    `duration_s`, `cost_usd` and `energy_kwh` are the run's without failures; `expected` has them as they can be expected.
+    `energy_kwh` is what the building takes, `energy` says what for.
     """
 
     n_gpus: int
@@ -135,9 +138,21 @@ class Plan:
     energy_kwh: float | None
     model_tflops_per_gpu: float = 0.0
     step_time_range_s: tuple[float, float] | None = None
+    energy: EnergyUse | None = None
+    expected: ExpectedRun | None = None
     memory_terms: tuple[Term, ...] = field(default=(), repr=False)
     time_terms: tuple[Term, ...] = field(default=(), repr=False)
     stages: tuple[StageMemory, ...] = field(default=(), repr=False)
+
+    @property
+    def due_s(self) -> float | None:
+        """When the run can be expected to end, which a deadline is held against; None: never."""
+        return self.duration_s if self.expected is None else self.expected.duration_s
+
+    @property
+    def due_usd(self) -> float | None:
+        """What the run can be expected to cost, which a budget is held against; None: no price, or no end."""
+        return self.cost_usd if self.expected is None else self.expected.cost_usd
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON (DESIGN section 6, PLAN)."""
@@ -155,6 +170,8 @@ class Plan:
             "duration_s": self.duration_s,
             "cost_usd": self.cost_usd,
             "energy_kwh": self.energy_kwh,
+            "energy": None if self.energy is None else self.energy.to_dict(),
+            "expected": None if self.expected is None else self.expected.to_dict(),
         }
 
 
@@ -206,6 +223,51 @@ class SearchSummary:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Shift:
+    """The answer with `factor` changed by the fraction `change` (-0.1: 10 % less).
+
+    `plan` is what would be recommended then (None: nothing meets what was asked), `kept` what the layout recommended now would
+    come to.
+    """
+
+    factor: str
+    change: float
+    min_gpus: int | None
+    plan: Plan | None
+    kept: Plan
+
+    @property
+    def layout_changes(self) -> bool:
+        """Whether another layout, or none, would be recommended."""
+        plan, kept = self.plan, self.kept
+        return plan is None or plan.n_gpus != kept.n_gpus or dict(plan.layout) != dict(kept.layout)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON."""
+        return {
+            "factor": self.factor,
+            "change": self.change,
+            "min_gpus": self.min_gpus,
+            "layout_changes": self.layout_changes,
+            "recommended": None if self.plan is None else _figures(self.plan),
+            "kept": _figures(self.kept),
+        }
+
+
+def _figures(plan: Plan) -> dict[str, Any]:
+    return {
+        "n_gpus": plan.n_gpus,
+        "layout": dict(plan.layout),
+        "step_time_s": plan.step_time_s,
+        "duration_s": plan.duration_s,
+        "cost_usd": plan.cost_usd,
+        "energy_kwh": plan.energy_kwh,
+        "expected_duration_s": plan.due_s,
+        "expected_cost_usd": plan.due_usd,
+    }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PlanAnswer:
     """The whole answer of `planner plan`."""
 
@@ -222,6 +284,7 @@ class PlanAnswer:
     provenance: Mapping[str, Any]
     why: str = ""
     notes: tuple[str, ...] = ()
+    sensitivity: tuple[Shift, ...] = ()
 
     @property
     def answered(self) -> bool:
@@ -245,6 +308,7 @@ class PlanAnswer:
             "rejected": dict(self.rejected),
             "search": self.search.to_dict(),
             "rule_of_thumb": dict(self.rule_of_thumb),
+            "sensitivity": [shift.to_dict() for shift in self.sensitivity],
             "provenance": dict(self.provenance),
             "notes": list(self.notes),
         }

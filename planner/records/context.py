@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -12,6 +12,7 @@ from planner.domain.architecture import Architecture
 from planner.domain.hardware import Cluster
 from planner.domain.job import Job
 from planner.domain.mesh import Array, Layouts
+from planner.domain.running import Operating
 from planner.program.parameters import Axis, ParameterClass, ParameterGroup
 from planner.program.program import Block, Program
 from planner.records.frameworks import Framework, Numerics
@@ -34,6 +35,7 @@ class Context:
     storage: Storage
     numerics: Numerics
     divides: Mapping[Axis, str]
+    operating: Operating = field(default_factory=Operating)
 
     @property
     def architecture(self) -> Architecture:

@@ -10,9 +10,10 @@ from planner.reports.figures import gpus
 from planner.reports.footnotes import footnote_blocks
 from planner.reports.layout import layout_text
 from planner.reports.memory import memory_blocks, memory_text
+from planner.reports.operation import cost_text, expected_text, operation_blocks
 from planner.reports.plan_table import COLUMNS, flat_row
 from planner.reports.step import speed_text, step_blocks
-from planner.units import format_count, format_duration, format_usd
+from planner.units import format_count, format_duration
 
 
 def report(answer: EvaluateAnswer) -> Report:
@@ -35,12 +36,13 @@ def verdict_blocks(answer: EvaluateAnswer) -> Iterator[Block]:
         yield Bullets(answer.refusals)
     facts = [("parameters", format_count(answer.params)), ("layout", layout_text(plan.layout))]
     if not answer.refusals:
-        cost = "no price known" if plan.cost_usd is None else format_usd(plan.cost_usd)
         facts += [
             ("memory", memory_text(plan.memory)),
             ("speed", speed_text(plan)),
-            ("whole run", f"{format_duration(plan.duration_s)}, {cost}"),
+            ("whole run", f"{format_duration(plan.duration_s)}, {cost_text(plan)}"),
         ]
+        if expected_text(plan):
+            facts.append(("expected", expected_text(plan)))
     yield Facts(tuple(facts))
 
 
@@ -49,6 +51,7 @@ def _blocks(answer: EvaluateAnswer) -> Iterator[Block]:
     if not answer.refusals:  # what cannot run has no figures worth reading
         yield from memory_blocks(answer.plan.memory)
         yield from step_blocks(answer.plan)
+        yield from operation_blocks(answer.plan)
     yield from footnote_blocks(answer.assumptions, answer.notes, answer.provenance)
     if not answer.refusals:
         yield Heading("Every term of these numbers: planner explain, with the same options")

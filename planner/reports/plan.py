@@ -10,10 +10,13 @@ from planner.reports.figures import NOTHING, gpus, percent, share
 from planner.reports.footnotes import footnote_blocks
 from planner.reports.layout import layout_text
 from planner.reports.memory import largest_component, memory_blocks, memory_text
+from planner.reports.operation import cost_text, expected_text, operation_blocks
 from planner.reports.plan_table import COLUMNS, flat_row, scaling_table, side_by_side
 from planner.reports.rules import rules_table
+from planner.reports.sensitivity import COLUMNS as SENSITIVITY_COLUMNS
+from planner.reports.sensitivity import flat_shifts, sensitivity_blocks
 from planner.reports.step import slowest_overheads, speed_text, step_blocks
-from planner.units import format_bytes, format_duration, format_usd
+from planner.units import format_bytes, format_duration
 
 
 def report(answer: PlanAnswer) -> Report:
@@ -28,7 +31,11 @@ def _flat(answer: PlanAnswer) -> Flat:
     if answer.nearest_miss is not None:
         miss = answer.nearest_miss.to_dict()
         rows.append({"role": "nearest-miss", **miss.pop("layout"), **miss})
-    return Flat(columns=(*COLUMNS, "missing_bytes", "fix"), rows=tuple(rows))
+    columns = (*COLUMNS, "missing_bytes", "fix")
+    if answer.sensitivity:
+        rows += flat_shifts(answer.sensitivity)
+        columns = (*columns, *SENSITIVITY_COLUMNS)
+    return Flat(columns=columns, rows=tuple(rows))
 
 
 def _blocks(answer: PlanAnswer) -> Iterator[Block]:
@@ -41,6 +48,8 @@ def _blocks(answer: PlanAnswer) -> Iterator[Block]:
         yield Facts(tuple(_first_screen(answer, plan)))
         yield from memory_blocks(plan.memory)
         yield from step_blocks(plan)
+        yield from operation_blocks(plan)
+        yield from sensitivity_blocks(answer.sensitivity, plan)
     yield from _more(answer)
     yield from footnote_blocks(answer.assumptions, answer.notes, answer.provenance)
 
@@ -70,7 +79,9 @@ def _first_screen(answer: PlanAnswer, plan: Plan) -> Iterator[tuple[str, str]]:
         yield "why", answer.why
     yield "layout", layout_text(plan.layout)
     yield "how long", f"{format_duration(plan.duration_s)} ({speed_text(plan)})"
-    yield "how much", _cost(plan)
+    yield "how much", cost_text(plan)
+    if expected_text(plan):
+        yield "expected", expected_text(plan)
     yield "memory", f"{memory_text(plan.memory)}, mostly {largest_component(plan.memory)}"
     overheads = slowest_overheads(plan)
     if overheads:
@@ -80,11 +91,6 @@ def _first_screen(answer: PlanAnswer, plan: Plan) -> Iterator[tuple[str, str]]:
 def _missed(miss: NearestMiss) -> str:
     where = "" if miss.stage is None else f" on stage {miss.stage}"
     return f"{format_bytes(miss.missing_bytes or 0.0)}{where}"
-
-
-def _cost(plan: Plan) -> str:
-    cost = "no price known" if plan.cost_usd is None else format_usd(plan.cost_usd)
-    return cost if plan.energy_kwh is None else f"{cost} ({plan.energy_kwh:,.0f} kWh)"
 
 
 def _miss_facts(answer: PlanAnswer) -> Iterator[tuple[str, str]]:

@@ -11,10 +11,15 @@ from planner.reports.blocks import Column, Table, left, right
 from planner.reports.figures import NOTHING, percent, seconds, value_text
 from planner.units import format_bytes, format_duration, format_usd
 
+ENERGY_COLUMNS: Final = ("accelerators_kwh", "hosts_kwh", "carbon_kg")
+EXPECTED_COLUMNS: Final = (
+    "goodput", "expected_duration_s", "expected_cost_usd", "expected_energy_kwh", "expected_carbon_kg",
+)  # fmt: skip
 COLUMNS: Final = (
     "role", "n_gpus", *LAYOUT_FIELDS, "total_bytes", "capacity_bytes", "headroom_bytes", "stage", "when",
     *(f"{name}_bytes" for name in MEMORY_COMPONENTS), "step_time_s", *(f"{name}_s" for name in TIME_COMPONENTS),
     "mfu", "hfu", "tokens_per_s", "tokens_per_s_per_gpu", "duration_s", "cost_usd", "energy_kwh",
+    *ENERGY_COLUMNS, *EXPECTED_COLUMNS,
 )  # fmt: skip
 """The columns of a plan in CSV; time components are seconds, memory components bytes."""
 
@@ -24,6 +29,7 @@ def flat_row(role: str, plan: Plan) -> Mapping[str, Any]:
     document = plan.to_dict()
     memory, times = document.pop("memory"), document.pop("step_time_components_s")
     components = memory.pop("components")
+    used, run = document.pop("energy") or {}, document.pop("expected") or {}
     return {
         "role": role,
         **document.pop("layout"),
@@ -31,6 +37,8 @@ def flat_row(role: str, plan: Plan) -> Mapping[str, Any]:
         **memory,
         **{f"{name}_bytes": components.get(name) for name in MEMORY_COMPONENTS},
         **{f"{name}_s": times.get(name) for name in TIME_COMPONENTS},
+        **{name: used.get(name) for name in ENERGY_COLUMNS},
+        **{name: run.get(name.removeprefix("expected_")) for name in EXPECTED_COLUMNS},
     }
 
 

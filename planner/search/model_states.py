@@ -81,7 +81,7 @@ def block_states(context: Context, layouts: Layouts, block: Block, shards: Mappi
             shards.get(StateKind.GRADIENT, False), storage.unsharded_weight_bytes, storage.gradient_bytes
         )
         fresh = fresh + local.elements * written
-        optimizer = optimizer + _optimizer_bytes(context, local, divisor)
+        optimizer = optimizer + optimizer_bytes(context, local, divisor)
         if context.optimizer.temporary_bytes is not None:
             transient = context.optimizer.temporary_bytes(local, storage) / divisor[StateKind.OPTIMIZER]
             adds = context.optimizer.temporaries_add
@@ -93,7 +93,8 @@ def block_states(context: Context, layouts: Layouts, block: Block, shards: Mappi
     return BlockStates(weights, gradients, gradient_copies, fresh, optimizer, step_bytes, temporary, trained)
 
 
-def _optimizer_bytes(context: Context, local: LocalGroup, divisor: Mapping[StateKind, Array]) -> Array:
+def optimizer_bytes(context: Context, local: LocalGroup, divisor: Mapping[StateKind, Array]) -> Array:
+    """Bytes of master copy and optimizer states of one group on one rank, each kind of state divided by its `divisor`."""
     total: Array = local.elements * context.storage.master_bytes / divisor[StateKind.MASTER]
     for state in context.optimizer.states(local, context.storage):
         shard = divisor[StateKind.OPTIMIZER] if state.sharded else 1.0

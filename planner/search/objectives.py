@@ -17,7 +17,7 @@ from planner.plugin import Context
 from planner.search.candidates import Best, Candidate, Part, first_of
 from planner.search.evaluation import Rules, evaluate_factored, host_capacity_bytes, refused
 from planner.search.factoring import Factoring
-from planner.search.measures import measures
+from planner.search.measures import measures, step_energy_j
 from planner.search.space import Chunk, Space
 
 DOES_NOT_FIT: Final = "does not fit in memory"
@@ -31,7 +31,8 @@ OBJECTIVES: Final = ("min-gpus", "time", "cost", "energy")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What a layout must meet: fraction of memory kept free, seconds and US dollars of the whole run."""
+    """What a layout must meet: fraction of memory kept free, seconds and US dollars of the whole run as it can be expected,
+    with failures and checkpoints."""
 
     headroom: float
     deadline_s: float | None = None
@@ -206,8 +207,9 @@ def _evaluate(searched: Searched, piece: Factoring, part: Part, forbidden: Mask,
     _remember_extremes(part, np.where(fits, step_s, np.inf), step_s, findings)
     score = step_s
     if searched.objective == "energy":
-        energy = measures(context, layouts, rules, step_s).energy_kwh
-        score = step_s if energy is None else np.broadcast_to(energy, shape)
+        energy_j = step_energy_j(context, layouts["n_gpus"], evaluation.step)
+        # Without a known power layouts are ordered by the time of their GPUs.
+        score = step_s * layouts["n_gpus"] if energy_j is None else np.broadcast_to(energy_j, shape)
     findings.best.add(part, np.where(meets, score, np.inf), step_s)
 
 
@@ -220,11 +222,11 @@ def _meets(
         found = measures(context, layouts, rules, step_s)
     meets = fits
     if limits.deadline_s is not None:
-        in_time = meets & (found.duration_s <= limits.deadline_s)
+        in_time = meets & (found.due_s <= limits.deadline_s)
         findings.count(MISSES_DEADLINE, int(np.count_nonzero(meets & ~in_time)))
         meets = in_time
-    if limits.budget_usd is not None and found.cost_usd is not None:
-        affordable = meets & (found.cost_usd <= limits.budget_usd)
+    if limits.budget_usd is not None and found.due_usd is not None:
+        affordable = meets & (found.due_usd <= limits.budget_usd)
         findings.count(MISSES_BUDGET, int(np.count_nonzero(meets & ~affordable)))
         meets = affordable
     return meets

@@ -16,6 +16,7 @@ from planner.search.evaluation import Evaluation, Rules, evaluate_mesh, host_cap
 from planner.search.measures import Measures, measures
 from planner.search.memory import stage_instants, uncertain_total
 from planner.search.recomputing import RECOMPUTE_LAYERS
+from planner.search.run_figures import energy_use, expected_run
 from planner.units import TERA
 
 REPORTED_INSTANT: Final[Mapping[Instant, str]] = {
@@ -45,7 +46,7 @@ def plans_of(context: Context, layouts: Layouts, rules: Rules, headroom: float) 
     """One plan per layout of a flat mesh (`Layouts.at`); `headroom` is the fraction of memory to keep free."""
     evaluation = evaluate_mesh(context, layouts, rules)
     peak = peak_of(evaluation)
-    found = measures(context, layouts, rules, evaluation.step.total_s)
+    found = measures(context, layouts, rules, evaluation.step.total_s, evaluation.step.components)
     number = len(next(iter(layouts.degrees.values())))
     return tuple(_plan(context, evaluation, peak, found, headroom, row, number) for row in range(number))
 
@@ -99,7 +100,9 @@ def _plan(
         tokens_per_s_per_gpu=at(found.tokens_per_s) / n_gpus,
         duration_s=at(found.duration_s),
         cost_usd=None if found.cost_usd is None else at(found.cost_usd),
-        energy_kwh=None if found.energy_kwh is None else at(found.energy_kwh),
+        energy_kwh=None if found.energy is None else at(found.energy.facility_kwh),
+        energy=energy_use(context, found, row, number),
+        expected=expected_run(context, found, row, number),
         model_tflops_per_gpu=at(found.model_flops_per_s_per_gpu) / TERA,
     )
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from planner.formulas.cost import cost_usd
+from planner.formulas.energy import energy_kwh
 from planner.formulas.roofline import gemm_s, roofline_s, split_k_efficiency, wave_efficiency
-from planner.formulas.run import cost_usd, duration_s, energy_kwh
+from planner.formulas.run import duration_s
 
 
 def array(*values: float) -> np.ndarray:

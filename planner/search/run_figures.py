@@ -1,0 +1,65 @@
+"""From arrays to figures: one layout's energy and expected run, as an answer shows them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from planner.domain.mesh import Array
+from planner.domain.running import EnergyUse, ExpectedRun
+from planner.plugin import Context
+from planner.search.measures import Measures
+
+
+def energy_use(context: Context, found: Measures, row: int, number: int) -> EnergyUse | None:
+    """The energy of the `row`-th of `number` layouts; None where no power is known."""
+    power = context.operating.power
+    if power is None or found.energy is None:
+        return None
+    at = _reader(row, number)
+    return EnergyUse(
+        accelerators_kwh=at(found.energy.accelerators_kwh),
+        hosts_kwh=at(found.energy.hosts_kwh),
+        facility_kwh=at(found.energy.facility_kwh),
+        accelerator_w=at(found.energy.accelerator_w),
+        pue=power.pue,
+        carbon_kg=None if found.energy.carbon_kg is None else at(found.energy.carbon_kg),
+    )
+
+
+def expected_run(context: Context, found: Measures, row: int, number: int) -> ExpectedRun | None:
+    """The run of the `row`-th of `number` layouts as it can be expected; None where nothing is known of failures."""
+    reliability, expected = context.operating.reliability, found.expected
+    if reliability is None or expected is None:
+        return None
+    at, progress = _reader(row, number), expected.progress
+
+    def known(array: Array | None) -> float | None:
+        value = math.inf if array is None else at(array)
+        return value if math.isfinite(value) else None
+
+    duration_s = known(expected.duration_s)
+    used = expected.energy
+    return ExpectedRun(
+        goodput=at(progress.goodput),
+        goodput_range=(at(progress.least_goodput), at(progress.most_goodput)),
+        duration_s=duration_s,
+        cost_usd=known(expected.cost_usd),
+        energy_kwh=None if used is None else known(used.facility_kwh),
+        carbon_kg=None if used is None else known(used.carbon_kg),
+        interruptions=None if duration_s is None else duration_s / at(progress.interrupt_s),
+        mean_time_to_interrupt_s=at(progress.interrupt_s),
+        failures_per_gpu_day=reliability.failures_per_gpu_day,
+        checkpoint_bytes=reliability.checkpoint_bytes,
+        checkpoint_write_s=at(progress.write_s),
+        checkpoint_stall_s=at(progress.stall_s),
+        interval_s=at(progress.interval_s),
+        young_interval_s=at(progress.young_interval_s),
+        restart_s=at(progress.restart_s),
+    )
+
+
+def _reader(row: int, number: int) -> Callable[[Array], float]:
+    return lambda array: float(np.broadcast_to(array, (number,))[row])
