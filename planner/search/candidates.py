@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -165,6 +165,6 @@ def _grouped(keys: NDArray[np.intp], values: NDArray[np.intp]) -> Iterator[tuple
         yield int(sorted_keys[start]), values[order[start:end]]
 
 
-def joined(candidates: list[Candidate]) -> Layouts:
+def joined(candidates: Sequence[Candidate]) -> Layouts:
     """One flat mesh of all candidates, in their order. Raises ValueError for none."""
     return Layouts.join([candidate.layouts for candidate in candidates])
