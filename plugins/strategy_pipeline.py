@@ -26,6 +26,9 @@ from planner.plugin import (
 )
 
 SOURCE = "arXiv:2104.04473, section 2.2"
+ENDS = 2
+"""The embedding and the head, each of which may count as a layer when layers are shared out (Llama 3 405B: 126 layers in 128
+chunks, arXiv 2407.21783, section 3.3.2; Megatron-LM's ``--account-for-embedding-in-pipeline-split``)."""
 LARGEST_VPP = 12
 EVERY_DEGREE = 16
 
@@ -39,10 +42,12 @@ def pp_candidates(context: Context) -> tuple[int, ...]:
 
 
 def vpp_candidates(context: Context) -> tuple[int, ...]:
-    """Divisors of the number of layers where the framework can interleave."""
+    """Divisors of the number of layers, and of that with the embedding and the head counted as one each, where the framework can
+    interleave."""
     if "interleaved" not in context.framework.schedules:
         return (1,)
-    return divisors(len(context.program.layers), LARGEST_VPP)
+    layers = len(context.program.layers)
+    return tuple(sorted({*divisors(layers, LARGEST_VPP), *divisors(layers + ENDS, LARGEST_VPP)}))
 
 
 def communications(context: Context, layouts: Layouts, block: Block) -> Iterator[Communication]:
@@ -72,12 +77,15 @@ def boundary_communications(context: Context, layouts: Layouts) -> Iterator[Comm
 
 
 def refusals(context: Context, layouts: Layouts) -> Iterable[Refusal]:
-    """Every chunk holds a layer; chunks of a stage need stages."""
+    """Every chunk holds a layer, the first may hold the embedding and the last the head instead; chunks of a stage need stages.
+    Interleaved chunks hold as many layers each, with or without the embedding and the head counted as one."""
     pp, vpp = layouts["pp"], layouts["vpp"]
     layers = len(context.program.layers)
-    yield Refusal(reason="fewer layers than pp x vpp", where=pp * vpp > layers)
+    counted = np.where(vpp > 1, layers + ENDS, layers)
+    yield Refusal(reason="fewer layers than pp x vpp", where=pp * vpp > counted)
     yield Refusal(reason="vpp without pipeline parallelism", where=(vpp > 1) & (pp == 1))
-    uneven = (vpp > 1) & (np.mod(layers, pp * vpp) != 0) & (pp * vpp <= layers)
+    chunks = pp * vpp
+    uneven = (vpp > 1) & (np.mod(layers, chunks) != 0) & (np.mod(layers + ENDS, chunks) != 0) & (chunks <= counted)
     yield Refusal(reason="interleaved chunks of unequal layers", where=uneven)
 
 

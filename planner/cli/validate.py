@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 import click
 
@@ -15,7 +15,8 @@ from planner.cli.settings import Settings
 if TYPE_CHECKING:
     from planner.validation.validate import What
 
-WHAT: Final = ("memory", "time", "all")
+LAYOUTS: Final = "layouts"
+WHAT: Final = ("memory", "time", "all", LAYOUTS)
 
 
 @click.command(
@@ -28,7 +29,7 @@ WHAT: Final = ("memory", "time", "all")
 )
 @option(
     "--what", type=click.Choice(WHAT), default="all", show_default=True,
-    help="Memory of tracked steps, time of measured runs, or both.",
+    help="Memory of tracked steps, time of measured runs, both, or published layouts against the search.",
 )  # fmt: skip
 @option(
     "--data", type=click.Path(allow_dash=True), metavar="FILE.csv",
@@ -36,11 +37,15 @@ WHAT: Final = ("memory", "time", "all")
 )  # fmt: skip
 @option("--configs", type=click.Path(), metavar="DIR", help="NAME.json for the models that the rows of --data name.")
 @option("--plot", type=click.Path(), metavar="FILE.svg", help="Draw predicted against measured: .svg, .png or .pdf.")
-def validate(what: What, data: str | None, configs: str | None, plot: str | None) -> int:
+def validate(what: What | Literal["layouts"], data: str | None, configs: str | None, plot: str | None) -> int:
     """How far off the predictions are from what others measured.
 
     Exit status 0 whatever the errors are: they are the answer.
     """
+    if what == LAYOUTS:
+        if plot is not None or configs is not None:
+            raise click.UsageError("--plot and --configs do not go with --what layouts", click.get_current_context())
+        return _rank_layouts(data)
     from planner import api
     from planner.reports.validate import report
     from planner.validation.validate import validate as answer_validation
@@ -67,3 +72,13 @@ def validate(what: What, data: str | None, configs: str | None, plot: str | None
 
         draw(panels(answer), Path(plot))
     return deliver(report(answer))
+
+
+def _rank_layouts(data: str | None) -> int:
+    from planner.reports.layouts import report
+    from planner.validation.layouts import rank_layouts
+    from planner.validation.tables import LAYOUTS_FILE, shipped
+
+    settings = Settings.current()
+    path = str(shipped(LAYOUTS_FILE)) if data is None else data
+    return deliver(report(rank_layouts(path, database=settings.database, strict_plugins=settings.strict_plugins)))

@@ -54,6 +54,7 @@ class Findings:
     layouts: int = 0
     allowed: int = 0
     feasible: int = 0
+    faster: int = 0
     elapsed_s: float = 0.0
     leanest: dict[int, float] = field(default_factory=dict)
     closest: Candidate | None = None
@@ -72,6 +73,7 @@ class Findings:
         self.layouts += others.layouts
         self.allowed += others.allowed
         self.feasible += others.feasible
+        self.faster += others.faster
         for count, size in others.leanest.items():
             self.leanest[count] = min(self.leanest.get(count, np.inf), size)
         self.closest = first_of(self.closest, others.closest)
@@ -93,6 +95,7 @@ class Searched:
     rules: Rules
     limits: Limits
     objective: str
+    faster_than_s: float
     known: dict[str, frozenset[str]]
 
 
@@ -105,16 +108,18 @@ def search(
     objective: str = "min-gpus",
     jobs: int = 1,
     progress: Callable[[float], None] = ignore,
+    faster_than_s: float = 0.0,
 ) -> Findings:
     """Evaluate every layout of `space`; keep the `keep` best feasible ones for each number of GPUs: the fastest, or by the
     objective ``energy`` those that take least of it.
 
     `jobs` threads look at as many chunks at a time (NumPy lets go of the interpreter while it computes), each with memory of
-    its own; the answer does not depend on their number. `progress` is told the fraction that has been looked at.
+    its own; the answer does not depend on their number. `progress` is told the fraction that has been looked at. Feasible
+    layouts whose step takes less than `faster_than_s` are counted.
     """
     started = time.perf_counter()
     findings = Findings(Best(keep))
-    searched = Searched(context, rules, limits, objective, {})
+    searched = Searched(context, rules, limits, objective, faster_than_s, {})
 
     def look_at(chunk: Chunk) -> Findings:
         own = Findings(Best(keep))
@@ -205,6 +210,8 @@ def _evaluate(searched: Searched, piece: Factoring, part: Part, forbidden: Mask,
     meets = _meets(context, layouts, rules, limits, step_s, fits, findings)
     findings.feasible += fitting if meets is fits else int(np.count_nonzero(meets))
     _remember_extremes(part, np.where(fits, step_s, np.inf), step_s, findings)
+    if searched.faster_than_s:
+        findings.faster += int(np.count_nonzero(meets & (step_s < searched.faster_than_s)))
     score = step_s
     if searched.objective == "energy":
         energy_j = step_energy_j(context, layouts["n_gpus"], evaluation.step)

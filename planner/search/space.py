@@ -216,7 +216,7 @@ def _plausible(context: Context, tuples: Mapping[str, Array], crossed: str) -> N
         keep &= np.mod(ranks, carried) == 0
     if crossed == "vpp":
         keep &= (tuples["vpp"] == 1) | (
-            (tuples["pp"] > 1) & (tuples["pp"] * tuples["vpp"] <= len(context.program.layers))
+            (tuples["pp"] > 1) & (tuples["pp"] * tuples["vpp"] <= len(context.program.layers) + 2)
         )
     return keep
 

@@ -10,7 +10,7 @@ from planner.plugin import Context, Program
 from planner.search.evaluation import Rules, mesh_offloads, mesh_recomputes, mesh_schedules
 from planner.search.factoring import Factoring
 from planner.search.memory import memory_parts, placed_columns, stage_instants
-from planner.search.stages import StageColumn, split_stages
+from planner.search.stages import StageColumn, split_stages, within
 
 
 def stage_memories(context: Context, layouts: Layouts, rules: Rules) -> tuple[StageMemory, ...]:
@@ -44,10 +44,8 @@ def stage_memories(context: Context, layouts: Layouts, rules: Rules) -> tuple[St
 
 
 def _every_stage(program: Program, pp: int, vpp: int) -> StageColumn:
-    """All stages side by side; more chunks than layers, which are refused, are evaluated as one chunk per layer."""
-    chunks = min(pp * vpp, len(program.layers))
-    pp = min(pp, chunks)
-    stages = split_stages(program, pp, max(1, chunks // pp))
+    """All stages side by side."""
+    stages = split_stages(program, *within(len(program.layers), pp, vpp))
 
     def spread(values: list[int]) -> Array:
         return np.asarray(values, dtype=np.float64)

@@ -61,6 +61,14 @@ def split_layers(layers: tuple[int, ...], kinds: int, pp: int, vpp: int) -> tupl
     return tuple(Stage(index, tuple(held[index]), index == 0, index == pp - 1) for index in range(pp))
 
 
+def within(layers: int, pp: int, vpp: int) -> tuple[int, int]:
+    """Stages and chunks per stage that `layers` are enough for, the embedding and the head counted as one each: more are refused
+    by the pipeline strategy, and evaluated as if there were fewer."""
+    chunks = min(pp * vpp, layers + 2 if vpp > 1 else layers)
+    pp = min(pp, chunks)
+    return pp, max(1, chunks // pp)
+
+
 def representatives(stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
     """The stages that no other dominates: all that a maximum over stages needs to look at."""
     kept: list[Stage] = []
@@ -95,9 +103,8 @@ def stage_columns(program: Program, layouts: Layouts) -> tuple[StageColumn, ...]
 
 @lru_cache(maxsize=1 << 14)
 def _table(layers: tuple[int, ...], kinds: int, pp: int, vpp: int) -> tuple[Stage, ...]:
-    chunks = min(pp * vpp, len(layers))  # more chunks than layers are refused by the pipeline strategy
-    pp = min(pp, chunks)
-    return representatives(split_layers(layers, kinds, pp, max(1, chunks // pp)))
+    pp, vpp = within(len(layers), pp, vpp)
+    return representatives(split_layers(layers, kinds, pp, vpp))
 
 
 def _column(stages: list[Stage], inverse: NDArray[np.intp]) -> StageColumn:

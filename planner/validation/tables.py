@@ -9,6 +9,7 @@ from planner.errors import InputError
 
 MEMORY_FILE: Final = "memory.csv"
 RUNS_FILE: Final = "training.csv"
+LAYOUTS_FILE: Final = "layouts.csv"
 CONFIGS_FOLDER: Final = "configs"
 
 
