@@ -301,6 +301,7 @@ def _provenance(catalog: Catalog, registry: Registry, question: Question) -> dic
         else {
             "usd_per_gpu_hour": price.usd_per_accelerator_hour, "kind": price.kind, "provider": price.provider,
             "date": price.date, "source": price.source,
+            "range": None if context.operating.prices is None else context.operating.prices.to_dict(),
         },
         "framework": {"name": context.framework.name, "source": context.framework.source},
         "plugins": sorted(f"{info.name} ({info.distribution} {info.version})" for info in registry.plugins if not info.first_party),

@@ -78,6 +78,7 @@ def with_operation(question: Question, operation: Operation, facts: RunningFacts
         utilisation=operation.utilisation,
         power=_power(context, operation, facts, assumed),
         reliability=_reliability(context, operation, facts, assumed),
+        prices=facts.prices,
     )
     return replace(
         question,

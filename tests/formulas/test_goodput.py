@@ -28,7 +28,9 @@ def array(value: float) -> np.ndarray:
     return np.asarray(float(value))
 
 
-def progress(n_gpus: int, per_gpu_day: float, stall_s: float, restart_s: float, interval_s: float | None = None) -> float:
+def progress(
+    n_gpus: int, per_gpu_day: float, stall_s: float, restart_s: float, interval_s: float | None = None
+) -> float:
     interrupt_s = mean_time_to_interrupt_s(array(n_gpus), per_gpu_day)
     between = daly_interval_s(array(stall_s), interrupt_s) if interval_s is None else array(interval_s)
     return float(goodput(between, array(stall_s), array(0.0), array(restart_s), interrupt_s))
@@ -65,7 +67,7 @@ def test_it_agrees_with_metas_expected_time_ratio(n_gpus: int, restart_min: int)
 
 
 def test_what_meta_says_it_takes_to_reach_ninety_percent_on_12000_gpus() -> None:
-    """"checkpoint write time overhead needs to be on the order of 10 seconds or failure rate needs to dramatically improve
+    """ "checkpoint write time overhead needs to be on the order of 10 seconds or failure rate needs to dramatically improve
     from 6.50 to 1" (arXiv:2410.21680), with restarts of 5 minutes."""
     restart_s = 5 * MINUTE
     assert progress(12000, RSC_1, 10.0, restart_s) > 0.9
@@ -85,7 +87,9 @@ def test_failures_drawn_at_random_leave_the_same_share() -> None:
     interval_s, stall_s, restart_s, mean_s = 1800.0, 120.0, 600.0, 6000.0
     spent, number = 0.0, 200_000
     left = number
-    while left:  # every interval that has not gone through yet runs until it fails, then restarts until that goes through
+    while (
+        left
+    ):  # every interval that has not gone through yet runs until it fails, then restarts until that goes through
         failed = generator.exponential(mean_s, left)
         through = failed >= interval_s + stall_s
         spent += (interval_s + stall_s) * np.count_nonzero(through) + failed[~through].sum()
@@ -112,7 +116,9 @@ def test_no_interval_is_more_than_a_fifth_of_a_percent_better_than_dalys(stall_s
 
 def test_young_and_daly_meet_where_failures_are_rare() -> None:
     stall_s, interrupt_s = array(10.0), array(1e7)
-    assert float(daly_interval_s(stall_s, interrupt_s)) == pytest.approx(float(young_interval_s(stall_s, interrupt_s)), rel=1e-3)
+    assert float(daly_interval_s(stall_s, interrupt_s)) == pytest.approx(
+        float(young_interval_s(stall_s, interrupt_s)), rel=1e-3
+    )
 
 
 def test_a_checkpoint_longer_than_two_mean_times_is_made_once_in_one() -> None:
