@@ -1,7 +1,7 @@
 """Release 2026-11b: carbon, power, failures, checkpoints, goodput; efficiencies by size.
 
-Revision ID: 0004
-Revises: 0003
+Revision ID: 0005
+Revises: 0004
 
 Moves exactly what seed_data/releases/2026-11b/changes.json lists.
 """
@@ -16,8 +16,8 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0004"
-down_revision = "0003"
+revision = "0005"
+down_revision = "0004"
 branch_labels = None
 depends_on = None
 
