@@ -13,6 +13,7 @@ from planner.units import KILO, format_bytes, format_duration, format_usd
 
 NEVER: Final = "never"
 _TONNE_KG: Final = 1000.0
+_MANY_TONNES: Final = 100.0
 _MANY_KWH: Final = 1e6
 
 
@@ -67,10 +68,13 @@ def energy_text(kwh: float) -> str:
 def carbon_text(kg: float) -> str:
     """Emissions in kilograms or tonnes of CO2 equivalent.
 
-    >>> carbon_text(640.2), carbon_text(24_700)
-    ('640 kg CO2e', '24.7 t CO2e')
+    >>> carbon_text(640.2), carbon_text(24_700), carbon_text(11_390_400)
+    ('640 kg CO2e', '24.7 t CO2e', '11,390 t CO2e')
     """
-    return f"{kg:,.0f} kg CO2e" if kg < _TONNE_KG else f"{kg / _TONNE_KG:,.1f} t CO2e"
+    if kg < _TONNE_KG:
+        return f"{kg:,.0f} kg CO2e"
+    tonnes = kg / _TONNE_KG
+    return f"{tonnes:,.1f} t CO2e" if tonnes < _MANY_TONNES else f"{tonnes:,.0f} t CO2e"
 
 
 def _range(run: ExpectedRun) -> str:
