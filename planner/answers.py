@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import prod
 from typing import TYPE_CHECKING, Any, Final
@@ -27,15 +27,28 @@ from planner.plugin import Context, Degree, EstimateInput
 from planner.program.assemble import assemble
 from planner.question import Question
 from planner.registry import Registry
+from planner.search.candidates import Candidate
 from planner.search.evaluation import offloads, refusals
-from planner.search.objectives import OBJECTIVES, Candidate, Findings, Limits, recommended, search
+from planner.search.growth import knee, pareto_front
+from planner.search.objectives import OBJECTIVES, Findings, Limits, ignore, recommended
 from planner.search.plans import plans_of
 from planner.search.ranges import step_time_range_s
 from planner.search.sensitivity import shifts
-from planner.search.space import all_choices, all_degrees, build_space, check_axes, choice_values, derive, make_layouts
+from planner.search.space import (
+    Pin,
+    all_choices,
+    all_degrees,
+    check_axes,
+    choice_values,
+    derive,
+    make_layouts,
+    pinned_values,
+)
 from planner.search.stage_memory import stage_memories
 from planner.search.trace import memory_terms, scalar, time_terms
+from planner.searching import Progress, plans_for, searched
 from planner.units import GIB, SECONDS_PER_DAY
+from planner.why_not import why_not
 
 if TYPE_CHECKING:
     from planner.api import Recipe, Search
@@ -52,17 +65,22 @@ HOSTED: Final = (
 
 
 def answer_plan(
-    question: Question, registry: Registry, recipe: Recipe, wanted: Search, provenance: Mapping[str, Any]
+    question: Question,
+    registry: Registry,
+    recipe: Recipe,
+    wanted: Search,
+    provenance: Mapping[str, Any],
+    progress: Progress = ignore,
 ) -> PlanAnswer:
     """Search, then say the fewest GPUs, the recommended plan, alternatives, scaling, refusals and the nearest miss."""
     context = question.context
     _check(question, wanted)
     limits = Limits(headroom=recipe.memory_headroom, deadline_s=wanted.deadline_s, budget_usd=wanted.budget_usd)
     most = min(wanted.max_gpus or context.cluster.accelerators, context.cluster.accelerators)
-    findings = _search(question, wanted, limits, most)
+    findings = searched(question, wanted, limits, most, progress)
     best = recommended(findings, wanted.objective)
     chosen = _chosen(findings, best, wanted.top)
-    plans = _plans(question, [candidate for group in chosen for candidate in group], limits.headroom)
+    plans = plans_for(question, [candidate for group in chosen for candidate in group], limits.headroom)
     alternatives = plans[: len(chosen[0])]
     scaling = plans[len(chosen[0]) :]
     miss = None if best is not None else _nearest_miss(question, wanted, limits, findings)
@@ -70,7 +88,7 @@ def answer_plan(
         question=recipe.to_dict() | wanted.to_dict(),
         assumptions=(*question.assumptions, *_searched(wanted, most)),
         min_gpus=min(findings.by_gpus) if findings.by_gpus else None,
-        recommended=_traced(question, best, alternatives[0]) if best is not None else None,
+        recommended=_traced(question, best.layouts, alternatives[0]) if best is not None else None,
         nearest_miss=miss,
         alternatives=alternatives[1:],
         scaling=scaling,
@@ -78,8 +96,11 @@ def answer_plan(
         search=SearchSummary(layouts=findings.layouts, feasible=findings.feasible, elapsed_s=findings.elapsed_s),
         rule_of_thumb=_rule_of_thumb(registry, question),
         provenance=provenance,
-        why=_why(question, limits, findings),
+        why=_why(question, wanted, limits, most, findings),
         sensitivity=_sensitivity(question, wanted, limits, most, best),
+        front=_front(scaling),
+        knee=_knee(scaling),
+        why_not=why_not(question, wanted, limits, most, alternatives[0] if alternatives else None),
         notes=(
             *_name_notes(recipe, context.architecture),
             *_host_notes(alternatives[0] if alternatives else None),
@@ -88,10 +109,22 @@ def answer_plan(
     )
 
 
-def _why(question: Question, limits: Limits, findings: Findings) -> str:
+def _front(scaling: Sequence[Plan]) -> tuple[int, ...]:
+    """The numbers of GPUs that no other beats in duration, cost and GPUs at once; without a price cost is left out."""
+    points = [(plan.duration_s, plan.cost_usd or 0.0, float(plan.n_gpus)) for plan in scaling]
+    return tuple(scaling[position].n_gpus for position in pareto_front(points)) if points else ()
+
+
+def _knee(scaling: Sequence[Plan]) -> int | None:
+    found = knee([plan.n_gpus for plan in scaling], [plan.tokens_per_s for plan in scaling])
+    return None if found is None else scaling[found].n_gpus
+
+
+def _why(question: Question, wanted: Search, limits: Limits, most: int, findings: Findings) -> str:
     """Why not fewer GPUs: what the leanest layout on the next smaller number would need."""
     if not findings.by_gpus:
-        return _why_nothing(findings)
+        reason = _why_nothing(findings)
+        return reason + _with_one_pin_less(question, wanted, limits, most) if reason else ""
     fewest = min(findings.by_gpus)
     capacity = question.context.cluster.accelerator.memory_bytes * (1 - limits.headroom)
     smaller = [count for count in findings.leanest if count < fewest]
@@ -117,6 +150,17 @@ def _why_nothing(findings: Findings) -> str:
     return "no layout is allowed: " + "; ".join(f"{reason} ({count:,})" for reason, count in most)
 
 
+def _with_one_pin_less(question: Question, wanted: Search, limits: Limits, most: int) -> str:
+    """Which pinned axis, were it free, would let the model fit; "" if none would."""
+    for axis in wanted.pins:
+        others = {name: pin for name, pin in wanted.pins.items() if name != axis}
+        found = searched(question, replace(wanted, pins=others), Limits(headroom=limits.headroom), most)
+        if found.by_gpus:
+            free = f"{axis} = {_pin_text(wanted.pins[axis])}"
+            return f"; without {free} it fits on {min(found.by_gpus)} GPUs"
+    return ""
+
+
 def _check(question: Question, wanted: Search) -> None:
     cluster = question.context.cluster
     if wanted.objective not in OBJECTIVES:
@@ -130,7 +174,7 @@ def _check(question: Question, wanted: Search) -> None:
 
 
 def _searched(wanted: Search, most: int) -> tuple[Assumption, ...]:
-    pinned = ", ".join(f"{axis} = {value}" for axis, value in wanted.pins.items()) or "none"
+    pinned = ", ".join(f"{axis} = {_pin_text(pin)}" for axis, pin in wanted.pins.items()) or "none"
     return (
         Assumption(
             name="n_gpus",
@@ -138,14 +182,12 @@ def _searched(wanted: Search, most: int) -> tuple[Assumption, ...]:
             origin="every number that the degrees multiply to: dp divides the batch, tp the heads",
         ),
         Assumption(name="pinned axes", value=pinned, origin="all other degrees and choices are searched"),
+        *(Assumption(name="left out", value=name, origin="--without") for name in wanted.without),
     )
 
 
-def _search(question: Question, wanted: Search, limits: Limits, most: int) -> Findings:
-    context, rules = question.context, question.rules
-    choices = all_choices(rules.strategies, tuple(rules.schedules), tuple(rules.recomputes), tuple(rules.offloads))
-    space = build_space(context, all_degrees(rules.strategies), choices, wanted.pins, wanted.min_gpus, most)
-    return search(context, space, rules, limits, keep=max(1, wanted.top) + 1, by_energy=wanted.objective == "energy")
+def _pin_text(pin: Pin) -> str:
+    return " or ".join(str(value) for value in pinned_values(pin))
 
 
 def _chosen(findings: Findings, best: Candidate | None, top: int) -> tuple[list[Candidate], list[Candidate]]:
@@ -156,22 +198,15 @@ def _chosen(findings: Findings, best: Candidate | None, top: int) -> tuple[list[
     return findings.by_gpus[best.n_gpus][: top + 1], scaling
 
 
-def _plans(question: Question, candidates: list[Candidate], headroom: float) -> tuple[Plan, ...]:
-    if not candidates:
-        return ()
-    mesh = Layouts.join([candidate.layouts for candidate in candidates])
-    return plans_of(question.context, mesh, question.rules, headroom)
-
-
-def _traced(question: Question, best: Candidate, plan: Plan) -> Plan:
+def _traced(question: Question, layouts: Layouts, plan: Plan) -> Plan:
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        shortest, longest = step_time_range_s(question.context, best.layouts, question.rules)
+        shortest, longest = step_time_range_s(question.context, layouts, question.rules)
     return replace(
         plan,
         step_time_range_s=(scalar(shortest), scalar(longest)),
-        memory_terms=memory_terms(question.context, best.layouts, question.rules),
-        time_terms=time_terms(question.context, best.layouts, question.rules),
-        stages=stage_memories(question.context, best.layouts, question.rules),
+        memory_terms=memory_terms(question.context, layouts, question.rules),
+        time_terms=time_terms(question.context, layouts, question.rules),
+        stages=stage_memories(question.context, layouts, question.rules),
     )
 
 
@@ -185,13 +220,13 @@ def _sensitivity(
 
     def answer(context: Context) -> tuple[int | None, Plan | None]:
         altered = replace(question, context=context)
-        findings = _search(altered, wanted, limits, most)
+        findings = searched(altered, wanted, limits, most)
         found = recommended(findings, wanted.objective)
         fewest = min(findings.by_gpus) if findings.by_gpus else None
-        return fewest, None if found is None else _plans(altered, [found], limits.headroom)[0]
+        return fewest, None if found is None else plans_for(altered, [found], limits.headroom)[0]
 
     def kept(context: Context) -> Plan:
-        return _plans(replace(question, context=context), [keep], limits.headroom)[0]
+        return plans_for(replace(question, context=context), [keep], limits.headroom)[0]
 
     return shifts(question.context, answer, kept)
 
@@ -213,7 +248,7 @@ def _nearest_miss(question: Question, wanted: Search, limits: Limits, findings: 
         return _missed_limit(question, limits, findings)
     if findings.closest is None:
         return None
-    plan = _plans(question, [findings.closest[1]], limits.headroom)[0]
+    plan = plans_for(question, [findings.closest], limits.headroom)[0]
     return NearestMiss(
         layout=plan.layout,
         n_gpus=plan.n_gpus,
@@ -239,7 +274,7 @@ def _fix(question: Question, wanted: Search, limits: Limits, plan: Plan, pool: i
     context = question.context
     missing = f"{plan.memory.missing_bytes / GIB:.1f} GiB per GPU are missing"
     if wanted.max_gpus is not None and wanted.max_gpus < pool:
-        wider = _search(question, replace(wanted, max_gpus=None, deadline_s=None, budget_usd=None), limits, pool)
+        wider = searched(question, replace(wanted, max_gpus=None, deadline_s=None, budget_usd=None), limits, pool)
         if wider.by_gpus:
             return f"{missing}; it fits on {min(wider.by_gpus)} GPUs of this pool: raise --gpus"
     node = context.cluster.node
@@ -251,7 +286,7 @@ def _fix(question: Question, wanted: Search, limits: Limits, plan: Plan, pool: i
     for factor in GROWTH:
         cluster = replace(context.cluster, nodes=context.cluster.nodes * factor)
         larger = replace(question, context=replace(context, cluster=cluster))
-        found = _search(larger, replace(wanted, max_gpus=None), Limits(headroom=limits.headroom), cluster.accelerators)
+        found = searched(larger, replace(wanted, max_gpus=None), Limits(headroom=limits.headroom), cluster.accelerators)
         if found.by_gpus:
             return f"{missing}; {min(found.by_gpus)} GPUs of the same kind would fit"
     return (
@@ -269,7 +304,7 @@ def _on_the_host(question: Question, wanted: Search, limits: Limits) -> str:
         if not (offload.states or offload.activations) or not offloads(question.context.framework, offload):
             continue
         asked = replace(wanted, pins=dict(wanted.pins) | {"offload": name}, deadline_s=None, budget_usd=None)
-        found = _search(question, asked, memory_only, wanted.max_gpus or question.context.cluster.accelerators)
+        found = searched(question, asked, memory_only, wanted.max_gpus or question.context.cluster.accelerators)
         if found.by_gpus:
             return f"; or, slower, --offload {name} (in the host's memory): {min(found.by_gpus)} GPUs"
     return ""
@@ -280,7 +315,7 @@ def _missed_limit(question: Question, limits: Limits, findings: Findings) -> Nea
     late = limits.deadline_s is not None
     candidate = findings.fastest if late else findings.cheapest
     assert candidate is not None  # _nearest_miss looked
-    plan = _plans(question, [candidate], limits.headroom)[0]
+    plan = plans_for(question, [candidate], limits.headroom)[0]
     due_s = float("inf") if plan.due_s is None else plan.due_s
     days = "forever" if plan.due_s is None else f"{due_s / SECONDS_PER_DAY:,.1f} days"
     days += "" if plan.expected is None else " with failures and checkpoints"
@@ -315,11 +350,10 @@ def answer_evaluate(
     mesh, filled = exact_layout(question, registry, layout)
     plan = plans_of(context, mesh, rules, recipe.memory_headroom)[0]
     reasons = tuple(each.reason for each in refusals(context, mesh, rules) if bool(np.any(each.where)))
-    candidate = Candidate(plan.n_gpus, plan.step_time_s, mesh)
     return EvaluateAnswer(
         question=recipe.to_dict() | {"layout": dict(layout)},
         assumptions=(*question.assumptions, *filled),
-        plan=_traced(question, candidate, plan),
+        plan=_traced(question, mesh, plan),
         refusals=reasons,
         params=context.program.total_params,
         provenance=provenance,

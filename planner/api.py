@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from planner.domain.plan import EvaluateAnswer, PlanAnswer
 from planner.domain.running import Operation
 from planner.errors import InputError
+
+ANY_CLUSTER: Final = "any"
+"""Stands for every cluster that the catalog names."""
+Pin = int | str | tuple[int | str, ...]
 
 if TYPE_CHECKING:
     from planner.catalog.reader import Catalog
@@ -54,6 +58,9 @@ class Recipe:
 class Search:
     """What to look for: bounds, pinned axes and the objective (``min-gpus``, ``time``, ``cost``, ``energy``).
 
+    A pin is a value or a tuple of them. `without` names strategies and axes that are not used, `why_not` the axes of layouts
+    whose place is to be explained; `jobs` is the number of threads.
+
     Deadline and budget are held against the run as it can be expected, with failures and checkpoints. `sensitivity` asks the
     question again with other rates, prices and failures.
     """
@@ -63,36 +70,81 @@ class Search:
     objective: str = "min-gpus"
     deadline_s: float | None = None
     budget_usd: float | None = None
-    pins: Mapping[str, int | str] = field(default_factory=dict)
+    pins: Mapping[str, Pin] = field(default_factory=dict)
+    without: tuple[str, ...] = ()
+    why_not: Mapping[str, Pin] = field(default_factory=dict)
     top: int = 5
     sensitivity: bool = False
+    jobs: int = 1
 
     def to_dict(self) -> dict[str, Any]:
-        """What was asked, as JSON."""
-        return {name: getattr(self, name) for name in self.__slots__ if name != "pins"} | {"pins": dict(self.pins)}
+        """What was asked, as JSON; how many threads answer it is no part of the question."""
+        asked = {name: getattr(self, name) for name in self.__slots__ if name != "jobs"}
+        for name in ("pins", "why_not"):
+            asked[name] = {axis: list(pin) if isinstance(pin, tuple) else pin for axis, pin in asked[name].items()}
+        return asked | {"without": list(self.without)}
 
 
 def plan(
-    recipe: Recipe, search: Search | None = None, *, database: str | None = None, strict_plugins: bool = False
+    recipe: Recipe,
+    search: Search | None = None,
+    *,
+    database: str | None = None,
+    strict_plugins: bool = False,
+    progress: Callable[[float], None] | None = None,
 ) -> PlanAnswer:
-    """The fewest GPUs that fit, and the best layout by the objective.
+    """The fewest GPUs that fit, and the best layout by the objective. `progress` is told the fraction that was searched.
 
     Raises InputError, UnknownNameError, CatalogError, PluginError.
     """
+    return plan_among([recipe], search, database=database, strict_plugins=strict_plugins, progress=progress)
+
+
+def plan_among(
+    recipes: Sequence[Recipe],
+    search: Search | None = None,
+    *,
+    database: str | None = None,
+    strict_plugins: bool = False,
+    progress: Callable[[float], None] | None = None,
+) -> PlanAnswer:
+    """`plan` for several recipes (clusters, frameworks): the best one's answer, with all of them in `compared`.
+
+    A cluster ``any`` stands for all that the catalog names. Raises InputError, UnknownNameError, CatalogError, PluginError.
+    """
+    from planner.among import answer_among
     from planner.answers import answer_plan
     from planner.isolation import answered
+    from planner.search.objectives import ignore
 
     wanted = Search() if search is None else search
-    _check_fraction("memory headroom", recipe.memory_headroom)
+    for recipe in recipes:
+        _check_fraction("memory headroom", recipe.memory_headroom)
 
-    def ask(registry: Registry) -> PlanAnswer:
+    def ask_all(registry: Registry) -> PlanAnswer:
         with _opened(database, registry) as catalog:
-            plain, axes = _options_and_axes(recipe, registry)
-            question = _question(catalog, registry, plain)
-            pinned = replace(wanted, pins={**axes, **wanted.pins})
-            return answer_plan(question, registry, recipe, pinned, _provenance(catalog, registry, question))
 
-    return answered(ask, strict=strict_plugins)
+            def ask(recipe: Recipe) -> PlanAnswer:
+                plain, axes = _options_and_axes(recipe, registry)
+                question = _question(catalog, registry, plain)
+                pinned = replace(wanted, pins={**axes, **wanted.pins})
+                origin = _provenance(catalog, registry, question)
+                return answer_plan(question, registry, recipe, pinned, origin, progress or ignore)
+
+            every = _every(catalog, recipes)
+            return ask(every[0]) if len(every) == 1 else answer_among(every, wanted.objective, ask)
+
+    return answered(ask_all, strict=strict_plugins)
+
+
+def _every(catalog: Catalog, recipes: Sequence[Recipe]) -> list[Recipe]:
+    """The recipes, those for any cluster once for each that has a name."""
+    found: list[Recipe] = []
+    for recipe in recipes:
+        clusters = catalog.names("clusters") if recipe.cluster.lower() == ANY_CLUSTER else (recipe.cluster,)
+        every = (replace(recipe, cluster=cluster) for cluster in clusters)
+        found.extend(each for each in every if each not in found)
+    return found
 
 
 def evaluate(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import click
 
 from planner.cli.command import AnyFunction, option
 from planner.cli.recipe_options import POSITIVE
+from planner.cli.value_types import whole_numbers, words
 
 LAYOUT: Final = "Layout"
 AXES: Final = (
@@ -29,36 +30,67 @@ AXES: Final = (
     "offload",
 )
 
-_OPTIONS: Final = (
-    option("--tp", type=POSITIVE, metavar="N", section=LAYOUT, help="Tensor-parallel degree."),
-    option("--pp", type=POSITIVE, metavar="N", section=LAYOUT, help="Pipeline stages."),
-    option("--vpp", type=POSITIVE, metavar="N", section=LAYOUT, help="Model chunks per pipeline stage (interleaving)."),
-    option("--dp", type=POSITIVE, metavar="N", section=LAYOUT, help="Data-parallel degree."),
-    option("--cp", type=POSITIVE, metavar="N", section=LAYOUT, help="Context-parallel degree."),
-    option("--ep", type=POSITIVE, metavar="N", section=LAYOUT, help="Expert-parallel degree."),
-    option("--etp", type=POSITIVE, metavar="N", section=LAYOUT, help="Tensor-parallel degree within an expert."),
-    option("--zero", type=click.IntRange(0, 3), metavar="STAGE", section=LAYOUT, help="ZeRO stage, 0 to 3 (3: FSDP)."),
-    option("--shard-group", type=POSITIVE, metavar="N", section=LAYOUT,
-           help="Ranks that share ZeRO's states out (HSDP); 1: all replicas."),
-    option("--sequence-parallel/--no-sequence-parallel", default=None, section=LAYOUT,
-           help="Divide the norms' activations among the tensor-parallel ranks."),
-    option("--micro-batch", type=POSITIVE, metavar="N", section=LAYOUT, help="Sequences of one micro-batch."),
-    option("--recompute", metavar="POLICY", section=LAYOUT, help="As none, selective, full, full:block."),
-    option("--recompute-layers", type=POSITIVE, metavar="N", section=LAYOUT,
-           help="full: layers run again together; full:block: layers of each chunk run again."),
-    option("--offload", metavar="WHAT", section=LAYOUT, help="To the host: as optimizer, parameters, activations."),
-    option("--schedule", metavar="NAME", section=LAYOUT, help="Pipeline schedule, as 1f1b, interleaved."),
-)  # fmt: skip
+NUMBERS: Final = {
+    "--tp": "Tensor-parallel degree.",
+    "--pp": "Pipeline stages.",
+    "--vpp": "Model chunks per pipeline stage (interleaving).",
+    "--dp": "Data-parallel degree.",
+    "--cp": "Context-parallel degree.",
+    "--ep": "Expert-parallel degree.",
+    "--etp": "Tensor-parallel degree within an expert.",
+    "--zero": "ZeRO stage, 0 to 3 (3: FSDP).",
+    "--shard-group": "Ranks that share ZeRO's states out (HSDP); 1: all replicas.",
+    "--micro-batch": "Sequences of one micro-batch.",
+    "--recompute-layers": "full: layers run again together; full:block: layers of each chunk run again.",
+}
+WORDS: Final = {
+    "--recompute": ("POLICY", "As none, selective, full, full:block."),
+    "--offload": ("WHAT", "To the host: as optimizer, parameters, activations."),
+    "--schedule": ("NAME", "Pipeline schedule, as 1f1b, interleaved."),
+}
+_FLAG: Final = option(
+    "--sequence-parallel/--no-sequence-parallel",
+    default=None,
+    section=LAYOUT,
+    help="Divide the norms' activations among the tensor-parallel ranks.",
+)
 
 
 def layout_options(function: AnyFunction) -> AnyFunction:
-    """Add the axes of a layout to a command."""
-    for decorate in reversed(_OPTIONS):
+    """Add the axes of one layout to a command."""
+    decorators = [
+        option(
+            name,
+            type=click.IntRange(0, 3) if name == "--zero" else POSITIVE,
+            metavar="STAGE" if name == "--zero" else "N",
+            section=LAYOUT,
+            help=text,
+        )
+        for name, text in NUMBERS.items()
+    ]
+    decorators += [option(name, metavar=metavar, section=LAYOUT, help=text) for name, (metavar, text) in WORDS.items()]
+    return _decorated(function, [*decorators, _FLAG])
+
+
+def pin_options(function: AnyFunction) -> AnyFunction:
+    """Add the axes of a space of layouts to a command: each may be pinned to one value or to several."""
+    decorators = [
+        option(name, type=whole_numbers, metavar="N,…", section=LAYOUT, help=text) for name, text in NUMBERS.items()
+    ]
+    decorators += [
+        option(name, type=words, metavar=f"{metavar},…", section=LAYOUT, help=text)
+        for name, (metavar, text) in WORDS.items()
+    ]
+    return _decorated(function, [*decorators, _FLAG])
+
+
+def _decorated(function: AnyFunction, decorators: Sequence[Callable[[AnyFunction], AnyFunction]]) -> AnyFunction:
+    for decorate in reversed(decorators):
         function = decorate(function)
     return function
 
 
-def layout_of(given: dict[str, Any]) -> Mapping[str, int | str]:
+def layout_of(given: dict[str, Any]) -> Mapping[str, Any]:
     """The axes that were given; takes all of them out of `given`."""
     values = {axis: given.pop(axis) for axis in AXES}
     return {

@@ -9,12 +9,13 @@ import click
 
 from planner.cli.command import Command, option
 from planner.cli.evaluate import plot_option
-from planner.cli.layout_options import layout_of, layout_options
+from planner.cli.layout_options import layout_of, pin_options
 from planner.cli.messages import note
 from planner.cli.output import deliver
-from planner.cli.recipe_options import JOB, POSITIVE, recipe_of, recipe_options
+from planner.cli.progress import progress_bar
+from planner.cli.recipe_options import JOB, POSITIVE, recipes_of, recipes_options
 from planner.cli.settings import Settings
-from planner.cli.value_types import duration_s, gpu_range, us_dollars
+from planner.cli.value_types import axes_and_values, duration_s, gpu_range, us_dollars
 
 GOAL: Final = "Goal"
 OBJECTIVES: Final = ("min-gpus", "time", "cost", "energy")
@@ -25,13 +26,14 @@ OBJECTIVES: Final = ("min-gpus", "time", "cost", "energy")
     examples=(
         "planner plan --model llama3-7b --cluster a100-pool",
         "planner plan --model gpt3-175b --cluster h100-sxm5-80gb:64x8 --tokens 300B --deadline 30d",
+        "planner plan --model llama3-70b --cluster a100-pool --cluster h100-pool --deadline 60d",
         "planner plan --model config.json --cluster rtx-4090:8 --tp 4 --recompute full --format json",
     ),
 )
 @option(
     "--model", required=True, metavar="MODEL", section=JOB, help="A model of the catalog, or the path of a config.json."
 )
-@recipe_options
+@recipes_options
 @option(
     "--gpus",
     type=gpu_range,
@@ -67,13 +69,29 @@ OBJECTIVES: Final = ("min-gpus", "time", "cost", "energy")
     section=GOAL,
     help="How the answer moves with efficiency, network, price and failures.",
 )
-@layout_options
+@option(
+    "--without",
+    multiple=True,
+    metavar="NAME",
+    section=GOAL,
+    help="Leave out a strategy (tensor, pipeline, context, expert) or an axis; may be repeated.",
+)
+@option(
+    "--why-not",
+    type=axes_and_values,
+    metavar="AXIS=N,…",
+    section=GOAL,
+    help="Say what keeps a layout from being recommended, as tp=4,pp=2.",
+)
+@option("--jobs", type=POSITIVE, default=1, show_default=True, metavar="N", section=GOAL, help="Threads that search.")
+@pin_options
 @plot_option
 def plan(model: str, plot: str | None, **given: Any) -> int:  # noqa: ANN401 - the options, by name
     """How many GPUs a training job needs, laid out how, for how long, at what cost.
 
-    The fewest GPUs that fit, and the best layout by the goal. Options of the layout pin an axis;
-    all other axes are searched.
+    The fewest GPUs that fit, and the best layout by the goal. Options of the layout pin an axis to
+    one value or several (1,2,4 or 1-8); all other axes are searched. Several clusters or frameworks
+    are compared, and the cheapest (by the goals time and energy: the best) is shown.
     """
     from planner import api
     from planner.reports.plan import report
@@ -84,7 +102,7 @@ def plan(model: str, plot: str | None, **given: Any) -> int:  # noqa: ANN401 - t
 
         check_drawable(Path(plot))
     fewest, most = given.pop("gpus") or (1, None)
-    recipe, pins = recipe_of(model, given), layout_of(given)
+    recipes, pins = recipes_of(model, given), layout_of(given)
     search = api.Search(
         min_gpus=fewest,
         max_gpus=most,
@@ -92,11 +110,17 @@ def plan(model: str, plot: str | None, **given: Any) -> int:  # noqa: ANN401 - t
         deadline_s=given["deadline"],
         budget_usd=given["budget"],
         pins=pins,
+        without=given["without"],
+        why_not=given["why_not"] or {},
         top=given["top"],
         sensitivity=given["sensitivity"],
+        jobs=given["jobs"],
     )
     settings = Settings.current()
-    answer = api.plan(recipe, search, database=settings.database, strict_plugins=settings.strict_plugins)
+    with progress_bar("searching") as progress:
+        answer = api.plan_among(
+            recipes, search, database=settings.database, strict_plugins=settings.strict_plugins, progress=progress
+        )
     if plot is not None:
         from planner.reports.pictures.answers import draw_plan
 

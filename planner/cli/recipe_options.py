@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -18,9 +18,20 @@ JOB: Final = "Job"
 RECIPE: Final = "Recipe"
 POSITIVE: Final = click.IntRange(min=1)
 
+_ONE_CLUSTER: Final = option(
+    "--cluster", metavar="CLUSTER", section=JOB,
+    help="A cluster (a100-pool), or GPU:COUNT (rtx-4090:8), or GPU:NODESxPER_NODE (h100-sxm5-80gb:64x8).",
+)  # fmt: skip
+_SEVERAL_CLUSTERS: Final = option(
+    "--cluster", "clusters", metavar="CLUSTER", section=JOB, multiple=True,
+    help="A cluster (a100-pool), or GPU:COUNT (rtx-4090:8), or GPU:NODESxPER_NODE (h100-sxm5-80gb:64x8), or any; may be repeated.",
+)  # fmt: skip
+_ONE_FRAMEWORK: Final = option("--framework", metavar="NAME", section=RECIPE, help="As megatron-core, torchtitan.")
+_SEVERAL_FRAMEWORKS: Final = option(
+    "--framework", "frameworks", metavar="NAME", section=RECIPE, multiple=True,
+    help="As megatron-core, torchtitan; may be repeated.",
+)  # fmt: skip
 _OPTIONS: Final = (
-    option("--cluster", metavar="CLUSTER", section=JOB,
-           help="A cluster (a100-pool), or GPU:COUNT (rtx-4090:8), or GPU:NODESxPER_NODE (h100-sxm5-80gb:64x8)."),
     option("--node", metavar="NODE", section=JOB, help="The node type of a bare GPU; default: its reference node."),
     option("--seq-len", type=POSITIVE, metavar="TOKENS", section=JOB, help="Tokens of one sequence."),
     option("--global-batch", type=POSITIVE, metavar="N", section=JOB, help="Sequences of one optimizer step."),
@@ -29,7 +40,6 @@ _OPTIONS: Final = (
     option("--precision", metavar="NAME", section=RECIPE, help="As bf16-mixed, fp16-mixed, fp8-delayed."),
     option("--optimizer", metavar="NAME", section=RECIPE, help="As adamw, adafactor, muon."),
     option("--method", metavar="NAME", default="full", show_default=True, section=RECIPE, help="What is trained."),
-    option("--framework", metavar="NAME", section=RECIPE, help="As megatron-core, torchtitan."),
     option("--attention", metavar="KERNEL", section=RECIPE, help="The attention kernel, as flash."),
     option("--loss", metavar="NAME", default="framework", show_default=True, section=RECIPE,
            help="The loss: the framework's own, fused, fused-linear."),
@@ -46,23 +56,55 @@ _OPTIONS: Final = (
 
 def recipe_options(function: AnyFunction) -> AnyFunction:
     """Add the options of a recipe to a command."""
+    return _decorated(function, _ONE_CLUSTER, _ONE_FRAMEWORK)
+
+
+def recipes_options(function: AnyFunction) -> AnyFunction:
+    """Add the options of recipes to a command, which differ in cluster and framework."""
+    return _decorated(function, _SEVERAL_CLUSTERS, _SEVERAL_FRAMEWORKS)
+
+
+def _decorated(
+    function: AnyFunction,
+    cluster: Callable[[AnyFunction], AnyFunction],
+    framework: Callable[[AnyFunction], AnyFunction],
+) -> AnyFunction:
     function = operation_options(function)
-    for decorate in reversed(_OPTIONS):
+    for decorate in (*reversed(_OPTIONS), framework, cluster):
         function = decorate(function)
     return function
 
 
 def recipe_of(model: str, given: dict[str, Any]) -> Recipe:
     """The recipe that the options describe; takes its options out of `given`."""
+    cluster, framework = given.pop("cluster"), given.pop("framework")
+    clusters = () if cluster is None else (cluster,)
+    return _recipes(model, clusters, (framework,), given)[0]
+
+
+def recipes_of(model: str, given: dict[str, Any]) -> list[Recipe]:
+    """A recipe for each cluster and framework that the options name; takes their options out of `given`."""
+    clusters, frameworks = given.pop("clusters"), given.pop("frameworks")
+    return _recipes(model, clusters, frameworks or (None,), given)
+
+
+def _recipes(
+    model: str, clusters: Sequence[str], frameworks: Sequence[str | None], given: dict[str, Any]
+) -> list[Recipe]:
     from planner.api import Recipe
 
-    if given["cluster"] is None:
+    if not clusters:
         # Not `required` on the option: a file of runs needs no cluster.
         raise click.UsageError("missing option '--cluster'", click.get_current_context())
     settings: Iterable[tuple[str, str]] = given.pop("settings")
     names = (
-        "cluster", "node", "seq_len", "global_batch", "tokens", "precision", "optimizer", "method", "framework",
-        "attention", "loss", "capacity_factor", "flops_convention", "memory_headroom",
+        "node", "seq_len", "global_batch", "tokens", "precision", "optimizer", "method", "attention", "loss",
+        "capacity_factor", "flops_convention", "memory_headroom",
     )  # fmt: skip
     operation = operation_of(given)
-    return Recipe(model=model, options=dict(settings), operation=operation, **{name: given.pop(name) for name in names})
+    plain = {name: given.pop(name) for name in names}
+    return [
+        Recipe(model=model, cluster=cluster, framework=framework, options=dict(settings), operation=operation, **plain)
+        for cluster in clusters
+        for framework in frameworks
+    ]

@@ -9,6 +9,7 @@ import click
 
 from planner.units import GIGA, parse_duration_s, parse_quantity
 
+LONGEST_RANGE: Final = 4096
 _GPU_RANGE: Final = re.compile(r"(\d+)(?:-(\d+))?")
 
 
@@ -59,6 +60,40 @@ def gpu_range(text: str) -> tuple[int, int]:
     if fewest < 1 or most < fewest:
         raise click.BadParameter(f"{text!r} is not a range of at least 1 GPU: write 64 or 8-512")
     return fewest, most
+
+
+def whole_numbers(text: str) -> int | tuple[int, ...]:
+    """One number, or several to choose from: ``8``, ``1,2,4``, ``1-8``."""
+    numbers: list[int] = []
+    for part in text.split(","):
+        match = _GPU_RANGE.fullmatch(part.strip())
+        if match is None:
+            raise click.BadParameter(f"{text!r} is not a number, a list or a range: write 8, 1,2,4 or 1-8")
+        first, last = int(match.group(1)), int(match.group(2) or match.group(1))
+        if last < first or last - first > LONGEST_RANGE:
+            raise click.BadParameter(f"{part.strip()!r} is not a range of up to {LONGEST_RANGE:,} numbers")
+        numbers.extend(range(first, last + 1))
+    return numbers[0] if len(numbers) == 1 else tuple(dict.fromkeys(numbers))
+
+
+def words(text: str) -> str | tuple[str, ...]:
+    """One word, or several to choose from: ``full``, ``none,full``."""
+    found = tuple(dict.fromkeys(part.strip() for part in text.split(",")))
+    if not all(found):
+        raise click.BadParameter(f"{text!r} has an empty word: write full or none,full")
+    return found[0] if len(found) == 1 else found
+
+
+def axes_and_values(text: str) -> dict[str, int | str]:
+    """Axes of a layout with their values: ``tp=4,pp=2``, ``sequence_parallel=1``."""
+    found: dict[str, int | str] = {}
+    for part in text.split(","):
+        axis, value = key_and_value(part)
+        axis = axis.lower().replace("-", "_")
+        if axis in found:
+            raise click.BadParameter(f"{text!r} names {axis} twice")
+        found[axis] = int(value) if value.isdecimal() else value
+    return found
 
 
 def key_and_value(text: str) -> tuple[str, str]:

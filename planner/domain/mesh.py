@@ -18,8 +18,8 @@ class Layouts:
     """Candidate layouts: one long flat axis of degree tuples (last) and short outer axes of choices.
 
     `degrees` maps a degree (``tp``, ``pp``, ``dp``, ``micro_batch`` …) or a value derived from degrees (``n_gpus``,
-    ``micro_batches``, ``replicas``, ``expert_replicas``) to an array of shape (N,). `codes` maps a choice axis to an
-    integer array of shape (k, 1, …, 1) that indexes `values`. Both are read-only. One configuration is a mesh of one.
+    ``micro_batches``, ``replicas``, ``expert_replicas``, ``one_domain``) to an array of shape (N,). `codes` maps a choice
+    axis to an integer array of shape (k, 1, …, 1) that indexes `values`. Both are read-only. One configuration is a mesh of one.
     """
 
     degrees: Mapping[str, Array]

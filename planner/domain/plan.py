@@ -145,6 +145,13 @@ class Plan:
     stages: tuple[StageMemory, ...] = field(default=(), repr=False)
 
     @property
+    def limited_by(self) -> str:
+        """The component of a step that takes most time beside useful compute; compute itself where none takes a twentieth."""
+        rest = {name: took for name, took in self.step_time_components_s.items() if name not in ("forward", "backward")}
+        largest = max(rest, key=lambda name: rest[name])
+        return largest if rest[largest] >= self.step_time_s / 20 else "compute"
+
+    @property
     def due_s(self) -> float | None:
         """When the run can be expected to end, which a deadline is held against; None: never."""
         return self.duration_s if self.expected is None else self.expected.duration_s
@@ -163,6 +170,7 @@ class Plan:
             "step_time_s": self.step_time_s,
             "step_time_range_s": None if self.step_time_range_s is None else list(self.step_time_range_s),
             "step_time_components_s": dict(self.step_time_components_s),
+            "limited_by": self.limited_by,
             "mfu": self.mfu,
             "hfu": self.hfu,
             "tokens_per_s": self.tokens_per_s,
@@ -268,8 +276,63 @@ def _figures(plan: Plan) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WhyNot:
+    """The layouts with the axes `pins`: how many there are, what refuses them, the best of those that can run, and in words why
+    it is not the recommended one."""
+
+    pins: Mapping[str, Any]
+    layouts: int
+    feasible: int
+    rejected: Mapping[str, int]
+    best: Plan | None
+    reason: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON."""
+        return {
+            "pins": {axis: list(pin) if isinstance(pin, tuple) else pin for axis, pin in self.pins.items()},
+            "reason": self.reason,
+            "layouts": self.layouts,
+            "feasible": self.feasible,
+            "rejected": dict(self.rejected),
+            "best": None if self.best is None else self.best.to_dict(),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compared:
+    """What one of several clusters or frameworks answers; `error` where it could not be asked."""
+
+    cluster: str
+    framework: str | None = None
+    accelerator: str | None = None
+    price: Mapping[str, Any] | None = None
+    min_gpus: int | None = None
+    recommended: Plan | None = None
+    nearest_miss: NearestMiss | None = None
+    error: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON."""
+        return {
+            "cluster": self.cluster,
+            "framework": self.framework,
+            "accelerator": self.accelerator,
+            "price": None if self.price is None else dict(self.price),
+            "min_gpus": self.min_gpus,
+            "recommended": None if self.recommended is None else self.recommended.to_dict(),
+            "nearest_miss": None if self.nearest_miss is None else self.nearest_miss.to_dict(),
+            "error": self.error,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PlanAnswer:
-    """The whole answer of `planner plan`."""
+    """The whole answer of `planner plan`.
+
+    `front` are the numbers of GPUs of `scaling` that no other number beats in duration, cost and GPUs at once; from `knee` on,
+    further GPUs buy less throughput than those before (None: they do not).
+    """
 
     question: Mapping[str, Any]
     assumptions: tuple[Assumption, ...]
@@ -285,6 +348,10 @@ class PlanAnswer:
     why: str = ""
     notes: tuple[str, ...] = ()
     sensitivity: tuple[Shift, ...] = ()
+    front: tuple[int, ...] = ()
+    knee: int | None = None
+    why_not: WhyNot | None = None
+    compared: tuple[Compared, ...] = ()
 
     @property
     def answered(self) -> bool:
@@ -305,6 +372,10 @@ class PlanAnswer:
             "why": self.why,
             "alternatives": [plan.to_dict() for plan in self.alternatives],
             "scaling": [plan.to_dict() for plan in self.scaling],
+            "front": list(self.front),
+            "knee": self.knee,
+            "why_not": None if self.why_not is None else self.why_not.to_dict(),
+            "compared": [entry.to_dict() for entry in self.compared],
             "rejected": dict(self.rejected),
             "search": self.search.to_dict(),
             "rule_of_thumb": dict(self.rule_of_thumb),

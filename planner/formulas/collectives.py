@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from planner.domain.mesh import Array
+from planner.domain.mesh import Array, Mask
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +41,9 @@ class Link:
     chunk_bytes: float = 0.0
 
 
-def group_of(size: Array, stride: Array, domain: int, total: Array | float = np.inf) -> Group:
-    """The group of `size` ranks that lie `stride` apart, where each `domain` consecutive ranks of `total` share a scale-up
-    domain. Where groups and domains do not line up, some group straddles one domain more than it needs.
+def group_of(size: Array, stride: Array, domain: int, alone: Mask | bool = False) -> Group:
+    """The group of `size` ranks that lie `stride` apart, where each `domain` consecutive ranks share a scale-up domain, or all
+    ranks do (`alone`). Where groups and domains do not line up, some group straddles one domain more than it needs.
 
     >>> group_of(np.array([8.0, 8.0, 4.0]), np.array([1.0, 4.0, 8.0]), 8).inner.tolist()
     [8.0, 2.0, 1.0]
@@ -55,7 +55,7 @@ def group_of(size: Array, stride: Array, domain: int, total: Array | float = np.
         (np.mod(domain, span) == 0) | ((np.mod(span, domain) == 0) & (np.mod(domain, stride) == 0)) | (stride >= domain)
     )
     spanned = np.where(aligned, spanned, np.minimum(size, spanned + 1.0))
-    return Group(size=size, inner=np.where(total <= domain, size, size / spanned))
+    return Group(size=size, inner=np.where(alone, size, size / spanned))
 
 
 def ring_s(group: Group, payload_bytes: Array, inner: Link, outer: Link) -> Array:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from planner.domain.plan import NearestMiss, Plan, PlanAnswer
 from planner.reports.blocks import Block, Facts, Flat, Heading, Paragraph, Report, Table, Tone, left, right
+from planner.reports.comparison import compared_blocks, why_not_blocks
 from planner.reports.figures import NOTHING, gpus, percent, share
 from planner.reports.footnotes import footnote_blocks
 from planner.reports.layout import layout_text
@@ -28,6 +29,13 @@ def _flat(answer: PlanAnswer) -> Flat:
     rows = [] if answer.recommended is None else [flat_row("recommended", answer.recommended)]
     rows += [flat_row("alternative", plan) for plan in answer.alternatives]
     rows += [flat_row("scaling", plan) for plan in answer.scaling]
+    if answer.why_not is not None and answer.why_not.best is not None:
+        rows.append(flat_row("why-not", answer.why_not.best))
+    rows += [
+        {"cluster": entry.cluster, **flat_row("compared", entry.recommended)}
+        for entry in answer.compared
+        if entry.recommended is not None
+    ]
     if answer.nearest_miss is not None:
         miss = answer.nearest_miss.to_dict()
         rows.append({"role": "nearest-miss", **miss.pop("layout"), **miss})
@@ -50,6 +58,8 @@ def _blocks(answer: PlanAnswer) -> Iterator[Block]:
         yield from step_blocks(plan)
         yield from operation_blocks(plan)
         yield from sensitivity_blocks(answer.sensitivity, plan)
+    yield from compared_blocks(answer)
+    yield from why_not_blocks(answer.why_not)
     yield from _more(answer)
     yield from footnote_blocks(answer.assumptions, answer.notes, answer.provenance)
 
@@ -112,13 +122,38 @@ def _more(answer: PlanAnswer) -> Iterator[Block]:
         yield side_by_side((*strong, *answer.alternatives), strong)
     if answer.scaling:
         yield Heading("What more GPUs buy")
-        yield scaling_table(answer.scaling, strong)
+        yield scaling_table(answer.scaling, strong, answer.knee)
+        yield Facts(tuple(_growth(answer)))
     search = answer.search
     yield Heading(f"Searched {search.layouts:,} layouts in {format_duration(search.elapsed_s)}")
     yield _searched(answer)
     if answer.rule_of_thumb:
         yield Heading("Rule of thumb, to compare")
         yield rules_table(answer.rule_of_thumb)
+
+
+def _growth(answer: PlanAnswer) -> Iterator[tuple[str, str]]:
+    """Where more GPUs begin to buy less, and which numbers of them nothing beats."""
+    last = answer.scaling[-1]
+    if answer.knee is None:
+        yield "knee", f"none: throughput grows about in step with the GPUs, up to {gpus(last.n_gpus)}"
+    else:
+        here = next(plan for plan in answer.scaling if plan.n_gpus == answer.knee)
+        gained = share(last.tokens_per_s, here.tokens_per_s)
+        more = share(last.n_gpus, here.n_gpus)
+        yield (
+            "knee",
+            (f"{gpus(answer.knee)}: {more:.1f} times as many ({last.n_gpus:,}) give {gained:.1f} times its tokens/s"),
+        )
+    dominated = len(answer.scaling) - len(answer.front)
+    if dominated:
+        yield (
+            "front",
+            (
+                f"{len(answer.front)} of {len(answer.scaling)} numbers of GPUs are not beaten in time, cost and GPUs at once "
+                f"(--format json lists them)"
+            ),
+        )
 
 
 def _searched(answer: PlanAnswer) -> Table:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from planner.domain.plan import LAYOUT_FIELDS, MEMORY_COMPONENTS, TIME_COMPONENTS, Plan
-from planner.reports.blocks import Column, Table, left, right
+from planner.reports.blocks import Column, Table, left, right, wrapped
 from planner.reports.figures import NOTHING, percent, seconds, value_text
+from planner.reports.step import LABELS
 from planner.units import format_bytes, format_duration, format_usd
 
 ENERGY_COLUMNS: Final = ("accelerators_kwh", "hosts_kwh", "carbon_kg")
@@ -57,11 +58,23 @@ def side_by_side(plans: Iterable[Plan], strong: Sequence[Plan] = ()) -> Table:
     )  # fmt: skip
 
 
-def scaling_table(plans: Sequence[Plan], strong: Sequence[Plan] = (), limit: int = 12) -> Table:
-    """What more GPUs buy: the first, then each that at least doubles the one before, the last, and the strong."""
+def scaling_table(
+    plans: Sequence[Plan], strong: Sequence[Plan] = (), knee: int | None = None, limit: int = 12
+) -> Table:
+    """What more GPUs buy: the first, then each that at least doubles the one before, the last, the strong and the knee; with
+    what takes most time beside compute."""
     numbers, outstanding = _doublings(plans), [plan.layout for plan in strong]
-    kept = [plan for number, plan in enumerate(plans) if number in numbers or plan.layout in outstanding]
-    return side_by_side(kept if len(plans) > limit else plans, strong)
+    kept = [
+        plan
+        for number, plan in enumerate(plans)
+        if number in numbers or plan.layout in outstanding or plan.n_gpus == knee
+    ]
+    shown = kept if len(plans) > limit else plans
+    table = side_by_side(shown, strong)
+    rows = tuple(
+        (*row, LABELS.get(plan.limited_by, plan.limited_by)) for row, plan in zip(table.rows, shown, strict=True)
+    )
+    return Table(columns=(*table.columns, wrapped("limited by")), rows=rows, strong=table.strong)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from planner.domain.mesh import Array, Layouts, Mask
-from planner.plugin import Context, Framework, Offload, Recompute, Refusal, Schedule, Strategy
+from planner.plugin import Context, Framework, Offload, Phase, Recompute, Refusal, Schedule, Strategy
+from planner.search.factoring import Factoring
 from planner.search.memory import (
     MemoryParts,
     fullest_host_bytes,
@@ -20,11 +21,21 @@ from planner.search.memory import (
     region_divisors,
     timed_columns,
 )
-from planner.search.network import Network, network_of
-from planner.search.offloading import host_step_s, with_host_traffic
+from planner.search.network import Traffic, network_of
+from planner.search.offloading import Moved, host_step_s, with_host_traffic
 from planner.search.operators import Rates, rates_of
 from planner.search.stages import StageColumn, stage_columns
-from planner.search.timing import BlockTimes, StepTimes, block_times, over_stage, step_times
+from planner.search.timing import (
+    BlockTimes,
+    MicroBatch,
+    StepTimes,
+    block_syncs,
+    block_times,
+    micro_batch_times,
+    over_stage,
+    step_times,
+    synchronisation_s,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +58,14 @@ class Evaluation:
     memory: MemoryParts
     peak_bytes: Array
     host_bytes: Array
-    blocks: tuple[BlockTimes, ...]
     step: StepTimes
-    rates: Rates
-    network: Network
+    rules: Rules
+
+    @property
+    def blocks(self) -> tuple[BlockTimes, ...]:
+        """Seconds of every block and micro-batch."""
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            return all_block_times(self.context, self.layouts, self.rules)
 
 
 def mesh_recomputes(layouts: Layouts, rules: Rules) -> tuple[Recompute, ...]:
@@ -70,37 +85,69 @@ def mesh_offloads(layouts: Layouts, rules: Rules) -> tuple[Offload, ...]:
     )
 
 
-def _synchronising(times: BlockTimes, copies: Array) -> BlockTimes:
-    """A device that keeps its parameters `copies` times synchronises each copy."""
-    return replace(times, sync_s={phase: took * copies for phase, took in times.sync_s.items()})
-
-
 def evaluate_mesh(context: Context, layouts: Layouts, rules: Rules) -> Evaluation:
     """Peak bytes and step seconds of every layout, refused ones included (their numbers mean nothing)."""
+    return evaluate_factored(context, Factoring(layouts), rules)
+
+
+def evaluate_factored(context: Context, factoring: Factoring, rules: Rules) -> Evaluation:
+    """`evaluate_mesh` of a mesh whose terms may already be known."""
+    layouts = factoring.layouts
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         recomputes = mesh_recomputes(layouts, rules)
-        divisors = region_divisors(context, layouts, rules.strategies)
         schedules, offloads = mesh_schedules(layouts, rules), mesh_offloads(layouts, rules)
-        columns = placed_columns(layouts, schedules, stage_columns(context.program, layouts))
-        memory = memory_parts(context, layouts, rules.strategies, recomputes, schedules, offloads, divisors, columns)
-        rates, network = rates_of(context), network_of(context.cluster)
-        copies = parameter_copies(layouts, schedules)
-        blocks = tuple(
-            _synchronising(
-                block_times(context, layouts, block, rules.strategies, recomputes, schedules, divisors, rates, network),
-                copies,
-            )
-            for block in context.program.blocks
+        columns = factoring.term(
+            "stages", lambda mesh: placed_columns(mesh, schedules, stage_columns(context.program, mesh))
         )
-        optimizer_s = _optimizer_s(memory, columns, rates)
+        memory = memory_parts(context, factoring, rules.strategies, recomputes, schedules, offloads, columns)
+        optimizer_s = _optimizer_s(memory, columns, rates_of(context))
         if memory.moved is not None:
-            blocks = tuple(_with_host_traffic(context, layouts, memory, blocks))
             hosts = host_step_s(context, layouts, memory.moved, columns, memory.whole_states)
             optimizer_s = np.where(memory.moved.optimizer, hosts, optimizer_s)
-        timed = timed_columns(layouts, schedules, columns)
-        step = step_times(context, layouts, timed, blocks, schedules, rules.strategies, network, optimizer_s)
+        micro = factoring.term("micro-batch", lambda mesh: _micro_batch(context, mesh, rules))
+        syncs = factoring.term("synchronisation", lambda mesh: _synchronisation(context, mesh, rules))
+        traffic = Traffic(layouts, network_of(context.cluster))
+        step = step_times(context, layouts, micro, syncs, schedules, rules.strategies, traffic, optimizer_s)
         peak, host = peak_bytes(context, memory, columns), fullest_host_bytes(memory, columns)
-    return Evaluation(context, layouts, columns, memory, peak, host, blocks, step, rates, network)
+    return Evaluation(context, layouts, columns, memory, peak, host, step, rules)
+
+
+def all_block_times(context: Context, layouts: Layouts, rules: Rules) -> tuple[BlockTimes, ...]:
+    """Seconds of every block and micro-batch, with what it sends to its host and gets from there."""
+    recomputes, schedules = mesh_recomputes(layouts, rules), mesh_schedules(layouts, rules)
+    divisors = region_divisors(context, layouts, rules.strategies)
+    rates, traffic = rates_of(context), Traffic(layouts, network_of(context.cluster))
+    blocks = tuple(
+        block_times(context, layouts, block, rules.strategies, recomputes, schedules, divisors, rates, traffic)
+        for block in context.program.blocks
+    )
+    offloads = mesh_offloads(layouts, rules)
+    if Moved.of(context, layouts, offloads) is None:
+        return blocks
+    columns = placed_columns(layouts, schedules, stage_columns(context.program, layouts))
+    memory = memory_parts(context, Factoring(layouts), rules.strategies, recomputes, schedules, offloads, columns)
+    return tuple(_with_host_traffic(context, layouts, memory, blocks))
+
+
+def _timed_columns(context: Context, layouts: Layouts, rules: Rules) -> tuple[StageColumn, ...]:
+    schedules = mesh_schedules(layouts, rules)
+    columns = placed_columns(layouts, schedules, stage_columns(context.program, layouts))
+    return timed_columns(layouts, schedules, columns)
+
+
+def _micro_batch(context: Context, layouts: Layouts, rules: Rules) -> MicroBatch:
+    factoring = Factoring(layouts)
+    blocks = factoring.term("blocks", lambda mesh: all_block_times(context, mesh, rules))
+    return micro_batch_times(context, _timed_columns(context, layouts, rules), blocks)
+
+
+def _synchronisation(context: Context, layouts: Layouts, rules: Rules) -> Mapping[Phase, Array]:
+    """A device that keeps its parameters several times synchronises each copy."""
+    traffic = Traffic(layouts, network_of(context.cluster))
+    copies = parameter_copies(layouts, mesh_schedules(layouts, rules))
+    blocks = [block_syncs(context, layouts, block, rules.strategies, traffic) for block in context.program.blocks]
+    every = [{phase: took * copies for phase, took in syncs.items()} for syncs in blocks]
+    return synchronisation_s(_timed_columns(context, layouts, rules), every)
 
 
 def host_capacity_bytes(context: Context, layouts: Layouts) -> Array:
@@ -173,14 +220,18 @@ def _cluster_refusals(context: Context, layouts: Layouts) -> list[Refusal]:
 
 
 def refused(context: Context, layouts: Layouts, rules: Rules) -> tuple[Mask, dict[str, int]]:
-    """Where any reason applies, and how many layouts each reason is the first for."""
+    """Where any reason applies, and how many layouts each reason is the first for.
+
+    The mask broadcasts to the mesh: it has the axes that some reason depends on.
+    """
     shape = layouts.shape
-    taken = np.zeros(shape, dtype=np.bool_)
+    size = int(np.prod(shape))
+    allowed = np.ones((1,) * len(shape), dtype=np.bool_)
     counts: dict[str, int] = {}
     for refusal in refusals(context, layouts, rules):
-        fresh = np.broadcast_to(refusal.where, shape) & ~taken
-        number = int(np.count_nonzero(fresh))
+        fresh = allowed & refusal.where
+        number = int(np.count_nonzero(fresh)) * (size // fresh.size)
         if number:
             counts[refusal.reason] = counts.get(refusal.reason, 0) + number
-            taken |= fresh
-    return taken, counts
+            allowed = allowed & np.logical_not(refusal.where)
+    return ~allowed, counts

@@ -33,6 +33,7 @@ from planner.search.activations import (
     saved_tensors,
     transient_tensors,
 )
+from planner.search.factoring import Factoring
 from planner.search.model_states import BlockStates, block_states
 from planner.search.network import shard_width
 from planner.search.offloading import Moved, host_bytes, streams
@@ -119,51 +120,87 @@ def state_shards(context: Context, layouts: Layouts, strategies: Sequence[Strate
 
 def memory_parts(
     context: Context,
-    layouts: Layouts,
+    factoring: Factoring,
     strategies: Sequence[Strategy],
     recomputes: Sequence[Recompute],
     schedules: Mapping[str, Schedule],
     offloads: Sequence[Offload],
-    divisors: Mapping[Region, Array],
     columns: Sequence[StageColumn],
 ) -> MemoryParts:
     """Everything that does not depend on the instant. `recomputes`, `schedules` and `offloads` are those that the mesh offers,
     `columns` as the schedules place them."""
-    program = context.program
+    layouts = factoring.layouts
+    whole = factoring.term("states", lambda mesh: _states(context, mesh, strategies, schedules))
+    buffers = factoring.term("buffers", lambda mesh: _buffers(context, mesh, strategies))
+    states, moved = whole, Moved.of(context, layouts, offloads)
+    if moved is not None:
+        states = tuple(moved.left_on_device(block) for block in whole)
+        shards = state_shards(context, layouts, strategies)
+        sharded = np.asarray(shards.get(StateKind.WEIGHT, False), dtype=np.bool_)
+        buffers = (*buffers, *streams(context, layouts, moved, whole, sharded))
+    saved = factoring.term("activations", lambda mesh: _activations(context, mesh, strategies, recomputes))
+    return MemoryParts(
+        states=states,
+        whole_states=whole,
+        moved=moved,
+        layers_again=LayersAgain.of(layouts, recomputes),
+        layers=saved.layers,
+        embedding_saved=saved.embedding,
+        head=saved.head,
+        buffers=buffers,
+        in_flight=tuple(_in_flight(context, layouts, schedules, column, saved.residual) for column in columns),
+        accumulates=layouts["micro_batches"] > 1,
+        residual_gradient=saved.residual,
+        communicators=factoring.term("communicators", lambda mesh: communicators(context, mesh)),
+    )
+
+
+def _states(
+    context: Context, layouts: Layouts, strategies: Sequence[Strategy], schedules: Mapping[str, Schedule]
+) -> tuple[BlockStates, ...]:
+    """Every block's states, before anything moves to the host."""
     shards = state_shards(context, layouts, strategies)
     copies = parameter_copies(layouts, schedules)
-    none = Recompute(name="none", source="")
-    embedding = Coefficients.of(saved_tensors(program.embedding, none, context.framework, context.numerics))
+    return tuple(block_states(context, layouts, block, shards).times(copies) for block in context.program.blocks)
+
+
+def _buffers(context: Context, layouts: Layouts, strategies: Sequence[Strategy]) -> tuple[Buffer, ...]:
+    """What strategies and the framework hold beside states and activations."""
+    framework = context.framework
     buffers = [
         buffer
         for strategy in strategies
         if strategy.buffers is not None
         for buffer in _named(strategy.buffers(context, layouts), strategy.name, strategy.source)
     ]
-    framework = context.framework
     if framework.buffers is not None:
         buffers.extend(_named(framework.buffers(context, layouts), framework.name, framework.source))
-    whole = tuple(block_states(context, layouts, block, shards).times(copies) for block in program.blocks)
-    states, moved = whole, Moved.of(context, layouts, offloads)
-    if moved is not None:
-        states = tuple(moved.left_on_device(block) for block in whole)
-        sharded = np.asarray(shards.get(StateKind.WEIGHT, False), dtype=np.bool_)
-        buffers.extend(streams(context, layouts, moved, whole, sharded))
+    return tuple(buffers)
+
+
+@dataclass(frozen=True, slots=True)
+class _Activations:
+    """What one micro-batch leaves on a rank, by block, and the gradient of the residual stream."""
+
+    layers: tuple[LayerActivations, ...]
+    embedding: Array
+    head: HeadActivations
+    residual: Array
+
+
+def _activations(
+    context: Context, layouts: Layouts, strategies: Sequence[Strategy], recomputes: Sequence[Recompute]
+) -> _Activations:
+    program = context.program
+    divisors = region_divisors(context, layouts, strategies)
+    none = Recompute(name="none", source="")
+    embedding = Coefficients.of(saved_tensors(program.embedding, none, context.framework, context.numerics))
     width = program.architecture.hidden * context.numerics.residual_bytes
-    residual = context.tokens(layouts) / divisors[Region.RESIDUAL] * width
-    return MemoryParts(
-        states=states,
-        whole_states=whole,
-        moved=moved,
-        layers_again=LayersAgain.of(layouts, recomputes),
+    return _Activations(
         layers=tuple(_layer_activations(context, layouts, kind, recomputes, divisors) for kind in program.kinds),
-        embedding_saved=bytes_on_rank(context, layouts, embedding, divisors),
+        embedding=bytes_on_rank(context, layouts, embedding, divisors),
         head=_head_activations(context, layouts, program.head, divisors),
-        buffers=tuple(buffers),
-        in_flight=tuple(_in_flight(context, layouts, schedules, column, residual) for column in columns),
-        accumulates=layouts["micro_batches"] > 1,
-        residual_gradient=residual,
-        communicators=communicators(context, layouts),
+        residual=context.tokens(layouts) / divisors[Region.RESIDUAL] * width,
     )
 
 

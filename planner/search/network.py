@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 
 from planner.domain.hardware import CALIBRATED_NETWORK, Cluster
-from planner.domain.mesh import Array, Layouts
+from planner.domain.mesh import Array, Layouts, Mask
 from planner.formulas import collectives
 from planner.formulas.collectives import Group, Link
 from planner.plugin import EXPERT_REPLICAS, REPLICAS, SHARD_GROUP, Collective, Communication, PluginError
@@ -21,6 +21,9 @@ from planner.units import MIB
 
 RANK_ORDER: Final = ("tp", "cp", "dp", "pp")
 EXPERT_RANK_ORDER: Final = ("etp", "ep")
+
+ONE_DOMAIN: Final = "one_domain"
+"""Derived of a layout: 1 where all its GPUs share a scale-up domain. Groups read it rather than n_gpus, which has many values."""
 
 SCALE_UP_LATENCY_S: Final = 3.4e-6
 PCIE_LATENCY_S: Final = 5.7e-6
@@ -87,16 +90,16 @@ def _network_share(cluster: Cluster) -> float:
 
 def group_for(axes: tuple[str, ...], layouts: Layouts, domain: int) -> Group:
     """The group of ranks that `axes` span, and how many of them share a scale-up domain. Raises PluginError."""
-    total = layouts["n_gpus"]
+    alone = layouts[ONE_DOMAIN] > 0
     if len(axes) == 2 and SHARD_GROUP in axes:
-        return _shard_group(axes, layouts, domain, total)
+        return _shard_group(axes, layouts, domain, alone)
     if axes == (EXPERT_REPLICAS,):
         return collectives.group_of(
-            layouts["expert_replicas"], layouts.degree("etp") * layouts.degree("ep"), domain, total
+            layouts["expert_replicas"], layouts.degree("etp") * layouts.degree("ep"), domain, alone
         )
     if axes == ("embedding_copies",):
         two = np.where(layouts["pp"] > 1, 2.0, 1.0)
-        return collectives.group_of(two, _stride("pp", layouts), domain, total)
+        return collectives.group_of(two, _stride("pp", layouts), domain, alone)
     names = ("cp", "dp") if axes == (REPLICAS,) else axes
     order = EXPERT_RANK_ORDER if names[0] in EXPERT_RANK_ORDER else RANK_ORDER
     size: Array = np.ones(1)
@@ -105,7 +108,7 @@ def group_for(axes: tuple[str, ...], layouts: Layouts, domain: int) -> Group:
             raise PluginError(f"a communication names the axis {name!r}, which no strategy brings")
         size = size * layouts[name]
     inner_most = min(names, key=lambda name: order.index(name) if name in order else len(order))
-    return collectives.group_of(size, _stride(inner_most, layouts), domain, total)
+    return collectives.group_of(size, _stride(inner_most, layouts), domain, alone)
 
 
 def shard_width(replicas: str, layouts: Layouts) -> Array:
@@ -116,7 +119,7 @@ def shard_width(replicas: str, layouts: Layouts) -> Array:
     return width
 
 
-def _shard_group(axes: tuple[str, ...], layouts: Layouts, domain: int, total: Array) -> Group:
+def _shard_group(axes: tuple[str, ...], layouts: Layouts, domain: int, alone: Mask) -> Group:
     """The innermost part of the replicas, or the ranks at the same place of each such part."""
     inside = axes[0] == SHARD_GROUP
     replicas = axes[1] if inside else axes[0]
@@ -124,8 +127,8 @@ def _shard_group(axes: tuple[str, ...], layouts: Layouts, domain: int, total: Ar
     stride = experts if replicas == EXPERT_REPLICAS else _stride("cp", layouts)
     width = shard_width(replicas, layouts)
     if inside:
-        return collectives.group_of(width, stride, domain, total)
-    return collectives.group_of(layouts[replicas] / width, stride * width, domain, total)
+        return collectives.group_of(width, stride, domain, alone)
+    return collectives.group_of(layouts[replicas] / width, stride * width, domain, alone)
 
 
 def _stride(axis: str, layouts: Layouts) -> Array:
@@ -138,16 +141,38 @@ def _stride(axis: str, layouts: Layouts) -> Array:
     return stride
 
 
-def seconds(communication: Communication, layouts: Layouts, network: Network) -> Array:
-    """Seconds of one event of `communication`."""
-    group = group_for(communication.axes, layouts, network.domain)
-    payload = np.asarray(communication.payload_bytes, dtype=np.float64)
-    if communication.collective is Collective.ALL_TO_ALL:
-        return collectives.all_to_all_s(group, payload, network.inner, network.outer, communication.copies)
-    formula = {
-        Collective.ALL_REDUCE: collectives.all_reduce_s,
-        Collective.ALL_GATHER: collectives.ring_s,
-        Collective.REDUCE_SCATTER: collectives.ring_s,
-        Collective.POINT_TO_POINT: collectives.point_to_point_s,
-    }[communication.collective]
-    return formula(group, payload, network.inner, network.outer)
+class Traffic:
+    """Prices communications of the layouts of one mesh; a group of ranks is found once, however many collectives it runs."""
+
+    def __init__(self, layouts: Layouts, network: Network) -> None:
+        self._layouts = layouts
+        self._network = network
+        self._groups: dict[tuple[str, ...], Group] = {}
+
+    def seconds(self, communication: Communication) -> Array:
+        """Seconds of one event; nothing sent takes no time."""
+        network = self._network
+        group = self._group(communication.axes)
+        payload = np.asarray(communication.payload_bytes, dtype=np.float64)
+        if communication.collective is Collective.ALL_TO_ALL:
+            took = collectives.all_to_all_s(group, payload, network.inner, network.outer, communication.copies)
+        else:
+            formula = {
+                Collective.ALL_REDUCE: collectives.all_reduce_s,
+                Collective.ALL_GATHER: collectives.ring_s,
+                Collective.REDUCE_SCATTER: collectives.ring_s,
+                Collective.POINT_TO_POINT: collectives.point_to_point_s,
+            }[communication.collective]
+            took = formula(group, payload, network.inner, network.outer)
+        return took if (payload > 0).all() else np.where(payload > 0, took, 0.0)
+
+    def all_s(self, communication: Communication) -> Array | None:
+        """Seconds of all its events; None where no layout has any."""
+        if not np.any(communication.events) or not np.any(communication.payload_bytes):
+            return None
+        return self.seconds(communication) * communication.events
+
+    def _group(self, axes: tuple[str, ...]) -> Group:
+        if axes not in self._groups:
+            self._groups[axes] = group_for(axes, self._layouts, self._network.domain)
+        return self._groups[axes]

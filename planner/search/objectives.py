@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -12,14 +14,18 @@ from numpy.typing import NDArray
 
 from planner.domain.mesh import Array, Layouts, Mask
 from planner.plugin import Context
-from planner.search.evaluation import Rules, evaluate_mesh, host_capacity_bytes, refused
+from planner.search.candidates import Best, Candidate, Part, first_of
+from planner.search.evaluation import Rules, evaluate_factored, host_capacity_bytes, refused
+from planner.search.factoring import Factoring
 from planner.search.measures import measures, step_energy_j
-from planner.search.space import Space
+from planner.search.space import Chunk, Space
 
 DOES_NOT_FIT: Final = "does not fit in memory"
 FILLS_THE_HOST: Final = "does not fit in the host's memory"
 MISSES_DEADLINE: Final = "misses the deadline"
 MISSES_BUDGET: Final = "exceeds the budget"
+PIECE_LAYOUTS: Final = 1 << 18
+"""Layouts that are evaluated at once (docs/performance.md)."""
 OBJECTIVES: Final = ("min-gpus", "time", "cost", "energy")
 
 
@@ -33,36 +39,45 @@ class Limits:
     budget_usd: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A feasible layout: its number of GPUs, step time, the mesh of itself, and the energy [J] of a step where it decides."""
-
-    n_gpus: int
-    step_time_s: float
-    layouts: Layouts
-    step_energy_j: float | None = None
-
-    @property
-    def order(self) -> float:
-        """What candidates on as many GPUs are ordered by, least first."""
-        return self.step_time_s if self.step_energy_j is None else self.step_energy_j
+def ignore(_fraction: float) -> None:
+    """Progress that nobody watches."""
 
 
 @dataclass(slots=True)
 class Findings:
     """What a search has seen so far. `closest` is the allowed layout that needs least memory; `fastest` the one that fits
-    and takes least time, whether or not it meets deadline and budget. `leanest` is the smallest peak [bytes] of the allowed
-    layouts for each number of GPUs."""
+    and takes least time, `cheapest` the one that takes least GPU time, whether or not they meet deadline and budget.
+    `leanest` is the smallest peak [bytes] of the allowed layouts for each number of GPUs."""
 
-    by_gpus: dict[int, list[Candidate]] = field(default_factory=dict)
+    best: Best
     rejected: dict[str, int] = field(default_factory=dict)
     layouts: int = 0
+    allowed: int = 0
     feasible: int = 0
     elapsed_s: float = 0.0
     leanest: dict[int, float] = field(default_factory=dict)
-    closest: tuple[float, Candidate] | None = None
+    closest: Candidate | None = None
     fastest: Candidate | None = None
     cheapest: Candidate | None = None
+
+    @property
+    def by_gpus(self) -> dict[int, list[Candidate]]:
+        """For every number of GPUs that some feasible layout has, the best ones."""
+        return self.best.by_gpus
+
+    def take(self, others: Findings) -> None:
+        """Add what was seen in another part of the space."""
+        for reason, number in others.rejected.items():
+            self.count(reason, number)
+        self.layouts += others.layouts
+        self.allowed += others.allowed
+        self.feasible += others.feasible
+        for count, size in others.leanest.items():
+            self.leanest[count] = min(self.leanest.get(count, np.inf), size)
+        self.closest = first_of(self.closest, others.closest)
+        self.fastest = first_of(self.fastest, others.fastest)
+        self.cheapest = first_of(self.cheapest, others.cheapest)
+        self.best.merge(others.best)
 
     def count(self, reason: str, number: int) -> None:
         """Book `number` layouts under `reason`."""
@@ -70,54 +85,132 @@ class Findings:
             self.rejected[reason] = self.rejected.get(reason, 0) + number
 
 
-def search(
-    context: Context, space: Space, rules: Rules, limits: Limits, keep: int, *, by_energy: bool = False
-) -> Findings:
-    """Evaluate every layout of `space`; keep the `keep` fastest feasible ones for each number of GPUs.
+@dataclass(frozen=True, slots=True)
+class Searched:
+    """What stays the same while the chunks of a space are looked at."""
 
-    `by_energy`: those that need least energy instead, where the power is known.
+    context: Context
+    rules: Rules
+    limits: Limits
+    objective: str
+    known: dict[str, frozenset[str]]
+
+
+def search(
+    context: Context,
+    space: Space,
+    rules: Rules,
+    limits: Limits,
+    keep: int,
+    objective: str = "min-gpus",
+    jobs: int = 1,
+    progress: Callable[[float], None] = ignore,
+) -> Findings:
+    """Evaluate every layout of `space`; keep the `keep` best feasible ones for each number of GPUs: the fastest, or by the
+    objective ``energy`` those that take least of it.
+
+    `jobs` threads look at as many chunks at a time (NumPy lets go of the interpreter while it computes), each with memory of
+    its own; the answer does not depend on their number. `progress` is told the fraction that has been looked at.
     """
     started = time.perf_counter()
-    findings = Findings()
-    for layouts in space.chunks():
-        _look_at(context, layouts, rules, limits, keep, findings, by_energy)
+    findings = Findings(Best(keep))
+    searched = Searched(context, rules, limits, objective, {})
+
+    def look_at(chunk: Chunk) -> Findings:
+        own = Findings(Best(keep))
+        _look_at(searched, chunk.layouts, chunk.first, own)
+        return own
+
+    if jobs == 1:
+        for chunk in space.numbered_chunks():
+            _look_at(searched, chunk.layouts, chunk.first, findings)
+            progress(chunk.done)
+    else:
+        for chunk, own in _at_once(look_at, space.numbered_chunks(), jobs):
+            findings.take(own)
+            progress(chunk.done)
     findings.elapsed_s = time.perf_counter() - started
     return findings
 
 
-def _look_at(
-    context: Context, layouts: Layouts, rules: Rules, limits: Limits, keep: int, findings: Findings, by_energy: bool
-) -> None:
-    shape = layouts.shape
-    forbidden, reasons = refused(context, layouts, rules)
+def _at_once(work: Callable[[Chunk], Findings], chunks: Iterator[Chunk], jobs: int) -> Iterator[tuple[Chunk, Findings]]:
+    """The results in the order of the chunks, of which at most `jobs` are under way."""
+    with ThreadPoolExecutor(jobs) as pool:
+        waiting: deque[tuple[Chunk, Future[Findings]]] = deque()
+        for chunk in chunks:
+            waiting.append((chunk, pool.submit(work, chunk)))
+            if len(waiting) >= jobs:
+                done, future = waiting.popleft()
+                yield done, future.result()
+        for done, future in waiting:
+            yield done, future.result()
+
+
+def _look_at(searched: Searched, layouts: Layouts, first: int, findings: Findings) -> None:
+    """Counts what is refused, and evaluates the rest schedule by schedule: most tuples of degrees suit one schedule only."""
+    forbidden, reasons = refused(searched.context, layouts, searched.rules)
     for reason, number in reasons.items():
         findings.count(reason, number)
-    findings.layouts += forbidden.size
-    if forbidden.all():
-        return
-    evaluation = evaluate_mesh(context, layouts, rules)
-    peak = np.broadcast_to(evaluation.peak_bytes, shape)
-    step_s = np.broadcast_to(evaluation.step.total_s, shape)
-    n_gpus = np.broadcast_to(layouts["n_gpus"], shape)
+    findings.layouts += int(np.prod(layouts.shape))
+    axis = list(layouts.values).index("schedule")
+    for position in range(len(layouts.values["schedule"])):
+        own = forbidden.take([position if forbidden.shape[axis] > 1 else 0], axis=axis)
+        alive = np.broadcast_to(~own.reshape(-1, own.shape[-1]).all(axis=0), layouts.shape[-1:])
+        tuples = np.flatnonzero(alive)
+        if not len(tuples):
+            continue
+        factoring = Factoring(_restricted(layouts, "schedule", position, tuples), searched.known)
+        for start, stop in _pieces(factoring.layouts.shape):
+            piece, own_tuples = factoring.piece(start, stop), tuples[start:stop]
+            part = Part(piece.layouts, own_tuples + first, layouts.values)
+            _evaluate(searched, piece, part, own[..., own_tuples] if own.shape[-1] > 1 else own, findings)
+
+
+def _pieces(shape: tuple[int, ...]) -> Iterator[tuple[int, int]]:
+    """Where the pieces of a mesh, of about `PIECE_LAYOUTS` layouts each, start and stop along its tuples."""
+    tuples = max(1, PIECE_LAYOUTS * shape[-1] // int(np.prod(shape)))
+    for start in range(0, shape[-1], tuples):
+        yield start, min(shape[-1], start + tuples)
+
+
+def _restricted(layouts: Layouts, axis: str, position: int, tuples: NDArray[np.intp]) -> Layouts:
+    """The mesh of some tuples with one value of a choice."""
+    degrees = {name: array[tuples] for name, array in layouts.degrees.items()}
+    codes, values = dict(layouts.codes), dict(layouts.values)
+    codes[axis] = np.zeros((1,) * len(layouts.shape), dtype=np.intp)
+    values[axis] = (values[axis][position],)
+    return Layouts(degrees, codes, values)
+
+
+def _evaluate(searched: Searched, piece: Factoring, part: Part, forbidden: Mask, findings: Findings) -> None:
+    context, rules, limits, layouts = searched.context, searched.rules, searched.limits, part.layouts
+    evaluation = evaluate_factored(context, piece, rules)
+    shape = layouts.shape
+    peak, step_s = np.broadcast_to(evaluation.peak_bytes, shape), np.broadcast_to(evaluation.step.total_s, shape)
+    allowed = np.broadcast_to(~forbidden, shape)
+    number = int(np.count_nonzero(allowed))
+    findings.allowed += number
     capacity = context.cluster.accelerator.memory_bytes
-    fits = ~forbidden & (peak + limits.headroom * capacity <= capacity)
-    findings.count(DOES_NOT_FIT, int(np.count_nonzero(~forbidden & ~fits)))
+    fits = allowed & (peak + limits.headroom * capacity <= capacity)
+    fitting = int(np.count_nonzero(fits))
+    findings.count(DOES_NOT_FIT, number - fitting)
     if evaluation.memory.moved is not None:
-        held = fits & (evaluation.host_bytes <= host_capacity_bytes(context, layouts))
-        findings.count(FILLS_THE_HOST, int(np.count_nonzero(fits & ~held)))
-        fits = held
-    allowed_peak = np.where(forbidden, np.inf, peak)
-    _remember_closest(layouts, allowed_peak, n_gpus, step_s, findings)
-    _remember_leanest(layouts, allowed_peak, findings)
+        fits = fits & (evaluation.host_bytes <= host_capacity_bytes(context, layouts))
+        held = int(np.count_nonzero(fits))
+        findings.count(FILLS_THE_HOST, fitting - held)
+        fitting = held
+    _remember_leanest(part, np.where(allowed, peak, np.inf), step_s, findings)
+    if not fitting:
+        return
     meets = _meets(context, layouts, rules, limits, step_s, fits, findings)
-    findings.feasible += int(np.count_nonzero(meets))
-    _remember_extremes(layouts, fits, n_gpus, step_s, findings)
-    energy_j = step_energy_j(context, layouts["n_gpus"], evaluation.step) if by_energy else None
-    for candidate in _best_per_gpus(layouts, meets, n_gpus, step_s, energy_j, keep):
-        findings.by_gpus.setdefault(candidate.n_gpus, []).append(candidate)
-    for found in findings.by_gpus.values():
-        found.sort(key=lambda candidate: candidate.order)
-        del found[keep:]
+    findings.feasible += fitting if meets is fits else int(np.count_nonzero(meets))
+    _remember_extremes(part, np.where(fits, step_s, np.inf), step_s, findings)
+    score = step_s
+    if searched.objective == "energy":
+        energy_j = step_energy_j(context, layouts["n_gpus"], evaluation.step)
+        # Without a known power layouts are ordered by the time of their GPUs.
+        score = step_s * layouts["n_gpus"] if energy_j is None else np.broadcast_to(energy_j, shape)
+    findings.best.add(part, np.where(meets, score, np.inf), step_s)
 
 
 def _meets(
@@ -139,59 +232,32 @@ def _meets(
     return meets
 
 
-def _candidate(layouts: Layouts, index: int, n_gpus: Array, step_s: Array) -> Candidate:
-    return Candidate(int(n_gpus.flat[index]), float(step_s.flat[index]), layouts.at(np.asarray([index])))
-
-
-def _remember_closest(layouts: Layouts, peak: Array, n_gpus: Array, step_s: Array, findings: Findings) -> None:
-    index = int(np.argmin(peak))
-    lowest = float(peak.flat[index])
-    if np.isfinite(lowest) and (findings.closest is None or lowest < findings.closest[0]):
-        findings.closest = (lowest, _candidate(layouts, index, n_gpus, step_s))
-
-
-def _remember_leanest(layouts: Layouts, peak: Array, findings: Findings) -> None:
+def _remember_leanest(part: Part, peak: Array, step_s: Array, findings: Findings) -> None:
+    """Per number of GPUs the smallest peak, and the layout with the smallest of all."""
     per_tuple = peak.reshape(-1, peak.shape[-1]).min(axis=0)
-    counts, inverse = np.unique(layouts["n_gpus"], return_inverse=True)
-    smallest = np.full(len(counts), np.inf)
-    np.minimum.at(smallest, inverse, per_tuple)
-    for count, value in zip(counts, smallest, strict=True):
-        if np.isfinite(value):
-            findings.leanest[int(count)] = min(findings.leanest.get(int(count), np.inf), float(value))
+    n_gpus = part.layouts["n_gpus"].astype(np.intp)
+    smallest = np.full(int(n_gpus.max()) + 1, np.inf)
+    np.minimum.at(smallest, n_gpus, per_tuple)
+    for count in np.flatnonzero(smallest < np.inf):
+        findings.leanest[int(count)] = min(findings.leanest.get(int(count), np.inf), float(smallest[count]))
+    findings.closest = _smaller(part, peak, per_tuple, step_s, findings.closest)
 
 
-def _remember_extremes(layouts: Layouts, fits: Mask, n_gpus: Array, step_s: Array, findings: Findings) -> None:
-    if not fits.any():
-        return
-    index = int(np.argmin(np.where(fits, step_s, np.inf)))
-    if findings.fastest is None or step_s.flat[index] < findings.fastest.step_time_s:
-        findings.fastest = _candidate(layouts, index, n_gpus, step_s)
-    gpu_s = np.where(fits, step_s * n_gpus, np.inf)
-    index = int(np.argmin(gpu_s))
-    cheapest = findings.cheapest
-    if cheapest is None or gpu_s.flat[index] < cheapest.step_time_s * cheapest.n_gpus:
-        findings.cheapest = _candidate(layouts, index, n_gpus, step_s)
+def _remember_extremes(part: Part, fitting_s: Array, step_s: Array, findings: Findings) -> None:
+    per_tuple = fitting_s.reshape(-1, fitting_s.shape[-1]).min(axis=0)
+    findings.fastest = _smaller(part, fitting_s, per_tuple, step_s, findings.fastest)
+    n_gpus = part.layouts["n_gpus"]
+    findings.cheapest = _smaller(part, fitting_s * n_gpus, per_tuple * n_gpus, step_s, findings.cheapest)
 
 
-def _best_per_gpus(
-    layouts: Layouts, meets: Mask, n_gpus: Array, step_s: Array, energy_j: Array | None, keep: int
-) -> Iterable[Candidate]:
-    """The `keep` fastest (or of least energy, where it is given) of each number of GPUs; of equal ones the first in the
-    order of enumeration, which puts small degrees and simple choices first."""
-    allowed: NDArray[np.intp] = np.flatnonzero(meets)
-    if not len(allowed):
-        return
-    energies = None if energy_j is None else np.broadcast_to(energy_j, layouts.shape)
-    gpus, least = n_gpus.reshape(-1)[allowed], (step_s if energies is None else energies).reshape(-1)[allowed]
-    order = np.lexsort((allowed, least, gpus))
-    sorted_gpus = gpus[order]
-    starts = np.flatnonzero(np.r_[True, sorted_gpus[1:] != sorted_gpus[:-1]])
-    ends = np.r_[starts[1:], len(order)]
-    for start, end in zip(starts, ends, strict=True):
-        for position in order[start : min(end, start + keep)]:
-            index = int(allowed[position])
-            candidate = _candidate(layouts, index, n_gpus, step_s)
-            yield candidate if energies is None else replace(candidate, step_energy_j=float(energies.flat[index]))
+def _smaller(part: Part, values: Array, per_tuple: Array, step_s: Array, so_far: Candidate | None) -> Candidate | None:
+    """The layout with the smallest value, if it comes before the one that was found so far."""
+    lowest = per_tuple.min()
+    if not np.isfinite(lowest) or (so_far is not None and lowest > so_far.score):
+        return so_far
+    equal = np.flatnonzero(values == lowest)
+    found = min(part.candidates(equal, step_s, values), key=lambda candidate: candidate.order)
+    return first_of(so_far, found)
 
 
 def recommended(findings: Findings, objective: str) -> Candidate | None:
@@ -201,9 +267,6 @@ def recommended(findings: Findings, objective: str) -> Candidate | None:
     if objective == "min-gpus":
         return findings.by_gpus[min(findings.by_gpus)][0]
     best = [candidates[0] for _, candidates in sorted(findings.by_gpus.items())]
-    if objective == "time":
-        return min(best, key=lambda candidate: candidate.step_time_s)
-    if objective == "energy":
-        # Layouts without a known power are ordered by the time of their GPUs.
-        return min(best, key=lambda each: (each.step_energy_j or 0.0, each.step_time_s * each.n_gpus))
-    return min(best, key=lambda candidate: candidate.step_time_s * candidate.n_gpus)
+    if objective == "cost":
+        return min(best, key=lambda candidate: candidate.step_time_s * candidate.n_gpus)
+    return min(best, key=lambda candidate: candidate.score)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Final
 
 import numpy as np
@@ -12,41 +13,84 @@ from numpy.typing import NDArray
 from planner.domain.mesh import Array, ChoiceValue, Layouts
 from planner.errors import InputError, UnknownNameError
 from planner.plugin import Choice, Context, Degree, Strategy
+from planner.search.network import ONE_DOMAIN, network_of
 
-CHUNK_ELEMENTS: Final = 1 << 18
-"""Layouts per chunk: the working set of one formula stays in cache (DESIGN section 2)."""
+CHUNK_LAYOUTS: Final = 1 << 22
+"""Layouts per chunk: enough for the cost of calling NumPy to vanish, few enough for memory (docs/performance.md)."""
 
 NOTHING_OFFLOADED: Final = "none"
 """The offload that a search tries unless another is asked for: what moves to the host saves memory at the price of time."""
 
+Crossed = tuple[str, Array]
+Pin = ChoiceValue | tuple[ChoiceValue, ...]
+"""What an axis is pinned to: one value, or several to choose from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A part of a space: its mesh, the number of its first tuple, and the fraction of the space that ends with it."""
+
+    layouts: Layouts
+    first: int
+    done: float
+
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """Candidate degree tuples (each an array of shape (N,)) and the values of each choice."""
+    """Tuples of the degrees that multiply GPUs (each an array of shape (B,)), the candidates of the degrees that are crossed
+    with them chunk by chunk, and the values of each choice."""
 
-    degrees: Mapping[str, Array]
+    context: Context
+    bases: Mapping[str, Array]
+    crossed: tuple[Crossed, ...]
     choices: Mapping[str, tuple[ChoiceValue, ...]]
 
     @property
     def tuples(self) -> int:
         """Degree tuples."""
-        return len(next(iter(self.degrees.values())))
+        return sum(next(iter(chunk.degrees.values())).shape[-1] for chunk in self.chunks())
 
     @property
     def layouts(self) -> int:
         """Layouts: tuples times the values of every choice."""
-        total = self.tuples
-        for values in self.choices.values():
-            total *= len(values)
-        return total
+        return self.tuples * self.combinations
+
+    @property
+    def combinations(self) -> int:
+        """Combinations of choices."""
+        return prod(len(values) for values in self.choices.values())
 
     def chunks(self) -> Iterator[Layouts]:
-        """The space in meshes of at most `CHUNK_ELEMENTS` layouts."""
-        per_tuple = max(1, self.layouts // max(1, self.tuples))
-        step = max(1, CHUNK_ELEMENTS // per_tuple)
-        for start in range(0, self.tuples, step):
-            degrees = {axis: array[start : start + step] for axis, array in self.degrees.items()}
-            yield make_layouts(degrees, self.choices)
+        """The space in meshes of about `CHUNK_LAYOUTS` layouts, always the same ones in the same order."""
+        return (chunk.layouts for chunk in self.numbered_chunks())
+
+    def numbered_chunks(self) -> Iterator[Chunk]:
+        """The chunks, with where they stand in the space."""
+        bases = len(next(iter(self.bases.values())))
+        tuples = max(1, CHUNK_LAYOUTS // self.combinations)
+        crossings = float(prod(len(values) for _axis, values in self.crossed))
+        start, first = 0, 0
+        while start < bases:
+            stop = min(bases, start + max(1, int(tuples / crossings)))
+            degrees = self._crossed({axis: array[start:stop] for axis, array in self.bases.items()})
+            found = len(next(iter(degrees.values())))
+            # How many crossings are plausible is known from the chunk before.
+            crossings = max(1.0, found / (stop - start))
+            start = stop
+            if found:
+                yield Chunk(make_layouts(degrees, self.choices), first, stop / bases)
+            first += found
+
+    def _crossed(self, bases: Mapping[str, Array]) -> dict[str, Array]:
+        tuples = dict(bases)
+        for axis, values in self.crossed:
+            count = len(next(iter(tuples.values())))
+            tuples = {name: np.repeat(array, len(values)) for name, array in tuples.items()}
+            tuples[axis] = np.tile(values, count)
+            keep = _plausible(self.context, tuples, axis)
+            if not keep.all():
+                tuples = {name: array[keep] for name, array in tuples.items()}
+        return derive(self.context, tuples)
 
 
 def make_layouts(degrees: Mapping[str, Array], choices: Mapping[str, tuple[ChoiceValue, ...]]) -> Layouts:
@@ -94,18 +138,21 @@ def build_space(
     context: Context,
     degrees: Sequence[Degree],
     choices: Sequence[Choice],
-    pins: Mapping[str, ChoiceValue],
+    pins: Mapping[str, Pin],
     min_gpus: int,
     max_gpus: int,
 ) -> Space:
-    """Cross the candidates, keep products of GPUs within bounds and batches that divide; pinned axes keep their value.
+    """Cross the candidates, keep products of GPUs within bounds and batches that divide; pinned axes keep their values.
 
     Raises InputError for a pin that is no axis, or whose value no strategy knows.
     """
     check_axes(degrees, choices, pins)
-    tuples = _degree_tuples(context, degrees, pins, min_gpus, max_gpus)
+    # The batch is shared out over dp and the micro-batch: with dp varying fastest, a chunk holds few shapes of one rank's work.
+    multiplying = sorted((each for each in degrees if each.multiplies_gpus), key=lambda each: each.name == "dp")
+    bases = _bases([(each.name, _degree_values(context, each, pins)) for each in multiplying], min_gpus, max_gpus)
+    rest = tuple((each.name, _degree_values(context, each, pins)) for each in degrees if not each.multiplies_gpus)
     chosen = {choice.name: choice_values(context, choice, pins) for choice in choices}
-    return Space(tuples, chosen)
+    return Space(context, bases, rest, chosen)
 
 
 def check_axes(degrees: Sequence[Degree], choices: Sequence[Choice], given: Iterable[str]) -> None:
@@ -116,48 +163,46 @@ def check_axes(degrees: Sequence[Degree], choices: Sequence[Choice], given: Iter
             raise UnknownNameError("layout axis", axis, known)
 
 
-def _degree_values(context: Context, degree: Degree, pins: Mapping[str, ChoiceValue]) -> Array:
-    if degree.name in pins:
-        value = pins[degree.name]
+def pinned_values(pin: Pin) -> tuple[ChoiceValue, ...]:
+    """The values that a pin allows: itself, or those of a tuple."""
+    return pin if isinstance(pin, tuple) else (pin,)
+
+
+def _degree_values(context: Context, degree: Degree, pins: Mapping[str, Pin]) -> Array:
+    if degree.name not in pins:
+        return np.asarray(sorted(set(degree.candidates(context))) or [1], dtype=np.float64)
+    values = pinned_values(pins[degree.name])
+    for value in values:
         if not isinstance(value, int) or value < 1:
             raise InputError(f"{degree.name} must be a whole number from 1 up, not {value!r}")
-        return np.asarray([value], dtype=np.float64)
-    return np.asarray(sorted(set(degree.candidates(context))) or [1], dtype=np.float64)
+    return np.asarray(sorted({int(value) for value in values}), dtype=np.float64)
 
 
-def choice_values(context: Context, choice: Choice, pins: Mapping[str, ChoiceValue]) -> tuple[ChoiceValue, ...]:
-    """The values of a choice worth trying, or the pinned one. Raises UnknownNameError for a value it does not have."""
+def choice_values(context: Context, choice: Choice, pins: Mapping[str, Pin]) -> tuple[ChoiceValue, ...]:
+    """The values of a choice worth trying, or the pinned ones. Raises UnknownNameError for a value it does not have."""
     if choice.name in pins:
-        value = pins[choice.name]
-        if value not in choice.values:
-            raise UnknownNameError(choice.name.replace("_", " "), str(value), [str(known) for known in choice.values])
-        return (value,)
+        wanted = pinned_values(pins[choice.name])
+        for value in wanted:
+            if value not in choice.values:
+                known = [str(each) for each in choice.values]
+                raise UnknownNameError(choice.name.replace("_", " "), str(value), known)
+        return tuple(value for value in choice.values if value in wanted)
     candidates = choice.values if choice.candidates is None else choice.candidates(context)
     return tuple(value for value in choice.values if value in candidates) or choice.values[:1]
 
 
-def _degree_tuples(
-    context: Context, degrees: Sequence[Degree], pins: Mapping[str, ChoiceValue], min_gpus: int, max_gpus: int
-) -> dict[str, Array]:
+def _bases(candidates: Sequence[Crossed], min_gpus: int, max_gpus: int) -> dict[str, Array]:
+    """Every combination of the candidates whose product lies within the bounds."""
     tuples: dict[str, Array] = {}
     gpus: Array = np.ones(1)
-    # Degrees that multiply GPUs first, so that the pool bounds the product before the others are crossed in.
-    for degree in sorted(degrees, key=lambda each: not each.multiplies_gpus):
-        values = _degree_values(context, degree, pins)
-        count = len(gpus)
-        tuples = {axis: np.repeat(array, len(values)) for axis, array in tuples.items()}
-        tuples[degree.name] = np.tile(values, count)
-        gpus = np.repeat(gpus, len(values))
-        if degree.multiplies_gpus:
-            gpus = gpus * tuples[degree.name]
-            keep = gpus <= max_gpus
-            gpus, tuples = gpus[keep], {axis: array[keep] for axis, array in tuples.items()}
-        else:
-            keep = _plausible(context, tuples, degree.name)
-            gpus, tuples = gpus[keep], {axis: array[keep] for axis, array in tuples.items()}
+    for axis, values in candidates:
+        tuples = {name: np.repeat(array, len(values)) for name, array in tuples.items()}
+        tuples[axis] = np.tile(values, len(gpus))
+        gpus = np.repeat(gpus, len(values)) * tuples[axis]
+        keep = gpus <= max_gpus
+        gpus, tuples = gpus[keep], {name: array[keep] for name, array in tuples.items()}
     keep = gpus >= min_gpus
-    tuples = {axis: array[keep] for axis, array in tuples.items()}
-    return derive(context, tuples)
+    return {name: array[keep] for name, array in tuples.items()}
 
 
 def _plausible(context: Context, tuples: Mapping[str, Array], crossed: str) -> NDArray[np.bool_]:
@@ -177,12 +222,14 @@ def _plausible(context: Context, tuples: Mapping[str, Array], crossed: str) -> N
 
 
 def derive(context: Context, tuples: Mapping[str, Array]) -> dict[str, Array]:
-    """Adds what follows from the degrees: n_gpus, replicas, expert_replicas, micro_batches."""
+    """Adds what follows from the degrees: n_gpus, replicas, expert_replicas, one_domain (whether all GPUs share a scale-up
+    domain), micro_batches."""
     derived = dict(tuples)
     ones = np.ones_like(next(iter(tuples.values())))
     tp, cp, pp, dp = (tuples.get(axis, ones) for axis in ("tp", "cp", "pp", "dp"))
     derived["n_gpus"] = tp * cp * pp * dp
     derived["replicas"] = cp * dp
     derived["expert_replicas"] = tp * cp * dp / (tuples.get("ep", ones) * tuples.get("etp", ones))
+    derived[ONE_DOMAIN] = (derived["n_gpus"] <= network_of(context.cluster).domain).astype(np.float64)
     derived["micro_batches"] = context.job.global_batch / (dp * tuples.get("micro_batch", ones))
     return derived

@@ -8,7 +8,8 @@ from planner.domain.mesh import Array, Layouts
 from planner.domain.plan import MEMORY_COMPONENTS, StageMemory
 from planner.plugin import Context, Program
 from planner.search.evaluation import Rules, mesh_offloads, mesh_recomputes, mesh_schedules
-from planner.search.memory import memory_parts, placed_columns, region_divisors, stage_instants
+from planner.search.factoring import Factoring
+from planner.search.memory import memory_parts, placed_columns, stage_instants
 from planner.search.stages import StageColumn, split_stages
 
 
@@ -20,12 +21,11 @@ def stage_memories(context: Context, layouts: Layouts, rules: Rules) -> tuple[St
     """
     column = _every_stage(context.program, int(layouts["pp"][0]), int(layouts.degree("vpp")[0]))
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        divisors = region_divisors(context, layouts, rules.strategies)
         recomputes = mesh_recomputes(layouts, rules)
         schedules = mesh_schedules(layouts, rules)
         columns = placed_columns(layouts, schedules, (column,))
         parts = memory_parts(
-            context, layouts, rules.strategies, recomputes, schedules, mesh_offloads(layouts, rules), divisors, columns
+            context, Factoring(layouts), rules.strategies, recomputes, schedules, mesh_offloads(layouts, rules), columns
         )
         instants = {
             instant.value: {name: np.broadcast_to(components[name], column.index.shape) for name in MEMORY_COMPONENTS}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,12 +46,18 @@ def chunk_sizes(layers: int, chunks: int) -> tuple[int, ...]:
 
 def split_stages(program: Program, pp: int, vpp: int) -> tuple[Stage, ...]:
     """The stages of a pipeline; chunk c of pp · vpp lies on stage c mod pp."""
-    held = [[0] * len(program.kinds) for _ in range(pp)]
-    layer = 0
-    for chunk, size in enumerate(chunk_sizes(len(program.layers), pp * vpp)):
-        for _ in range(size):
-            held[chunk % pp][program.layers[layer]] += 1
-            layer += 1
+    return split_layers(program.layers, len(program.kinds), pp, vpp)
+
+
+def split_layers(layers: tuple[int, ...], kinds: int, pp: int, vpp: int) -> tuple[Stage, ...]:
+    """The stages of `layers`, each of which is the number of its kind."""
+    held = [[0] * kinds for _ in range(pp)]
+    first = 0
+    for chunk, size in enumerate(chunk_sizes(len(layers), pp * vpp)):
+        counts = Counter(layers[first : first + size])
+        for kind, count in counts.items():
+            held[chunk % pp][kind] += count
+        first += size
     return tuple(Stage(index, tuple(held[index]), index == 0, index == pp - 1) for index in range(pp))
 
 
@@ -79,15 +87,17 @@ def stage_columns(program: Program, layouts: Layouts) -> tuple[StageColumn, ...]
     vpp = layouts.degree("vpp").astype(np.int64)
     most = max(len(program.layers), int(vpp.max())) + 1
     codes, inverse = np.unique(pp * most + np.broadcast_to(vpp, pp.shape), return_inverse=True)
-    tables = [_table(program, int(code) // most, int(code) % most) for code in codes]
+    kinds = len(program.kinds)
+    tables = [_table(program.layers, kinds, int(code) // most, int(code) % most) for code in codes]
     depth = max(len(table) for table in tables)
     return tuple(_column([table[min(row, len(table) - 1)] for table in tables], inverse) for row in range(depth))
 
 
-def _table(program: Program, pp: int, vpp: int) -> tuple[Stage, ...]:
-    chunks = min(pp * vpp, len(program.layers))  # more chunks than layers are refused by the pipeline strategy
+@lru_cache(maxsize=1 << 14)
+def _table(layers: tuple[int, ...], kinds: int, pp: int, vpp: int) -> tuple[Stage, ...]:
+    chunks = min(pp * vpp, len(layers))  # more chunks than layers are refused by the pipeline strategy
     pp = min(pp, chunks)
-    return representatives(split_stages(program, pp, max(1, chunks // pp)))
+    return representatives(split_layers(layers, kinds, pp, max(1, chunks // pp)))
 
 
 def _column(stages: list[Stage], inverse: NDArray[np.intp]) -> StageColumn:

@@ -21,7 +21,7 @@ from planner.plugin import (
     Value,
 )
 from planner.search.activations import runs_again
-from planner.search.network import Network, seconds
+from planner.search.network import Traffic
 from planner.search.operators import OperatorCost, Rates, block_costs
 from planner.search.recomputing import share_of_model
 from planner.search.stages import StageColumn
@@ -49,14 +49,13 @@ class Exposed:
 
 @dataclass(frozen=True, slots=True)
 class BlockTimes:
-    """Seconds of one block and micro-batch (sync: of one step)."""
+    """Seconds of one block and micro-batch."""
 
     forward_s: Array
     backward_s: Array
     recompute_s: Array
     weight_gradient_s: Array
     exposed: Mapping[Phase, Exposed]
-    sync_s: Mapping[Phase, Array]
 
     @property
     def whole_forward_s(self) -> Array:
@@ -78,7 +77,7 @@ def block_times(
     schedules: Mapping[str, Schedule],
     divisors: Mapping[Region, Array],
     rates: Rates,
-    network: Network,
+    traffic: Traffic,
 ) -> BlockTimes:
     """Compute from the roofline, communication from the network, each hidden as far as the framework or schedule hides it."""
     costs = block_costs(context, layouts, block, divisors, rates)
@@ -98,21 +97,27 @@ def block_times(
     if block.name not in ("embedding", "head"):
         share = share_of_model(context, layouts, recomputes)
         again = _recompute_s(layouts, costs, recomputes, context.framework.host_s_per_operator) * share
-    sent = [
+    sent = communications(context, layouts, block, strategies)
+    sent = [_hidden_by_schedule(communication, layouts, schedules) for communication in sent]
+    exposed = {
+        Phase.FORWARD: exposed_s(sent, Phase.FORWARD, forward, traffic),
+        Phase.BACKWARD: exposed_s(sent, Phase.BACKWARD, backward + again, traffic),
+    }
+    if block.name not in ("embedding", "head"):
+        exposed[Phase.BACKWARD] = _sent_again(layouts, recomputes, share, exposed)
+    return BlockTimes(forward, backward, again, weight_gradient, exposed)
+
+
+def communications(
+    context: Context, layouts: Layouts, block: Block, strategies: Sequence[Strategy]
+) -> list[Communication]:
+    """Everything that strategies send for a block."""
+    return [
         communication
         for strategy in strategies
         if strategy.communications is not None
         for communication in strategy.communications(context, layouts, block)
     ]
-    sent = [_hidden_by_schedule(communication, layouts, schedules) for communication in sent]
-    exposed = {
-        Phase.FORWARD: exposed_s(sent, Phase.FORWARD, forward, layouts, network),
-        Phase.BACKWARD: exposed_s(sent, Phase.BACKWARD, backward + again, layouts, network),
-    }
-    if block.name not in ("embedding", "head"):
-        exposed[Phase.BACKWARD] = _sent_again(layouts, recomputes, share, exposed)
-    syncs = {phase: _total_s(sent, phase, layouts, network) for phase in (Phase.GRADIENT_SYNC, Phase.PARAMETER_SYNC)}
-    return BlockTimes(forward, backward, again, weight_gradient, exposed, syncs)
 
 
 def _sent_again(
@@ -149,27 +154,26 @@ def _hidden_by_schedule(
     return replace(communication, overlap=np.maximum(communication.overlap, layouts.choose("schedule", overlaps)))
 
 
-def exposed_s(
-    sent: Sequence[Communication], phase: Phase, window_s: Array, layouts: Layouts, network: Network
-) -> Exposed:
+def exposed_s(sent: Sequence[Communication], phase: Phase, window_s: Array, traffic: Traffic) -> Exposed:
     """What of the phase's communication sticks out of `window_s` of compute; each hides in what the ones before it left."""
     left = window_s
     found: dict[str, Array] = {}
     for communication in sent:
-        if communication.phase is not phase:
+        took = traffic.all_s(communication) if communication.phase is phase else None
+        if took is None:
             continue
-        took = seconds(communication, layouts, network) * communication.events
         hidden = np.minimum(took * communication.overlap, left)
         left = left - hidden
         found[communication.component] = found.get(communication.component, np.zeros(1)) + (took - hidden)
     return Exposed(found)
 
 
-def _total_s(sent: Sequence[Communication], phase: Phase, layouts: Layouts, network: Network) -> Array:
+def _total_s(sent: Sequence[Communication], phase: Phase, traffic: Traffic) -> Array:
     total: Array = np.zeros(1)
     for communication in sent:
-        if communication.phase is phase:
-            total = total + seconds(communication, layouts, network) * communication.events
+        took = traffic.all_s(communication) if communication.phase is phase else None
+        if took is not None:
+            total = total + took
     return total
 
 
@@ -241,42 +245,54 @@ def _slowest_stage(columns: Sequence[StageColumn], times: Sequence[BlockTimes]) 
     return slowest
 
 
+@dataclass(frozen=True, slots=True)
+class MicroBatch:
+    """Seconds of one micro-batch on the slowest stage, by quantity (compute, recomputation, each exposed collective), and what a
+    schedule's bubble is made of."""
+
+    slowest: Mapping[str, Array]
+    stage: StageTimes
+
+
+def micro_batch_times(context: Context, columns: Sequence[StageColumn], times: Sequence[BlockTimes]) -> MicroBatch:
+    """What one micro-batch takes, whatever the number of them."""
+    slowest = _slowest_stage(columns, times)
+    counts = context.program.counts()
+    stage = StageTimes(
+        slowest_forward_s=slowest.values["whole_forward"],
+        slowest_backward_s=slowest.both_s - slowest.values["whole_forward"],
+        total_forward_s=over_model(counts, [block.whole_forward_s for block in times]),
+        total_backward_s=over_model(counts, [block.whole_backward_s for block in times]),
+        weight_gradient_s=slowest.values["weight_gradient"],
+    )
+    return MicroBatch(slowest.values, stage)
+
+
 def step_times(
     context: Context,
     layouts: Layouts,
-    columns: Sequence[StageColumn],
-    times: Sequence[BlockTimes],
+    micro_batch: MicroBatch,
+    syncs: Mapping[Phase, Array],
     schedules: Mapping[str, Schedule],
     strategies: Sequence[Strategy],
-    network: Network,
+    traffic: Traffic,
     optimizer_s: Array,
 ) -> StepTimes:
     """m micro-batches on the slowest stage, the bubble, pipeline hops, exposed synchronisation and the optimizer."""
     m, pp = layouts["micro_batches"], layouts["pp"]
-    slowest = _slowest_stage(columns, times)
-    counts = context.program.counts()
-    total_forward = over_model(counts, [block.whole_forward_s for block in times])
-    total_backward = over_model(counts, [block.whole_backward_s for block in times])
-    stage = StageTimes(
-        slowest_forward_s=slowest.values["whole_forward"],
-        slowest_backward_s=slowest.both_s - slowest.values["whole_forward"],
-        total_forward_s=total_forward,
-        total_backward_s=total_backward,
-        weight_gradient_s=slowest.values["weight_gradient"],
-    )
+    slowest, stage = micro_batch.slowest, micro_batch.stage
     bubble: Array = np.zeros(1)
     for name, schedule in schedules.items():
         bubble = bubble + np.where(layouts.equals("schedule", name), schedule.bubble_s(context, layouts, stage), 0.0)
     components: dict[str, Array] = {
-        "forward": m * slowest.values["forward"],
-        "backward": m * slowest.values["backward"],
-        "recompute": m * slowest.values["recompute"],
+        "forward": m * slowest["forward"],
+        "backward": m * slowest["backward"],
+        "recompute": m * slowest["recompute"],
     }
     for component in EXPOSED_COMPONENTS:
-        components[component] = m * slowest.values[component]
-    components["pp"] = components["pp"] + _hops_s(context, layouts, strategies, network, m, pp)
-    sync = _sync_s(context, columns, times, stage)
-    components["dp"] = components["dp"] + sync
+        components[component] = m * slowest[component]
+    components["pp"] = components["pp"] + _hops_s(context, layouts, strategies, traffic, m, pp)
+    components["dp"] = components["dp"] + _exposed_sync_s(context, syncs, stage)
     components["bubble"] = np.where(pp > 1, np.maximum(bubble, 0.0), 0.0)
     components["optimizer"] = optimizer_s
     total: Array = np.zeros(1)
@@ -286,7 +302,7 @@ def step_times(
 
 
 def _hops_s(
-    context: Context, layouts: Layouts, strategies: Sequence[Strategy], network: Network, m: Array, pp: Array
+    context: Context, layouts: Layouts, strategies: Sequence[Strategy], traffic: Traffic, m: Array, pp: Array
 ) -> Array:
     """Filling and draining the pipeline crosses each boundary in the open; in the steady state hops hide behind compute."""
     total: Array = np.zeros(1)
@@ -294,24 +310,46 @@ def _hops_s(
         if strategy.boundary_communications is None:
             continue
         for hop in strategy.boundary_communications(context, layouts):
-            took = seconds(hop, layouts, network)
+            if not np.any(hop.events):
+                continue
+            took = traffic.seconds(hop)
             total = total + took * (pp - 1) + m * hop.events * took * (1.0 - np.asarray(hop.overlap))
     return np.where(pp > 1, total, 0.0)
 
 
-def _sync_s(context: Context, columns: Sequence[StageColumn], times: Sequence[BlockTimes], stage: StageTimes) -> Array:
-    """Gradient reduction may hide behind the last micro-batch's backward, gathering weights behind the first forward."""
-    overlaps = context.framework.overlaps
-    total: Array = np.zeros(1)
-    windows = (
-        (Phase.GRADIENT_SYNC, stage.slowest_backward_s, overlaps.gradients),
-        (Phase.PARAMETER_SYNC, stage.slowest_forward_s, overlaps.parameters),
-    )
-    for phase, window, overlap in windows:
+SYNC_PHASES = (Phase.GRADIENT_SYNC, Phase.PARAMETER_SYNC)
+
+
+def block_syncs(
+    context: Context, layouts: Layouts, block: Block, strategies: Sequence[Strategy], traffic: Traffic
+) -> Mapping[Phase, Array]:
+    """Seconds of synchronising one block's gradients and weights once a step."""
+    sent = communications(context, layouts, block, strategies)
+    return {phase: _total_s(sent, phase, traffic) for phase in SYNC_PHASES}
+
+
+def synchronisation_s(columns: Sequence[StageColumn], blocks: Sequence[Mapping[Phase, Array]]) -> Mapping[Phase, Array]:
+    """What synchronising gradients and weights takes once a step, on the stage that has most of it."""
+    found: dict[Phase, Array] = {}
+    for phase in SYNC_PHASES:
         took: Array = np.zeros(1)
         for column in columns:
-            took = np.maximum(took, over_stage(column, [block.sync_s[phase] for block in times]))
-        total = total + took - np.minimum(took * overlap, window)
+            took = np.maximum(took, over_stage(column, [block[phase] for block in blocks]))
+        found[phase] = took
+    return found
+
+
+def _exposed_sync_s(context: Context, syncs: Mapping[Phase, Array], stage: StageTimes) -> Array:
+    """Gradient reduction may hide behind the last micro-batch's backward, gathering weights behind the first forward."""
+    overlaps = context.framework.overlaps
+    windows = {
+        Phase.GRADIENT_SYNC: (stage.slowest_backward_s, overlaps.gradients),
+        Phase.PARAMETER_SYNC: (stage.slowest_forward_s, overlaps.parameters),
+    }
+    total: Array = np.zeros(1)
+    for phase in SYNC_PHASES:
+        window, overlap = windows[phase]
+        total = total + syncs[phase] - np.minimum(syncs[phase] * overlap, window)
     return total
 
 

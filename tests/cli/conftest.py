@@ -55,7 +55,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[tuple[Any, ...], dict[s
 
         return answered
 
-    monkeypatch.setattr("planner.api.plan", answering(make_answer()))
+    monkeypatch.setattr("planner.api.plan_among", answering(make_answer()))
     monkeypatch.setattr("planner.api.evaluate", answering(make_evaluation()))
     monkeypatch.setattr("planner.api.estimate", answering(ESTIMATES))
     monkeypatch.setattr("planner.api.evaluate_runs", answering(RunsFixture()), raising=False)

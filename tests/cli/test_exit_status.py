@@ -63,7 +63,7 @@ def test_an_answer_is_status_0_and_nothing_on_stderr(planner):
 
 
 def test_what_does_not_fit_is_status_3_with_the_whole_document(planner, monkeypatch):
-    monkeypatch.setattr("planner.api.plan", raising_nothing(make_refusal()))
+    monkeypatch.setattr("planner.api.plan_among", raising_nothing(make_refusal()))
     outcome = planner(*PLAN)
     assert outcome.status == 3
     assert "does not fit" in outcome.out
@@ -87,7 +87,7 @@ def test_a_configuration_that_cannot_run_is_status_3(planner, monkeypatch, comma
 
 @pytest.mark.parametrize(("problem", "status"), RAISED, ids=lambda value: str(value) or "nameless")
 def test_what_goes_wrong_is_one_line_with_its_status(planner, monkeypatch, problem, status):
-    monkeypatch.setattr("planner.api.plan", raising(problem))
+    monkeypatch.setattr("planner.api.plan_among", raising(problem))
     outcome = planner(*PLAN)
     assert outcome.status == status
     assert outcome.out == ""
@@ -97,7 +97,7 @@ def test_what_goes_wrong_is_one_line_with_its_status(planner, monkeypatch, probl
 
 
 def test_an_internal_fault_asks_to_be_reported_and_shows_its_traceback_only_when_debugging(planner, monkeypatch):
-    monkeypatch.setattr("planner.api.plan", raising(ZeroDivisionError("division by zero")))
+    monkeypatch.setattr("planner.api.plan_among", raising(ZeroDivisionError("division by zero")))
     assert "please report it" in planner(*PLAN).err
     monkeypatch.setenv("PLANNER_DEBUG", "1")
     assert "Traceback" in planner(*PLAN).err
@@ -133,7 +133,7 @@ def test_a_misspelt_name_is_answered_with_the_nearest_one(planner, arguments, ne
 
 
 def test_a_message_of_several_lines_or_with_escape_codes_is_still_one_plain_line(planner, monkeypatch):
-    monkeypatch.setattr("planner.api.plan", raising(InputError("first\nsecond \x1b[31mred")))
+    monkeypatch.setattr("planner.api.plan_among", raising(InputError("first\nsecond \x1b[31mred")))
     outcome = planner(*PLAN)
     assert outcome.err == "planner: error: first second ?[31mred\n"
 
@@ -145,7 +145,7 @@ def test_warnings_of_the_planner_are_one_line_each_and_quiet_silences_them(plann
         warnings.warn("plugin 'x' of y failed at import", PluginWarning, stacklevel=1)
         return make_refusal()
 
-    monkeypatch.setattr("planner.api.plan", warn)
+    monkeypatch.setattr("planner.api.plan_among", warn)
     assert planner(*PLAN).err == "planner: warning: plugin 'x' of y failed at import\n"
     assert planner("--quiet", *PLAN).err == ""
 

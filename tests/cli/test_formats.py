@@ -84,7 +84,7 @@ def test_the_json_of_a_plan_is_the_documented_one_with_its_floats_unrounded(plan
 
 def test_a_number_that_is_not_finite_is_null(planner, monkeypatch):
     answer = make_answer(recommended=make_plan(duration_s=float("inf"), mfu=float("nan")))
-    monkeypatch.setattr("planner.api.plan", lambda *_arguments, **_named: answer)
+    monkeypatch.setattr("planner.api.plan_among", lambda *_arguments, **_named: answer)
     document = json.loads(planner(*PLAN, "--format", "json").out, parse_constant=pytest.fail)
     assert document["answer"]["recommended"]["duration_s"] is None
     assert document["answer"]["recommended"]["mfu"] is None
@@ -93,7 +93,7 @@ def test_a_number_that_is_not_finite_is_null(planner, monkeypatch):
 def test_numpy_numbers_are_plain_numbers_in_every_format(planner, monkeypatch):
     numpy = pytest.importorskip("numpy")
     answer = make_answer(rejected={"out of memory": numpy.int64(5)}, provenance={"ok": numpy.bool_(True)})
-    monkeypatch.setattr("planner.api.plan", lambda *_arguments, **_named: answer)
+    monkeypatch.setattr("planner.api.plan_among", lambda *_arguments, **_named: answer)
     for name in FORMATS:
         assert planner(*PLAN, "--format", name).status == 0
     assert json.loads(planner(*PLAN, "--format", "json").out)["rejected"] == {"out of memory": 5}

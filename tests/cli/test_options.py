@@ -13,9 +13,10 @@ PLAN = ("plan", "--model", "llama3-7b", "--cluster", "a100-pool")
 
 def test_what_is_not_given_is_left_to_the_planner(planner, asked):
     planner(*PLAN)
-    ((recipe, search), named) = asked[0]
+    (((recipe,), search), named) = asked[0]
     assert recipe == Recipe(model="llama3-7b", cluster="a100-pool")
     assert search == Search()
+    assert callable(named.pop("progress"))
     assert named == {"database": None, "strict_plugins": False}
 
 
@@ -26,9 +27,10 @@ def test_every_option_of_a_plan_arrives(planner, asked):
         "--set", "b = c=d", "--memory-headroom", "0.1", "--gpus", "8-512", "--objective", "cost", "--deadline", "30d",
         "--budget", "$1.5M", "--top", "3", "--tp", "2", "--pp", "4", "--vpp", "2", "--dp", "8", "--cp", "1", "--ep",
         "2", "--etp", "1", "--zero", "1", "--sequence-parallel", "--micro-batch", "2", "--recompute", "full",
-        "--schedule", "1f1b",
+        "--schedule", "1f1b", "--without", "context", "--without", "expert", "--why-not", "tp=4,sequence-parallel=0",
+        "--jobs", "2", "--sensitivity",
     )  # fmt: skip
-    ((recipe, search), _) = asked[0]
+    (((recipe,), search), _) = asked[0]
     assert recipe == Recipe(
         model="llama3-7b", cluster="a100-pool", node="dgx", seq_len=4096, global_batch=512, tokens=15e12,
         precision="fp8", optimizer="muon", method="lora", framework="torchtitan", attention="flash",
@@ -39,8 +41,43 @@ def test_every_option_of_a_plan_arrives(planner, asked):
         "micro_batch": 2, "recompute": "full", "schedule": "1f1b",
     }  # fmt: skip
     assert search == Search(
-        min_gpus=8, max_gpus=512, objective="cost", deadline_s=30 * 86400.0, budget_usd=1.5e6, top=3, pins=pins
-    )
+        min_gpus=8, max_gpus=512, objective="cost", deadline_s=30 * 86400.0, budget_usd=1.5e6, top=3, pins=pins,
+        without=("context", "expert"), why_not={"tp": 4, "sequence_parallel": 0}, jobs=2, sensitivity=True,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"), [("8", 8), ("1,2,4", (1, 2, 4)), ("1-4", (1, 2, 3, 4)), ("1,4-6,4", (1, 4, 5, 6))]
+)
+def test_an_axis_is_pinned_to_one_number_or_to_several(planner, asked, typed, meant):
+    planner(*PLAN, "--pp", typed)
+    assert asked[0][0][1].pins == {"pp": meant}
+
+
+def test_a_policy_is_pinned_to_one_word_or_to_several(planner, asked):
+    planner(*PLAN, "--recompute", "none, full", "--schedule", "1f1b")
+    assert asked[0][0][1].pins == {"recompute": ("none", "full"), "schedule": "1f1b"}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [("--tp", "a"), ("--tp", "4-2"), ("--tp", "1-99999"), ("--tp", "1,,2"), ("--recompute", "none,"),
+     ("--why-not", "tp"), ("--why-not", "tp=1,tp=2"), ("--jobs", "0")],
+)  # fmt: skip
+def test_what_is_no_list_is_refused_in_one_line(planner, asked, wrong):
+    outcome = planner(*PLAN, *wrong)
+    assert outcome.status == 2
+    assert not asked
+    assert wrong[0] in outcome.err
+
+
+def test_clusters_and_frameworks_make_a_recipe_each(planner, asked):
+    planner(*PLAN, "--cluster", "h100-pool", "--framework", "megatron-core", "--framework", "torchtitan", "--top", "3")
+    recipes = asked[0][0][0]
+    assert [(recipe.cluster, recipe.framework) for recipe in recipes] == [
+        ("a100-pool", "megatron-core"), ("a100-pool", "torchtitan"),
+        ("h100-pool", "megatron-core"), ("h100-pool", "torchtitan"),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("typed", "fewest", "most"), [("64", 64, 64), ("8-512", 8, 512), ("1,024", 1024, 1024)])

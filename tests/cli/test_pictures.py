@@ -138,7 +138,7 @@ def test_a_plan_has_its_scaling_too(planner, asked, tmp_path):
 @drawing
 def test_a_single_number_of_gpus_is_no_curve(planner, asked, monkeypatch, tmp_path):
     picture = tmp_path / "plan.svg"
-    monkeypatch.setattr("planner.api.plan", lambda *_, **__: make_answer(scaling=(make_plan(3),)))
+    monkeypatch.setattr("planner.api.plan_among", lambda *_, **__: make_answer(scaling=(make_plan(3),)))
     planner("plan", *JOB, "--plot", str(picture))
     assert "MFU" not in texts(picture)
 
@@ -161,7 +161,7 @@ def test_what_cannot_run_is_drawn_and_says_so(planner, asked, monkeypatch, tmp_p
 @drawing
 def test_a_plan_that_recommends_nothing_has_no_picture_and_a_note(planner, asked, monkeypatch, tmp_path):
     picture = tmp_path / "plan.svg"
-    monkeypatch.setattr("planner.api.plan", lambda *_, **__: make_refusal())
+    monkeypatch.setattr("planner.api.plan_among", lambda *_, **__: make_refusal())
     outcome = planner("plan", *JOB, "--plot", str(picture))
     assert outcome.status == 3
     assert "nothing is recommended" in outcome.err

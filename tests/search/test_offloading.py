@@ -153,6 +153,6 @@ def test_a_host_that_is_too_small_is_a_reason_of_its_own():
     of = context("megatron-core", global_batch=8)
     small = replace(of.cluster, node=replace(of.cluster.node, host_memory_bytes=1 << 20))
     layouts = mesh(of, offload="optimizer")
-    space = Space(layouts.degrees, {name: tuple(values) for name, values in layouts.values.items()})
+    space = Space(of, layouts.degrees, (), {name: tuple(values) for name, values in layouts.values.items()})
     found = search(replace(of, cluster=small), space, RULES, Limits(headroom=0.0), keep=1)
     assert found.rejected == {FILLS_THE_HOST: 1}

@@ -1,0 +1,222 @@
+"""Every term on its own axes: what reads only tp and the micro-batch is computed once for each pair of them.
+
+A mesh of a hundred thousand tuples of degrees holds few different values of the degrees that one term reads. The law that
+functions of layouts are elementwise (`planner.array_law`) makes the term of those few, spread over the tuples, equal to the
+term of all, bit for bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any, Final, TypeVar, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.domain.mesh import Array, Layouts
+
+FEW_TUPLES: Final = 1024
+"""Meshes up to this size are computed as they are: looking for equal tuples would cost more than it saves."""
+WORTH: Final = 2
+"""A term is spread only where its own axes have at most one of so many values per tuple."""
+LARGEST_TABLE: Final = 1 << 18
+"""Up to this many combinations of values equal tuples are found by looking them up, above by sorting."""
+_NO_VALUE: Final = -1
+
+T = TypeVar("T")
+
+
+class ReadDegrees(Mapping[str, Array]):
+    """Degrees that remember which of them were read."""
+
+    def __init__(self, degrees: Mapping[str, Array]) -> None:
+        self.plain = degrees
+        self.read: set[str] = set()
+
+    def __getitem__(self, axis: str) -> Array:
+        """The degree, which counts as read from now on."""
+        array = self.plain[axis]
+        self.read.add(axis)
+        return array
+
+    def __contains__(self, axis: object) -> bool:
+        """Whether there is such a degree; asking is not reading."""
+        return axis in self.plain
+
+    def __iter__(self) -> Iterator[str]:
+        """All names: who goes through them reads through `__getitem__`."""
+        return iter(self.plain)
+
+    def __len__(self) -> int:
+        """How many degrees there are."""
+        return len(self.plain)
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """The different tuples of some axes: a mesh of them, and for each tuple of the whole mesh its place there (None: the whole
+    mesh itself)."""
+
+    layouts: Layouts
+    tuples: int
+    places: NDArray[np.intp] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A term for the different tuples of its axes, `length` of them, and for each tuple of the mesh its place among them."""
+
+    value: object
+    length: int
+    places: NDArray[np.intp]
+
+    def at(self, tuples: slice) -> object:
+        """The term of some tuples of the mesh."""
+        return _spread(self.value, self.places[tuples], self.length)
+
+
+class Factoring:
+    """The terms of one mesh. `known` remembers for the meshes that follow which axes a term reads."""
+
+    def __init__(self, layouts: Layouts, known: dict[str, frozenset[str]] | None = None) -> None:
+        degrees = layouts.degrees
+        self._outer = degrees if isinstance(degrees, ReadDegrees) else None
+        self.layouts = replace(layouts, degrees=degrees.plain) if isinstance(degrees, ReadDegrees) else layouts
+        self._known = {} if known is None else known
+        self._views: dict[frozenset[str], View] = {}
+        self._codes: dict[str, tuple[NDArray[np.intp], int]] = {}
+        self._tables: dict[str, Table] = {}
+        self._tuples = max((array.shape[-1] for array in self.layouts.degrees.values()), default=1)
+        self._whole: tuple[Factoring, slice] | None = None
+
+    def piece(self, start: int, stop: int) -> Factoring:
+        """The terms of the tuples from `start` to before `stop`; what was computed for one piece serves the others."""
+        degrees = {
+            axis: array[..., start:stop] if array.shape[-1] > 1 else array
+            for axis, array in self.layouts.degrees.items()
+        }
+        part = Factoring(replace(self.layouts, degrees=degrees), self._known)
+        part._whole = (self, slice(start, stop))
+        return part
+
+    def term(self, name: str, function: Callable[[Layouts], T]) -> T:
+        """`function` of every layout of the mesh. It must be elementwise and read the mesh through `Layouts` only.
+
+        `name` tells terms apart; a value may be an array or tuples, mappings and dataclasses of arrays.
+        """
+        if self._whole is not None:
+            whole, tuples = self._whole
+            table = whole._table(name, function)
+            return self._watched(function) if table is None else cast(T, table.at(tuples))
+        table = self._table(name, function)
+        return self._watched(function) if table is None else cast(T, table.at(slice(None)))
+
+    def _table(self, name: str, function: Callable[[Layouts], object]) -> Table | None:
+        """The term for the different values of its own axes; None where these are as many as the tuples, or few enough."""
+        if self._tuples <= FEW_TUPLES:
+            return None
+        if name in self._tables:
+            return self._tables[name]
+        axes = self._known.get(name)
+        if axes is None:
+            axes = self._read_by(function, self._first())
+        while True:
+            self._known[name] = axes
+            view = self._view(axes)
+            if view.places is None:
+                return None
+            watched = ReadDegrees(view.layouts.degrees)
+            value = function(replace(view.layouts, degrees=watched))
+            if watched.read <= axes:
+                self._tell(axes)
+                self._tables[name] = Table(value, view.tuples, view.places)
+                return self._tables[name]
+            axes = axes | watched.read
+
+    def _watched(self, function: Callable[[Layouts], T]) -> T:
+        """The function of the mesh as it is; an outer factoring learns what it reads."""
+        if self._outer is None:
+            return function(self.layouts)
+        return function(replace(self.layouts, degrees=self._outer))
+
+    def _tell(self, axes: frozenset[str]) -> None:
+        if self._outer is not None:
+            self._outer.read.update(axes)
+
+    def _first(self) -> Layouts:
+        degrees = {axis: array[..., :1] for axis, array in self.layouts.degrees.items()}
+        return replace(self.layouts, degrees=degrees)
+
+    def _read_by(self, function: Callable[[Layouts], object], layouts: Layouts) -> frozenset[str]:
+        watched = ReadDegrees(layouts.degrees)
+        function(replace(layouts, degrees=watched))
+        return frozenset(watched.read)
+
+    def _view(self, axes: frozenset[str]) -> View:
+        if axes not in self._views:
+            self._views[axes] = self._new_view(axes)
+        return self._views[axes]
+
+    def _new_view(self, axes: frozenset[str]) -> View:
+        code = np.zeros(1, dtype=np.intp)
+        size = 1
+        for axis in sorted(axes):
+            own, radix = self._code(axis)
+            if radix == 1:
+                continue
+            code, size = code * radix + own, size * radix
+            if size > LARGEST_TABLE:
+                code, size = _dense(code)
+        code = np.broadcast_to(code, (self._tuples,))
+        first, places = _different(code, size)
+        if len(first) * WORTH > self._tuples:
+            return View(self.layouts, self._tuples, None)
+        degrees = {
+            axis: array[..., first] if array.shape[-1] > 1 else array for axis, array in self.layouts.degrees.items()
+        }
+        return View(replace(self.layouts, degrees=degrees), len(first), places)
+
+    def _code(self, axis: str) -> tuple[NDArray[np.intp], int]:
+        """A number from 0 up for each tuple by its value of `axis`, and how many there are."""
+        if axis not in self._codes:
+            array = self.layouts.degrees[axis]
+            if array.ndim > 1:
+                array = array.reshape(-1)
+            self._codes[axis] = _dense(array)
+        return self._codes[axis]
+
+
+def _dense(values: NDArray[Any]) -> tuple[NDArray[np.intp], int]:
+    """Numbers from 0 up for the different values, and how many there are."""
+    whole = values.astype(np.intp)
+    if whole.size and whole.min() >= 0 and whole.max() < LARGEST_TABLE and np.array_equal(whole, values):
+        first, places = _different(whole, int(whole.max()) + 1)
+        return places, len(first)
+    different, inverse = np.unique(values, return_inverse=True)
+    return inverse.astype(np.intp), len(different)
+
+
+def _different(code: NDArray[np.intp], size: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Where each code below `size` that occurs stands (one place each), and for every position the number of its code."""
+    where = np.full(size, _NO_VALUE, dtype=np.intp)
+    where[code] = np.arange(len(code))
+    occurring = np.flatnonzero(where != _NO_VALUE)
+    number = np.empty(size, dtype=np.intp)
+    number[occurring] = np.arange(len(occurring))
+    return where[occurring], number[code]
+
+
+def _spread(value: Any, places: NDArray[np.intp], length: int) -> Any:  # noqa: ANN401 - what a term returns
+    """`value` with every array of `length` along the last axis spread over the whole mesh."""
+    if isinstance(value, np.ndarray):
+        return value.take(places, axis=-1) if value.ndim and value.shape[-1] == length and length > 1 else value
+    if isinstance(value, Mapping):
+        return {key: _spread(each, places, length) for key, each in value.items()}
+    if isinstance(value, tuple):
+        return tuple(_spread(each, places, length) for each in value)
+    if is_dataclass(value) and not isinstance(value, type):
+        return replace(
+            value, **{each.name: _spread(getattr(value, each.name), places, length) for each in fields(value)}
+        )
+    return value

@@ -1,0 +1,61 @@
+"""A question searched: its space within bounds, and layouts as plans."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from planner.domain.plan import Plan
+from planner.errors import InputError, UnknownNameError
+from planner.plugin import Strategy
+from planner.question import Question
+from planner.search.candidates import Candidate, joined
+from planner.search.objectives import Findings, Limits, ignore, search
+from planner.search.plans import plans_of
+from planner.search.space import Pin, all_choices, all_degrees, build_space
+
+if TYPE_CHECKING:
+    from planner.api import Search
+
+Progress = Callable[[float], None]
+
+
+def searched(question: Question, wanted: Search, limits: Limits, most: int, progress: Progress = ignore) -> Findings:
+    """Look at every layout of up to `most` GPUs. Raises InputError and UnknownNameError for what no axis or plugin has."""
+    context, rules = question.context, question.rules
+    choices = all_choices(rules.strategies, tuple(rules.schedules), tuple(rules.recomputes), tuple(rules.offloads))
+    pins = {**wanted.pins, **banned(wanted.without, wanted.pins, rules.strategies)}
+    space = build_space(context, all_degrees(rules.strategies), choices, pins, wanted.min_gpus, most)
+    keep = max(1, wanted.top) + 1
+    return search(context, space, rules, limits, keep, wanted.objective, wanted.jobs, progress)
+
+
+def banned(names: Sequence[str], pins: Mapping[str, Pin], strategies: Sequence[Strategy]) -> dict[str, Pin]:
+    """The pins that leave out the strategies and axes called `names`: degrees 1, choices at their first value.
+
+    Raises UnknownNameError for a name that is neither, InputError for one that is pinned as well.
+    """
+    degrees = {degree.name for strategy in strategies for degree in strategy.degrees}
+    firsts = {choice.name: choice.values[0] for strategy in strategies for choice in strategy.choices}
+    own = {
+        strategy.name: [*(each.name for each in strategy.degrees), *(each.name for each in strategy.choices)]
+        for strategy in strategies
+    }
+    left_out: dict[str, Pin] = {}
+    for name in names:
+        axes = own.get(name) or ([name] if name in degrees or name in firsts else [])
+        if not axes:
+            known = sorted({*(strategy for strategy, brought in own.items() if brought), *degrees, *firsts})
+            raise UnknownNameError("strategy or axis", name, known)
+        for axis in axes:
+            if axis in pins:
+                raise InputError(f"{name} is left out, but {axis} is pinned", hint="drop one of the two")
+            left_out[axis] = 1 if axis in degrees else firsts[axis]
+    return left_out
+
+
+def plans_for(question: Question, candidates: Sequence[Candidate], headroom: float) -> tuple[Plan, ...]:
+    """A plan for each candidate, in their order."""
+    if not candidates:
+        return ()
+    return plans_of(question.context, joined(candidates), question.rules, headroom)

@@ -1,0 +1,107 @@
+"""Why some layouts are not recommended: what refuses them, what they lack, or what they lose."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from planner.domain.plan import TIME_COMPONENTS, Plan, WhyNot
+from planner.question import Question
+from planner.search.objectives import Findings, Limits, recommended
+from planner.searching import plans_for, searched
+from planner.units import GIB, format_duration, format_usd
+
+if TYPE_CHECKING:
+    from planner.api import Search
+
+MOST_NAMED: Final = 3
+
+
+def why_not(question: Question, wanted: Search, limits: Limits, most: int, chosen: Plan | None) -> WhyNot | None:
+    """Search the layouts with the axes that were asked about, and compare the best of them with the one that was `chosen`.
+
+    None where nothing was asked. Raises InputError and UnknownNameError for what no axis has.
+    """
+    if not wanted.why_not:
+        return None
+    pins = {**wanted.pins, **wanted.why_not}
+    without = tuple(name for name in wanted.without if name not in wanted.why_not)
+    findings = searched(question, replace(wanted, pins=pins, without=without), limits, most)
+    best = recommended(findings, wanted.objective)
+    if best is not None and chosen is not None:
+        # Side by side on as many GPUs, if the layouts asked about have any.
+        best = findings.by_gpus.get(chosen.n_gpus, [best])[0]
+    plan = plans_for(question, [best], limits.headroom)[0] if best is not None else None
+    return WhyNot(
+        pins=wanted.why_not,
+        layouts=findings.layouts,
+        feasible=findings.feasible,
+        rejected=findings.rejected,
+        best=plan,
+        reason=_reason(question, limits, findings, plan, chosen),
+    )
+
+
+def _reason(question: Question, limits: Limits, findings: Findings, plan: Plan | None, chosen: Plan | None) -> str:
+    if not findings.layouts:
+        return "no candidate has these values within the GPUs that may be used"
+    if plan is None:
+        return _why_none(question, limits, findings)
+    if chosen is None:
+        return "such layouts can run"
+    if plan.n_gpus == chosen.n_gpus and dict(plan.layout) == dict(chosen.layout):
+        return "such a layout is what is recommended"
+    if plan.n_gpus != chosen.n_gpus:
+        return _other_number(limits, question, findings, plan, chosen)
+    return _slower(plan, chosen)
+
+
+def _why_none(question: Question, limits: Limits, findings: Findings) -> str:
+    if findings.fastest is not None:
+        plan = plans_for(question, [findings.fastest], limits.headroom)[0]
+        return f"such layouts fit, but the fastest takes {format_duration(plan.duration_s)}: {_most_common(findings.rejected)}"
+    if findings.closest is not None:
+        plan = plans_for(question, [findings.closest], limits.headroom)[0]
+        largest = max(plan.memory.components, key=lambda name: plan.memory.components[name])
+        return (
+            f"the leanest such layout ({plan.n_gpus} GPUs) {plan.memory.shortfall} on stage {plan.memory.stage}, mostly "
+            f"{largest} ({plan.memory.components[largest] / GIB:.1f} GiB)"
+        )
+    return f"no such layout is allowed: {_most_common(findings.rejected)}"
+
+
+def _most_common(rejected: Mapping[str, int]) -> str:
+    most = sorted(rejected.items(), key=lambda item: (-item[1], item[0]))[:MOST_NAMED]
+    return "; ".join(f"{reason} ({count:,})" for reason, count in most)
+
+
+def _other_number(limits: Limits, question: Question, findings: Findings, plan: Plan, chosen: Plan) -> str:
+    needed = findings.leanest.get(chosen.n_gpus)
+    capacity = question.context.cluster.accelerator.memory_bytes * (1 - limits.headroom)
+    first = f"such layouts run on {plan.n_gpus} GPUs, the recommended one on {chosen.n_gpus}"
+    if needed is not None and needed > capacity:
+        return f"{first}, where they need {needed / GIB:.1f} GiB of {capacity / GIB:.1f} GiB per GPU"
+    return f"{first}: {_differences(plan, chosen)}"
+
+
+def _slower(plan: Plan, chosen: Plan) -> str:
+    """On as many GPUs: what a step takes more, and in what."""
+    longer = plan.step_time_s - chosen.step_time_s
+    if longer < 0:
+        return f"a step is {-longer / chosen.step_time_s:.1%} shorter, but {_differences(plan, chosen)}"
+    lost = {name: plan.step_time_components_s[name] - chosen.step_time_components_s[name] for name in TIME_COMPONENTS}
+    worst = sorted((name for name in TIME_COMPONENTS if lost[name] > 0), key=lambda name: -lost[name])[:MOST_NAMED]
+    named = ", ".join(f"{name} +{lost[name]:.3g} s" for name in worst)
+    return (
+        f"its step takes {longer / chosen.step_time_s:.1%} longer: {named}"
+        if named
+        else "it is as fast, and less simple"
+    )
+
+
+def _differences(plan: Plan, chosen: Plan) -> str:
+    parts = [f"{format_duration(plan.duration_s)} instead of {format_duration(chosen.duration_s)}"]
+    if plan.cost_usd is not None and chosen.cost_usd is not None:
+        parts.append(f"{format_usd(plan.cost_usd)} instead of {format_usd(chosen.cost_usd)}")
+    return ", ".join(parts)

@@ -1,0 +1,123 @@
+"""Questions about a whole space: what is left out, why not, several clusters, the front."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from planner import Catalog, plan
+from planner.api import Recipe, Search, plan_among
+from planner.errors import InputError, UnknownNameError
+
+RECIPE = Recipe(model="llama-3-8b", cluster="h100-sxm5-80gb:2x8", seq_len=4096, global_batch=64, tokens=1e9)
+
+
+def answered(**search):
+    return plan(RECIPE, Search(**search))
+
+
+def test_what_is_left_out_is_in_no_layout():
+    answer = answered(without=("pipeline", "tensor"))
+    layouts = [each.layout for each in (answer.recommended, *answer.alternatives, *answer.scaling)]
+    assert all(layout["pp"] == layout["vpp"] == layout["tp"] == 1 for layout in layouts)
+    assert any(layout["cp"] > 1 or layout["dp"] > 1 for layout in layouts)
+
+
+def test_an_unknown_strategy_and_a_contradiction_are_refused():
+    with pytest.raises(UnknownNameError, match="pipelin"):
+        answered(without=("pipelin",))
+    with pytest.raises(InputError, match="pinned"):
+        answered(without=("pipeline",), pins={"pp": 2})
+
+
+def test_several_values_of_a_pin_give_the_best_of_them():
+    both = answered(pins={"tp": (2, 4)}, objective="time").recommended
+    one_by_one = [answered(pins={"tp": tp}, objective="time").recommended for tp in (2, 4)]
+    assert both.step_time_s == min(each.step_time_s for each in one_by_one)
+
+
+def test_why_not_names_what_a_layout_lacks_or_loses():
+    fastest = answered(objective="time")
+    chosen = fastest.recommended
+    asked = answered(objective="time", why_not={"tp": chosen.layout["tp"]})
+    assert asked.why_not.reason == "such a layout is what is recommended"
+    forbidden = answered(why_not={"tp": 3})
+    assert forbidden.why_not.feasible == 0
+    assert "attention heads are not a multiple of tp" in forbidden.why_not.reason
+    lean = answered(why_not={"dp": 1, "pp": 1, "tp": 1, "cp": 1})
+    assert lean.why_not.best is None
+    assert "does not fit" in lean.why_not.reason
+    slower = answered(objective="time", why_not={"recompute": "full"}).why_not
+    assert slower.best.n_gpus == chosen.n_gpus
+    assert slower.best.step_time_s > chosen.step_time_s
+    assert "recompute +" in slower.reason
+    assert slower.layouts == slower.feasible + sum(slower.rejected.values())
+
+
+def test_the_front_is_ordered_and_nothing_in_it_is_beaten():
+    answer = answered()
+    front = [each for each in answer.scaling if each.n_gpus in answer.front]
+    assert [each.n_gpus for each in front] == list(answer.front)
+    for one in front:
+        for other in answer.scaling:
+            assert not (
+                other.n_gpus < one.n_gpus and other.cost_usd <= one.cost_usd and other.duration_s <= one.duration_s
+            )
+    # Fewest GPUs and fastest are always on it.
+    assert answer.min_gpus in answer.front
+    assert min(answer.scaling, key=lambda each: each.duration_s).n_gpus in answer.front
+
+
+def test_clusters_are_compared_and_the_cheapest_wins():
+    recipes = [replace(RECIPE, cluster=cluster) for cluster in ("h100-pool", "a100-pool", "h200-pool")]
+    answer = plan_among(recipes, Search(objective="cost", max_gpus=16))
+    costs = [entry.recommended.cost_usd for entry in answer.compared]
+    assert costs == sorted(costs)
+    assert answer.recommended.cost_usd == costs[0]
+    alone = {recipe.cluster: plan(recipe, Search(objective="cost", max_gpus=16)) for recipe in recipes}
+    assert {entry.cluster: entry.recommended.cost_usd for entry in answer.compared} == {
+        cluster: found.recommended.cost_usd for cluster, found in alone.items()
+    }
+    fastest = plan_among(recipes, Search(objective="time", max_gpus=16))
+    assert fastest.recommended.duration_s == min(entry.recommended.duration_s for entry in fastest.compared)
+    assert all(entry.price["date"] and entry.price["source"] for entry in answer.compared)
+
+
+def test_a_cluster_without_an_answer_is_listed_with_its_reason_after_those_with_one():
+    recipes = [replace(RECIPE, cluster=cluster) for cluster in ("rtx-4090:2", "h100-pool")]
+    answer = plan_among(recipes, Search(objective="cost", max_gpus=16))
+    assert [entry.cluster for entry in answer.compared] == ["h100-pool", "rtx-4090:2"]
+    assert "no price" in answer.compared[1].error
+
+
+def test_a_cluster_that_nothing_is_called_is_an_error_not_an_entry():
+    with pytest.raises(UnknownNameError, match="nonsense"):
+        plan_among([RECIPE, replace(RECIPE, cluster="nonsense")])
+
+
+def test_any_cluster_is_every_named_one():
+    with Catalog.open(None) as catalog:
+        names = set(catalog.names("clusters"))
+    answer = plan_among([replace(RECIPE, cluster="any")], Search(max_gpus=8))
+    assert {entry.cluster for entry in answer.compared} == names
+
+
+def test_the_number_of_threads_changes_nothing():
+    one, two = answered(jobs=1).to_dict(), answered(jobs=2).to_dict()
+    for document in (one, two):
+        del document["search"]["elapsed_s"]
+    assert one == two
+
+
+def test_progress_ends_at_one():
+    seen = []
+    plan(RECIPE, Search(), progress=seen.append)
+    assert seen == sorted(seen)
+    assert seen[-1] == 1.0
+
+
+def test_a_pin_that_nothing_allows_is_named_with_what_would_do():
+    answer = answered(pins={"tp": 3})
+    assert not answer.answered
+    assert "without tp = 3 it fits on" in answer.why
