@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from planner.domain.plan import EvaluateAnswer, PlanAnswer
-from planner.domain.running import Operation
+from planner.domain.running import Operation as Operation  # for library users
 from planner.errors import InputError
 
 ANY_CLUSTER: Final = "any"

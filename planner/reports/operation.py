@@ -53,7 +53,7 @@ def operation_blocks(plan: Plan) -> Iterator[Block]:
     columns = (left(""), right("without failures"), *(() if run is None else (right("expected"),)))
     yield Table(columns=columns, rows=tuple(row[: len(columns)] for row in rows))
     if run is not None:
-        yield Facts(tuple(_failure_facts(run)))
+        yield Facts(tuple(_failure_facts(plan, run)))
 
 
 def energy_text(kwh: float) -> str:
@@ -109,16 +109,23 @@ def _known(value: float | None, text: Callable[[float], str]) -> str:
     return NOTHING if value is None else text(value)
 
 
-def _failure_facts(run: ExpectedRun) -> Iterator[tuple[str, str]]:
-    often = f"one in {format_duration(run.mean_time_to_interrupt_s)}"
-    count = "" if run.interruptions is None else f", {run.interruptions:,.1f} in the whole run"
-    yield "interruptions", f"{often}{count} ({run.failures_per_gpu_day * 1e3:.2g} per 1,000 GPU-days)"
-    stalls = format_duration(run.checkpoint_stall_s)
-    yield (
-        "checkpoints",
-        f"{format_bytes(run.checkpoint_bytes)}, written in {format_duration(run.checkpoint_write_s)}, stopping the job for "
-        f"{stalls}",
-    )
-    young = format_duration(run.young_interval_s)
-    yield "interval", f"{format_duration(run.interval_s)} of work between two (Young: {young})"
+def _failure_facts(plan: Plan, run: ExpectedRun) -> Iterator[tuple[str, str]]:
+    if run.failures_per_gpu_day:
+        count = "" if run.interruptions is None else f", {_count(run.interruptions)} in the whole run"
+        rate = f"{run.failures_per_gpu_day * KILO:.2g} per 1,000 GPU-days"
+        yield "interruptions", f"one in {format_duration(run.mean_time_to_interrupt_s)}{count} ({rate})"
+    else:
+        yield "interruptions", "none"
+    size, write_s = format_bytes(run.checkpoint_bytes), format_duration(run.checkpoint_write_s)
+    yield "checkpoints", f"{size}, written in {write_s}, stopping the job for {format_duration(run.checkpoint_stall_s)}"
+    if run.interval_s >= plan.duration_s:
+        yield "interval", "longer than the run: one at its end"
+    else:
+        young = format_duration(run.young_interval_s)
+        yield "interval", f"{format_duration(run.interval_s)} of work between two (Young: {young})"
     yield "restart", f"{format_duration(run.restart_s)} with reading the checkpoint"
+
+
+def _count(expected: float) -> str:
+    """An expected number, which may be far below one."""
+    return f"{expected:,.1f}" if expected >= 1 else f"{expected:.1g}"

@@ -1,5 +1,6 @@
 """Rewrites the documented outputs: python tests/docs/refresh.py. An output that ends in a line of dots keeps its
-length, one that begins with one begins at the line that follows it; one may do both. Slow outputs are copies, rewritten with --all."""
+length, one that begins with one begins at the line that follows it; one may do both. Slow outputs are copies, rewritten
+with --all."""
 
 from __future__ import annotations
 

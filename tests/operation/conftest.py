@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from planner import Recipe, Search, evaluate, plan
-from planner.domain.running import Operation
+from planner import Operation, Recipe, Search, evaluate, plan
 
 
 @pytest.fixture(scope="session")
