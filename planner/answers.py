@@ -88,7 +88,7 @@ def answer_plan(
         question=recipe.to_dict() | wanted.to_dict(),
         assumptions=(*question.assumptions, *_searched(wanted, most)),
         min_gpus=min(findings.by_gpus) if findings.by_gpus else None,
-        recommended=_traced(question, best.layouts, alternatives[0]) if best is not None else None,
+        recommended=_detailed(question, best.layouts, alternatives[0]) if best is not None else None,
         nearest_miss=miss,
         alternatives=alternatives[1:],
         scaling=scaling,
@@ -198,15 +198,23 @@ def _chosen(findings: Findings, best: Candidate | None, top: int) -> tuple[list[
     return findings.by_gpus[best.n_gpus][: top + 1], scaling
 
 
-def _traced(question: Question, layouts: Layouts, plan: Plan) -> Plan:
+def _detailed(question: Question, layouts: Layouts, plan: Plan) -> Plan:
+    """The plan with the range of its step time and the memory of each pipeline stage."""
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         shortest, longest = step_time_range_s(question.context, layouts, question.rules)
     return replace(
         plan,
         step_time_range_s=(scalar(shortest), scalar(longest)),
+        stages=stage_memories(question.context, layouts, question.rules),
+    )
+
+
+def _traced(question: Question, layouts: Layouts, plan: Plan) -> Plan:
+    """The plan in detail, with every term that it is the sum of."""
+    return replace(
+        _detailed(question, layouts, plan),
         memory_terms=memory_terms(question.context, layouts, question.rules),
         time_terms=time_terms(question.context, layouts, question.rules),
-        stages=stage_memories(question.context, layouts, question.rules),
     )
 
 

@@ -74,10 +74,10 @@ class Layouts:
         codes = {axis: np.concatenate([mesh.codes[axis] for mesh in meshes]) for axis in first.codes}
         return Layouts(degrees, codes, first.values)
 
-    def labels(self) -> dict[str, ChoiceValue]:
-        """Degrees (as int) and choices of a mesh of one layout. Raises ValueError for more."""
-        if int(np.prod(self.shape)) != 1:
-            raise ValueError(f"labels() needs a mesh of one layout, not of shape {self.shape}")
-        found: dict[str, ChoiceValue] = {axis: int(array.reshape(-1)[0]) for axis, array in self.degrees.items()}
-        found.update({axis: self.values[axis][int(array.reshape(-1)[0])] for axis, array in self.codes.items()})
+    def labels(self, row: int = 0) -> dict[str, ChoiceValue]:
+        """Degrees (as int) and choices of the layout `row` of a flat mesh (`at`), or of a mesh of one."""
+        if len(self.shape) > 1 and int(np.prod(self.shape)) != 1:
+            raise ValueError(f"labels() needs a flat mesh, not one of shape {self.shape}")
+        found: dict[str, ChoiceValue] = {axis: int(array.reshape(-1)[row]) for axis, array in self.degrees.items()}
+        found.update({axis: self.values[axis][int(array.reshape(-1)[row])] for axis, array in self.codes.items()})
         return found

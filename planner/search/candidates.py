@@ -167,4 +167,13 @@ def _grouped(keys: NDArray[np.intp], values: NDArray[np.intp]) -> Iterator[tuple
 
 def joined(candidates: Sequence[Candidate]) -> Layouts:
     """One flat mesh of all candidates, in their order. Raises ValueError for none."""
-    return Layouts.join([candidate.layouts for candidate in candidates])
+    together: dict[int, list[int]] = {}
+    for position, candidate in enumerate(candidates):
+        together.setdefault(id(candidate.mesh), []).append(position)
+    parts = [
+        candidates[positions[0]].mesh.at(np.asarray([candidates[position].row for position in positions]))
+        for positions in together.values()
+    ]
+    # Back from mesh by mesh to the order of the candidates.
+    order = np.argsort(np.concatenate([np.asarray(positions) for positions in together.values()]))
+    return Layouts.join(parts).at(order)

@@ -16,7 +16,7 @@ from planner.search.evaluation import Evaluation, Rules, evaluate_mesh, host_cap
 from planner.search.measures import Measures, measures
 from planner.search.memory import stage_instants, uncertain_total
 from planner.search.recomputing import RECOMPUTE_LAYERS
-from planner.search.run_figures import energy_use, expected_run
+from planner.search.run_figures import energy_use, expected_run, value_at
 from planner.units import TERA
 
 REPORTED_INSTANT: Final[Mapping[Instant, str]] = {
@@ -48,7 +48,7 @@ def plans_of(context: Context, layouts: Layouts, rules: Rules, headroom: float) 
     peak = peak_of(evaluation)
     found = measures(context, layouts, rules, evaluation.step.total_s, evaluation.step.components)
     number = len(next(iter(layouts.degrees.values())))
-    return tuple(_plan(context, evaluation, peak, found, headroom, row, number) for row in range(number))
+    return tuple(_plan(context, evaluation, peak, found, headroom, row) for row in range(number))
 
 
 def peak_of(evaluation: Evaluation) -> Peak:
@@ -66,11 +66,9 @@ def peak_of(evaluation: Evaluation) -> Peak:
     return Peak(total, components, stage, when)
 
 
-def _plan(
-    context: Context, evaluation: Evaluation, peak: Peak, found: Measures, headroom: float, row: int, number: int
-) -> Plan:
+def _plan(context: Context, evaluation: Evaluation, peak: Peak, found: Measures, headroom: float, row: int) -> Plan:
     def at(array: Array) -> float:
-        return float(np.broadcast_to(array, (number,))[row])
+        return value_at(array, row)
 
     capacity = float(context.cluster.accelerator.memory_bytes)
     n_gpus = int(at(evaluation.layouts["n_gpus"]))
@@ -79,7 +77,7 @@ def _plan(
     host = at(host_capacity_bytes(context, evaluation.layouts))
     return Plan(
         n_gpus=n_gpus,
-        layout=layout_labels(context, evaluation.layouts.at(np.asarray([row]))),
+        layout=layout_labels(context, evaluation.layouts, row),
         memory=Memory(
             total_bytes=total,
             least_bytes=least,
@@ -101,15 +99,16 @@ def _plan(
         duration_s=at(found.duration_s),
         cost_usd=None if found.cost_usd is None else at(found.cost_usd),
         energy_kwh=None if found.energy is None else at(found.energy.facility_kwh),
-        energy=energy_use(context, found, row, number),
-        expected=expected_run(context, found, row, number),
+        energy=energy_use(context, found, row),
+        expected=expected_run(context, found, row),
         model_tflops_per_gpu=at(found.model_flops_per_s_per_gpu) / TERA,
     )
 
 
-def layout_labels(context: Context, layouts: Layouts) -> dict[str, Any]:
-    """The contract's layout fields, a number of layers that is not 1, any choice that is not at its first value."""
-    labels: dict[str, Any] = dict(layouts.labels())
+def layout_labels(context: Context, layouts: Layouts, row: int = 0) -> dict[str, Any]:
+    """The contract's layout fields, a number of layers that is not 1, any choice that is not at its first value: of layout `row`
+    of a flat mesh."""
+    labels: dict[str, Any] = layouts.labels(row)
     labels["framework"] = context.framework.name
     found = {name: labels.get(name, 1) for name in LAYOUT_FIELDS}
     found["sequence_parallel"] = bool(found["sequence_parallel"])

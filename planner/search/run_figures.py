@@ -16,12 +16,12 @@ LEAST_GOODPUT: Final = 1e-3
 """Below this a run is said to never end: its expected time is no plan."""
 
 
-def energy_use(context: Context, found: Measures, row: int, number: int) -> EnergyUse | None:
-    """The energy of the `row`-th of `number` layouts; None where no power is known."""
+def energy_use(context: Context, found: Measures, row: int) -> EnergyUse | None:
+    """The energy of the `row`-th layout; None where no power is known."""
     power = context.operating.power
     if power is None or found.energy is None:
         return None
-    at = _reader(row, number)
+    at = _reader(row)
     return EnergyUse(
         accelerators_kwh=at(found.energy.accelerators_kwh),
         hosts_kwh=at(found.energy.hosts_kwh),
@@ -32,12 +32,12 @@ def energy_use(context: Context, found: Measures, row: int, number: int) -> Ener
     )
 
 
-def expected_run(context: Context, found: Measures, row: int, number: int) -> ExpectedRun | None:
-    """The run of the `row`-th of `number` layouts as it can be expected; None where nothing is known of failures."""
+def expected_run(context: Context, found: Measures, row: int) -> ExpectedRun | None:
+    """The run of the `row`-th layout as it can be expected; None where nothing is known of failures."""
     reliability, expected = context.operating.reliability, found.expected
     if reliability is None or expected is None:
         return None
-    at, progress = _reader(row, number), expected.progress
+    at, progress = _reader(row), expected.progress
 
     ends = at(progress.goodput) >= LEAST_GOODPUT
 
@@ -65,5 +65,11 @@ def expected_run(context: Context, found: Measures, row: int, number: int) -> Ex
     )
 
 
-def _reader(row: int, number: int) -> Callable[[Array], float]:
-    return lambda array: float(np.broadcast_to(array, (number,))[row])
+def value_at(array: Array, row: int) -> float:
+    """The value of layout `row` in an array over the layouts of a flat mesh, or in one that is the same for all."""
+    flat = np.asarray(array).reshape(-1)
+    return float(flat[row] if flat.size > 1 else flat[0])
+
+
+def _reader(row: int) -> Callable[[Array], float]:
+    return lambda array: value_at(array, row)
