@@ -45,7 +45,8 @@ def kind_named(typed: str) -> str:
 )
 @click.argument("kind")
 def list_kind(kind: str) -> int:
-    """All entries of a KIND: models, accelerators, nodes, clusters, prices, links, vendors or sources."""
+    """All entries of a KIND: models, accelerators, nodes, clusters, prices, links, vendors, sources; and of operation
+    carbon, pue, power, footprints, failures, checkpoints, goodput."""
     from planner.reports.catalog import kind_report
 
     with opened_catalog() as source:
