@@ -154,14 +154,14 @@ def test_a_budget_is_held_against_the_expected_run(small) -> None:
 
 
 def test_of_two_steps_as_long_the_one_that_waits_more_draws_less() -> None:
-    """So the least energy may be that of a layout with more GPU-hours: here 5 % more of them take 13 % less energy."""
+    """So the least energy may be that of a layout with more GPU-hours: here 5 % more of them take 12 % less energy."""
     power = Power(computing_w=600.0, streaming_w=350.0, waiting_w=350.0, idle_w=100.0, host_w=0.0, pue=1.0)
     busy = {"forward": np.asarray(4.0), "recompute": np.asarray(5.9), "optimizer": np.asarray(0.1)}
     waits = {"forward": np.asarray(6.4), "bubble": np.asarray(2.0), "tp": np.asarray(2.1)}
     busy_w = accelerator_w(power, busy, np.asarray(10.0))
     waits_w = accelerator_w(power, waits, np.asarray(10.5))
-    assert float(busy_w) == pytest.approx(0.99 * 600 + 0.01 * 350)
-    assert float(waits_w * 10.5) < 0.9 * float(busy_w * 10.0)
+    assert busy_w.item() == pytest.approx(0.99 * 600 + 0.01 * 350)
+    assert waits_w.item() * 10.5 == pytest.approx(0.883 * busy_w.item() * 10.0, rel=1e-3)
 
 
 def test_every_component_of_a_step_is_counted_once() -> None:
