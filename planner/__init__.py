@@ -7,10 +7,20 @@ from typing import TYPE_CHECKING, Any
 from planner.version import __version__
 
 if TYPE_CHECKING:
-    from planner.api import Recipe, Search, estimate, evaluate, model_parameters, plan
+    from planner.api import Operation, Recipe, Search, estimate, evaluate, model_parameters, plan
     from planner.catalog.reader import Catalog
 
-__all__ = ["Catalog", "Recipe", "Search", "__version__", "estimate", "evaluate", "model_parameters", "plan"]
+__all__ = [
+    "Catalog",
+    "Operation",
+    "Recipe",
+    "Search",
+    "__version__",
+    "estimate",
+    "evaluate",
+    "model_parameters",
+    "plan",
+]
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the name stands for

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from math import prod
+from math import ceil, floor, prod
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -334,7 +334,7 @@ def _missed_limit(question: Question, limits: Limits, findings: Findings) -> Nea
         advice = (
             "its GPUs are interrupted faster than they start again: use fewer of them"
             if plan.due_s is None
-            else f"train on {1 / share:.0%} of the tokens, or find about {share * plan.n_gpus:,.0f} such GPUs"
+            else f"train on {floor(100 / share)}% of the tokens, or find about {ceil(share * plan.n_gpus):,} such GPUs"
             if share > 1
             else "raise the budget"
         )

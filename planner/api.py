@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from planner.domain.plan import EvaluateAnswer, PlanAnswer
-from planner.domain.running import Operation
+from planner.domain.running import Operation as Operation  # for library users
 from planner.errors import InputError
 
 ANY_CLUSTER: Final = "any"
@@ -353,6 +353,7 @@ def _provenance(catalog: Catalog, registry: Registry, question: Question) -> dic
         else {
             "usd_per_gpu_hour": price.usd_per_accelerator_hour, "kind": price.kind, "provider": price.provider,
             "date": price.date, "source": price.source,
+            "range": None if context.operating.prices is None else context.operating.prices.to_dict(),
         },
         "framework": {"name": context.framework.name, "source": context.framework.source},
         "plugins": sorted(f"{info.name} ({info.distribution} {info.version})" for info in registry.plugins if not info.first_party),

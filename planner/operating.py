@@ -78,6 +78,7 @@ def with_operation(question: Question, operation: Operation, facts: RunningFacts
         utilisation=operation.utilisation,
         power=_power(context, operation, facts, assumed),
         reliability=_reliability(context, operation, facts, assumed),
+        prices=facts.prices,
     )
     return replace(
         question,
@@ -181,7 +182,8 @@ def _host_w(context: Context, tdp_w: float, facts: RunningFacts, assumed: list[A
     near = near or [each for each in known if facts.generation(each[1].accelerator) == generation] or known
     share, draw = max(near, key=lambda each: each[0])
     value = f"{share * tdp_w:,.0f} W per GPU, {_percent(share)} of the rated power"
-    origin = f"{draw.name}, {draw.kind} at {draw.watts / KILO:,.1f} kW: {draw.source}"
+    dated = "" if draw.source_date is None else f" ({draw.source_date})"
+    origin = f"{draw.name}, {draw.kind} at {draw.watts / KILO:,.1f} kW: {draw.source}{dated}"
     assumed.append(Assumption(name="host power", value=value, origin=origin))
     return share * tdp_w
 
@@ -212,7 +214,7 @@ def _pue(context: Context, operation: Operation, facts: RunningFacts, assumed: l
         assumed.append(Assumption(name="PUE", value=own.pue, origin=f"{own.operator}, {own.year}: {own.source}"))
         return own.pue
     values = sorted(report.pue for report in latest.values())
-    names = ", ".join(sorted(report.operator for report in latest.values()))
+    names = ", ".join(sorted(f"{report.operator} ({report.year})" for report in latest.values()))
     origin = f"median of what {names} report ({values[0]:g} to {values[-1]:g})"
     assumed.append(Assumption(name="PUE", value=median(values), origin=origin))
     return median(values)

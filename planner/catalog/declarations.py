@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Final
 
-from sqlalchemy import CheckConstraint, Double, ForeignKeyConstraint, Index, MetaData, String, Text
+from sqlalchemy import CheckConstraint, Double, ForeignKeyConstraint, Index, MetaData, String, Text, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeEngine
 
@@ -47,14 +47,68 @@ def not_negative(*columns: str) -> tuple[CheckConstraint, ...]:
     return tuple(CheckConstraint(f'"{column}" >= 0', name=f"{column}_not_negative") for column in columns)
 
 
-def above(column: str, most: float) -> tuple[CheckConstraint, ...]:
-    """Constraints: the column is above zero and at most `most`, or unknown. So infinity, NaN and words are refused."""
-    return (CheckConstraint(f'"{column}" > 0 AND "{column}" <= {most:.0f}', name=f"{column}_plausible"),)
+def above(most: float, *columns: str) -> tuple[CheckConstraint, ...]:
+    """Constraints: each column is above zero and at most `most`, or unknown. Infinity, NaN and words are not."""
+    return tuple(
+        CheckConstraint(f'"{column}" > 0 AND "{column}" <= {most:.0f}', name=f"{column}_plausible")
+        for column in columns
+    )
+
+
+def at_most(most: float, *columns: str) -> tuple[CheckConstraint, ...]:
+    """Constraints: no column is above `most`, which is beyond anything real. Infinity, NaN and words are refused so."""
+    return tuple(CheckConstraint(f'"{column}" <= {most:.0f}', name=f"{column}_at_most") for column in columns)
 
 
 def within(column: str, least: float, most: float) -> tuple[CheckConstraint, ...]:
     """Constraints: the column is between `least` and `most`, or unknown."""
     return (CheckConstraint(f'"{column}" BETWEEN {least:.0f} AND {most:.0f}', name=f"{column}_plausible"),)
+
+
+def whole(most: int, *columns: str) -> tuple[CheckConstraint, ...]:
+    """Constraints: each column is a whole number of at most `most`, or unknown. SQLite would keep 1.5 and words."""
+    return tuple(
+        CheckConstraint(f'"{column}" <= {most} AND round("{column}") = "{column}"', name=f"{column}_whole")
+        for column in columns
+    )
+
+
+def truth(*columns: str) -> tuple[CheckConstraint, ...]:
+    """Constraints: each column is true or false, or unknown."""
+    return tuple(CheckConstraint(f'"{column}" IN (true, false)', name=f"{column}_truth") for column in columns)
+
+
+def dated(column: str, *, day: bool = False) -> CheckConstraint:
+    """A constraint: the column is a day, month or year that exists, as ISO 8601 writes it; with `day` a day only."""
+    digit = "('0', '1', '2', '3', '4', '5', '6', '7', '8', '9')"
+    months = ", ".join(f"'{month:02}'" for month in range(1, 13))
+    days = ", ".join(f"'{each:02}'" for each in range(1, 32))
+    year = f"substr({column}, 1, 2) IN ('19', '20', '21') AND substr({column}, 3, 1) IN {digit}"
+    year += f" AND substr({column}, 4, 1) IN {digit}"
+    month = f"substr({column}, 5, 1) = '-' AND substr({column}, 6, 2) IN ({months})"
+    exists = f"substr({column}, 6, 5) NOT IN ('02-30', '02-31', '04-31', '06-31', '09-31', '11-31')"
+    number = f"CAST(substr({column}, 1, 4) AS INTEGER)"
+    leap = f"{number} / 4 * 4 = {number} AND substr({column}, 1, 4) NOT IN ('1900', '2100')"
+    in_month = f"substr({column}, 8, 1) = '-' AND substr({column}, 9, 2) IN ({days}) AND {exists}"
+    whole_day = f"{in_month} AND (substr({column}, 6, 5) <> '02-29' OR {leap})"
+    if day:
+        condition = f"length({column}) = 10 AND {year} AND {month} AND {whole_day}"
+    else:
+        condition = (
+            f"{year} AND (length({column}) = 4 OR length({column}) = 7 AND {month} "
+            f"OR length({column}) = 10 AND {month} AND {whole_day})"
+        )
+    return CheckConstraint(condition, name=f"{column}_iso")
+
+
+def named() -> tuple[CheckConstraint | Index, ...]:
+    """What holds of slug and layer. Shared slugs are unique across layers; the user's layer may shadow them."""
+    shared = text("layer <> 'user'")
+    return (
+        CheckConstraint("slug <> '' AND slug = trim(slug) AND length(slug) <= 120", name="slug_plain"),
+        CheckConstraint("layer <> '' AND layer = trim(layer) AND length(layer) <= 40", name="layer_plain"),
+        Index(None, "slug", unique=True, sqlite_where=shared, postgresql_where=shared),
+    )
 
 
 def refers(column: str, table: str, layer: str | None = None, ondelete: str | None = None) -> ForeignKeyConstraint:
@@ -84,6 +138,8 @@ def fact(*constraints: ForeignKeyConstraint | CheckConstraint | Index) -> tuple[
         *constraints,
         refers("document", "source"),
         CheckConstraint("confidence IN ('high', 'medium', 'low')", name="confidence_known"),
-        CheckConstraint("source_date IS NULL OR length(source_date) IN (4, 7, 10)", name="source_date_iso"),
-        CheckConstraint("slug <> ''", name="slug_not_empty"),
+        CheckConstraint("name <> ''", name="name_not_empty"),
+        CheckConstraint("layer = 'user' OR source <> ''", name="source_named"),
+        dated("source_date"),
+        *named(),
     )

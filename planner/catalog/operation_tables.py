@@ -45,8 +45,8 @@ class PowerDraw(Fact, Base):
     __tablename__ = "power_draw"
     __table_args__ = fact(
         *within("accelerators", 1, 100_000),
-        *above("watts", 1e9),
-        *above("rated_watts", 1e9),
+        *above(1e9, "watts"),
+        *above(1e9, "rated_watts"),
         CheckConstraint("kind IN ('rated', 'measured', 'planned', 'assumed')", name="kind_known"),
         refers("accelerator", "accelerator"),
         refers("node", "node"),
@@ -68,9 +68,9 @@ class Footprint(Fact, Base):
 
     __tablename__ = "footprint"
     __table_args__ = fact(
-        *above("energy_kwh", 1e12),
-        *above("emissions_t_co2e", 1e9),
-        *above("accelerator_hours", 1e12),
+        *above(1e12, "energy_kwh"),
+        *above(1e9, "emissions_t_co2e"),
+        *above(1e12, "accelerator_hours"),
         *within("year", 2000, 2100),
         CheckConstraint(
             "energy_kwh IS NOT NULL OR emissions_t_co2e IS NOT NULL OR accelerator_hours IS NOT NULL",
@@ -95,11 +95,11 @@ class FailureRate(Fact, Base):
     __tablename__ = "failure_rate"
     __table_args__ = fact(
         *within("accelerators", 1, 10_000_000),
-        *above("period_days", 100_000),
-        *above("events", 1e9),
-        *above("events_per_accelerator_day", 100),
-        *above("events_per_node_day", 1_000),
-        *above("job_mtti_s", 1e10),
+        *above(100_000, "period_days"),
+        *above(1e9, "events"),
+        *above(100, "events_per_accelerator_day"),
+        *above(1_000, "events_per_node_day"),
+        *above(1e10, "job_mtti_s"),
         *within("share", 0, 1),
         *within("year", 2000, 2100),
         CheckConstraint("kind IN ('job', 'component', 'hardware', 'projection')", name="kind_known"),
@@ -130,10 +130,10 @@ class CheckpointWrite(Fact, Base):
     __tablename__ = "checkpoint_write"
     __table_args__ = fact(
         *within("accelerators", 1, 10_000_000),
-        *above("checkpoint_bytes", 1e18),
-        *above("write_s", 1e9),
-        *above("write_bytes_per_s", 1e16),
-        *above("highest_write_bytes_per_s", 1e16),
+        *above(1e18, "checkpoint_bytes"),
+        *above(1e9, "write_s"),
+        *above(1e16, "write_bytes_per_s"),
+        *above(1e16, "highest_write_bytes_per_s"),
         *within("year", 2000, 2100),
         CheckConstraint("write_bytes_per_s <= highest_write_bytes_per_s", name="highest_is_highest"),
         refers("accelerator", "accelerator"),

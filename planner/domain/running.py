@@ -88,11 +88,12 @@ class Reliability:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operating:
-    """A question's operation with every default filled; None where nothing is known."""
+    """A question's operation with every default filled; None where nothing is known. `prices`: what providers ask."""
 
     utilisation: float = 1.0
     power: Power | None = None
     reliability: Reliability | None = None
+    prices: PriceRange | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,8 @@ from planner.reports.plain import plain
 
 _NAMES: Final = ("slug", "name")
 _LONGEST_SOURCE: Final = 90
+_SHOWN_ABOVE: Final = frozenset({"range"})
+"""Said among the assumptions, as people read it."""
 
 
 def footnote_blocks(
@@ -44,6 +46,6 @@ def _origin(value: Any) -> str:  # noqa: ANN401 - what a document holds
     for key, entry in value.items():
         if key == "source":
             parts.append("from " + shorten(value_text(entry), _LONGEST_SOURCE, placeholder=" …"))
-        elif key not in _NAMES:
+        elif key not in _NAMES and key not in _SHOWN_ABOVE:
             parts.append(f"{columns.title(key)} {columns.text(key, entry)}")
     return ", ".join(parts)

@@ -13,6 +13,7 @@ from planner.units import KILO, format_bytes, format_duration, format_usd
 
 NEVER: Final = "never"
 _TONNE_KG: Final = 1000.0
+_MANY_TONNES: Final = 100.0
 _MANY_KWH: Final = 1e6
 
 
@@ -52,7 +53,7 @@ def operation_blocks(plan: Plan) -> Iterator[Block]:
     columns = (left(""), right("without failures"), *(() if run is None else (right("expected"),)))
     yield Table(columns=columns, rows=tuple(row[: len(columns)] for row in rows))
     if run is not None:
-        yield Facts(tuple(_failure_facts(run)))
+        yield Facts(tuple(_failure_facts(plan, run)))
 
 
 def energy_text(kwh: float) -> str:
@@ -67,10 +68,13 @@ def energy_text(kwh: float) -> str:
 def carbon_text(kg: float) -> str:
     """Emissions in kilograms or tonnes of CO2 equivalent.
 
-    >>> carbon_text(640.2), carbon_text(24_700)
-    ('640 kg CO2e', '24.7 t CO2e')
+    >>> carbon_text(640.2), carbon_text(24_700), carbon_text(11_390_400)
+    ('640 kg CO2e', '24.7 t CO2e', '11,390 t CO2e')
     """
-    return f"{kg:,.0f} kg CO2e" if kg < _TONNE_KG else f"{kg / _TONNE_KG:,.1f} t CO2e"
+    if kg < _TONNE_KG:
+        return f"{kg:,.0f} kg CO2e"
+    tonnes = kg / _TONNE_KG
+    return f"{tonnes:,.1f} t CO2e" if tonnes < _MANY_TONNES else f"{tonnes:,.0f} t CO2e"
 
 
 def _range(run: ExpectedRun) -> str:
@@ -105,16 +109,23 @@ def _known(value: float | None, text: Callable[[float], str]) -> str:
     return NOTHING if value is None else text(value)
 
 
-def _failure_facts(run: ExpectedRun) -> Iterator[tuple[str, str]]:
-    often = f"one in {format_duration(run.mean_time_to_interrupt_s)}"
-    count = "" if run.interruptions is None else f", {run.interruptions:,.1f} in the whole run"
-    yield "interruptions", f"{often}{count} ({run.failures_per_gpu_day * 1e3:.2g} per 1,000 GPU-days)"
-    stalls = format_duration(run.checkpoint_stall_s)
-    yield (
-        "checkpoints",
-        f"{format_bytes(run.checkpoint_bytes)}, written in {format_duration(run.checkpoint_write_s)}, stopping the job for "
-        f"{stalls}",
-    )
-    young = format_duration(run.young_interval_s)
-    yield "interval", f"{format_duration(run.interval_s)} of work between two (Young: {young})"
+def _failure_facts(plan: Plan, run: ExpectedRun) -> Iterator[tuple[str, str]]:
+    if run.failures_per_gpu_day:
+        count = "" if run.interruptions is None else f", {_count(run.interruptions)} in the whole run"
+        rate = f"{run.failures_per_gpu_day * KILO:.2g} per 1,000 GPU-days"
+        yield "interruptions", f"one in {format_duration(run.mean_time_to_interrupt_s)}{count} ({rate})"
+    else:
+        yield "interruptions", "none"
+    size, write_s = format_bytes(run.checkpoint_bytes), format_duration(run.checkpoint_write_s)
+    yield "checkpoints", f"{size}, written in {write_s}, stopping the job for {format_duration(run.checkpoint_stall_s)}"
+    if run.interval_s >= plan.duration_s:
+        yield "interval", "longer than the run: one at its end"
+    else:
+        young = format_duration(run.young_interval_s)
+        yield "interval", f"{format_duration(run.interval_s)} of work between two (Young: {young})"
     yield "restart", f"{format_duration(run.restart_s)} with reading the checkpoint"
+
+
+def _count(expected: float) -> str:
+    """An expected number, which may be far below one."""
+    return f"{expected:,.1f}" if expected >= 1 else f"{expected:.1g}"

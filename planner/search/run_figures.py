@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
+from typing import Final
 
 import numpy as np
 
@@ -11,6 +11,9 @@ from planner.domain.mesh import Array
 from planner.domain.running import EnergyUse, ExpectedRun
 from planner.plugin import Context
 from planner.search.measures import Measures
+
+LEAST_GOODPUT: Final = 1e-3
+"""Below this a run is said to never end: its expected time is no plan."""
 
 
 def energy_use(context: Context, found: Measures, row: int) -> EnergyUse | None:
@@ -36,9 +39,10 @@ def expected_run(context: Context, found: Measures, row: int) -> ExpectedRun | N
         return None
     at, progress = _reader(row), expected.progress
 
+    ends = at(progress.goodput) >= LEAST_GOODPUT
+
     def known(array: Array | None) -> float | None:
-        value = math.inf if array is None else at(array)
-        return value if math.isfinite(value) else None
+        return at(array) if ends and array is not None else None
 
     duration_s = known(expected.duration_s)
     used = expected.energy

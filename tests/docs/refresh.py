@@ -1,5 +1,6 @@
 """Rewrites the documented outputs: python tests/docs/refresh.py. An output that ends in a line of dots keeps its
-length, one that begins with one begins at the line that follows it. Slow outputs are copies, rewritten with --all."""
+length, one that begins with one begins at the line that follows it; one may do both. Slow outputs are copies, rewritten
+with --all."""
 
 from __future__ import annotations
 
@@ -34,6 +35,8 @@ def refreshed(block: str) -> str:
         today = printed(command[2:])
         if len(output) > 1 and output[0].strip() == "...":
             today = ["...", *today[today.index(output[1].rstrip()) :]]
+            if output[-1].strip() == "...":
+                today = [*today[: len(output) - 1], "..."]
         elif output and output[-1].strip() == "...":
             today = [*today[: len(output) - 1], "..."]
         lines += [command, *(line.rstrip() for line in today)]

@@ -1,7 +1,7 @@
 """Tables of operation: carbon, PUE, power, footprints, failures, checkpoints, goodput.
 
-Revision ID: 0003
-Revises: 0002
+Revision ID: 0004
+Revises: 0003
 """
 
 from __future__ import annotations
@@ -11,20 +11,21 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0003"
-down_revision = "0002"
+revision = "0004"
+down_revision = "0003"
 branch_labels = None
 depends_on = None
 
 SLUG = sa.String(120)
 LAYER = sa.String(40)
+SHARED = sa.text("layer <> 'user'")
 TABLES = (
     "carbon_intensity", "pue", "power_draw", "footprint", "failure_rate", "checkpoint_write", "goodput",
 )  # fmt: skip
 
 
 def upgrade() -> None:
-    """Create the tables of operation."""
+    """Create every table."""
     _carbon_intensity()
     _pue()
     _power_draw()
@@ -35,7 +36,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop the tables of operation."""
+    """Drop every table."""
     for table in reversed(TABLES):
         op.drop_table(table)
 
@@ -82,20 +83,57 @@ def identity() -> tuple[sa.Column[Any], ...]:
     )
 
 
+def dated(column: str) -> str:
+    """The column is a day, month or year that exists."""
+    digit = "('0', '1', '2', '3', '4', '5', '6', '7', '8', '9')"
+    months = ", ".join(f"'{month:02}'" for month in range(1, 13))
+    days = ", ".join(f"'{each:02}'" for each in range(1, 32))
+    year = f"substr({column}, 1, 2) IN ('19', '20', '21') AND substr({column}, 3, 1) IN {digit}"
+    year += f" AND substr({column}, 4, 1) IN {digit}"
+    month = f"substr({column}, 5, 1) = '-' AND substr({column}, 6, 2) IN ({months})"
+    exists = f"substr({column}, 6, 5) NOT IN ('02-30', '02-31', '04-31', '06-31', '09-31', '11-31')"
+    number = f"CAST(substr({column}, 1, 4) AS INTEGER)"
+    leap = f"{number} / 4 * 4 = {number} AND substr({column}, 1, 4) NOT IN ('1900', '2100')"
+    in_month = f"substr({column}, 8, 1) = '-' AND substr({column}, 9, 2) IN ({days}) AND {exists}"
+    whole_day = f"{in_month} AND (substr({column}, 6, 5) <> '02-29' OR {leap})"
+    return (
+        f"{year} AND (length({column}) = 4 OR length({column}) = 7 AND {month} "
+        f"OR length({column}) = 10 AND {month} AND {whole_day})"
+    )
+
+
+def within(table: str, column: str, least: float, most: float) -> sa.CheckConstraint:
+    """The column is between `least` and `most`, or unknown."""
+    return check(table, f"{column}_plausible", f'"{column}" BETWEEN {least:.0f} AND {most:.0f}')
+
+
+def above(table: str, column: str, most: float) -> sa.CheckConstraint:
+    """The column is above zero and at most `most`, or unknown: infinity, NaN and words are refused."""
+    return check(table, f"{column}_plausible", f'"{column}" > 0 AND "{column}" <= {most:.0f}')
+
+
 def provenance(table: str) -> tuple[sa.Constraint, ...]:
     """The constraints of every table of facts."""
     return (
         refers(table, "document", "source"),
         check(table, "confidence_known", "confidence IN ('high', 'medium', 'low')"),
-        check(table, "source_date_iso", "source_date IS NULL OR length(source_date) IN (4, 7, 10)"),
-        check(table, "slug_not_empty", "slug <> ''"),
+        check(table, "layer_plain", "layer <> '' AND layer = trim(layer) AND length(layer) <= 40"),
+        check(table, "name_not_empty", "name <> ''"),
+        check(table, "slug_plain", "slug <> '' AND slug = trim(slug) AND length(slug) <= 120"),
+        check(table, "source_date_iso", dated("source_date")),
+        check(table, "source_named", "layer = 'user' OR source <> ''"),
     )
 
 
+def _create(table: str, *own: sa.Column[Any] | sa.Constraint) -> None:
+    key = sa.PrimaryKeyConstraint("slug", "layer", name=op.f(f"pk_{table}"))
+    op.create_table(table, *identity(), *own, key, *provenance(table))
+    op.create_index(f"ix_{table}_slug", table, ["slug"], unique=True, sqlite_where=SHARED, postgresql_where=SHARED)
+
+
 def _carbon_intensity() -> None:
-    op.create_table(
+    _create(
         "carbon_intensity",
-        *identity(),
         required("kind", sa.String(20), "country, cloud-region or technology"),
         required("provider", sa.Text(), "the cloud; empty for a grid and a technology"),
         required("region", sa.Text(), "ISO 3166 code, cloud region, or technology"),
@@ -103,33 +141,27 @@ def _carbon_intensity() -> None:
         optional("carbon_free_share", sa.Double(), "hourly carbon-free share; NULL: not stated"),
         required("basis", sa.Text(), "lifecycle or location-based"),
         required("year", sa.Integer(), "the year that it was true of"),
-        sa.PrimaryKeyConstraint("slug", "layer", name="pk_carbon_intensity"),
-        check("carbon_intensity", "carbon_free_share_plausible", '"carbon_free_share" BETWEEN 0 AND 1'),
-        check("carbon_intensity", "g_co2e_per_kwh_plausible", '"g_co2e_per_kwh" BETWEEN 0 AND 5000'),
+        within("carbon_intensity", "carbon_free_share", 0, 1),
+        within("carbon_intensity", "g_co2e_per_kwh", 0, 5_000),
         check("carbon_intensity", "kind_known", "kind IN ('country', 'cloud-region', 'technology')"),
-        check("carbon_intensity", "year_plausible", '"year" BETWEEN 2000 AND 2100'),
-        *provenance("carbon_intensity"),
+        within("carbon_intensity", "year", 2000, 2_100),
     )
 
 
 def _pue() -> None:
-    op.create_table(
+    _create(
         "pue",
-        *identity(),
         required("operator", sa.Text(), "who runs it"),
         required("pue", sa.Double(), "ratio, 1 or more"),
         required("year", sa.Integer(), "the year that it was true of"),
-        sa.PrimaryKeyConstraint("slug", "layer", name="pk_pue"),
-        check("pue", "pue_plausible", '"pue" BETWEEN 1 AND 5'),
-        check("pue", "year_plausible", '"year" BETWEEN 2000 AND 2100'),
-        *provenance("pue"),
+        within("pue", "pue", 1, 5),
+        within("pue", "year", 2000, 2_100),
     )
 
 
 def _power_draw() -> None:
-    op.create_table(
+    _create(
         "power_draw",
-        *identity(),
         optional("accelerator", SLUG, "slug of the accelerator"),
         optional("accelerator_layer", LAYER, "layer of the accelerator; NULL in the user's"),
         optional("node", SLUG, "slug of the node measured; NULL: accelerators alone"),
@@ -139,21 +171,18 @@ def _power_draw() -> None:
         required("workload", sa.Text(), "what ran"),
         required("watts", sa.Double(), "the power"),
         optional("rated_watts", sa.Double(), "the rating of the same thing; NULL: not stated"),
-        sa.PrimaryKeyConstraint("slug", "layer", name="pk_power_draw"),
         refers("power_draw", "accelerator", "accelerator"),
         refers("power_draw", "node", "node"),
-        check("power_draw", "accelerators_plausible", '"accelerators" BETWEEN 1 AND 100000'),
+        within("power_draw", "accelerators", 1, 100_000),
         check("power_draw", "kind_known", "kind IN ('rated', 'measured', 'planned', 'assumed')"),
-        check("power_draw", "rated_watts_plausible", '"rated_watts" > 0 AND "rated_watts" <= 1000000000'),
-        check("power_draw", "watts_plausible", '"watts" > 0 AND "watts" <= 1000000000'),
-        *provenance("power_draw"),
+        above("power_draw", "rated_watts", 1e9),
+        above("power_draw", "watts", 1e9),
     )
 
 
 def _footprint() -> None:
-    op.create_table(
+    _create(
         "footprint",
-        *identity(),
         required("run", sa.Text(), "the training run"),
         required("scope", sa.Text(), "dynamic, idle, total with embodied, location-based …"),
         optional("accelerator", SLUG, "slug of the accelerator"),
@@ -162,29 +191,22 @@ def _footprint() -> None:
         optional("emissions_t_co2e", sa.Double(), "tonnes of CO2 equivalent; NULL: not stated"),
         optional("accelerator_hours", sa.Double(), "time of all accelerators; NULL: not stated"),
         required("year", sa.Integer(), "when it was published"),
-        sa.PrimaryKeyConstraint("slug", "layer", name="pk_footprint"),
         refers("footprint", "accelerator", "accelerator"),
-        check(
-            "footprint",
-            "accelerator_hours_plausible",
-            '"accelerator_hours" > 0 AND "accelerator_hours" <= 1000000000000',
-        ),
-        check("footprint", "emissions_t_co2e_plausible", '"emissions_t_co2e" > 0 AND "emissions_t_co2e" <= 1000000000'),
-        check("footprint", "energy_kwh_plausible", '"energy_kwh" > 0 AND "energy_kwh" <= 1000000000000'),
+        above("footprint", "accelerator_hours", 1e12),
+        above("footprint", "emissions_t_co2e", 1e9),
+        above("footprint", "energy_kwh", 1e12),
         check(
             "footprint",
             "says_something",
             "energy_kwh IS NOT NULL OR emissions_t_co2e IS NOT NULL OR accelerator_hours IS NOT NULL",
         ),
-        check("footprint", "year_plausible", '"year" BETWEEN 2000 AND 2100'),
-        *provenance("footprint"),
+        within("footprint", "year", 2000, 2_100),
     )
 
 
 def _failure_rate() -> None:
-    op.create_table(
+    _create(
         "failure_rate",
-        *identity(),
         required("system", sa.Text(), "the machine and its job"),
         optional("accelerator", SLUG, "slug of the accelerator; NULL: several or not said"),
         optional("accelerator_layer", LAYER, "layer of the accelerator; NULL in the user's"),
@@ -199,33 +221,22 @@ def _failure_rate() -> None:
         optional("events_per_node_day", sa.Double(), "the rate by node of eight; NULL: not stated"),
         optional("job_mtti_s", sa.Double(), "mean time to interruption of the whole; NULL: not stated"),
         required("year", sa.Integer(), "when it was published"),
-        sa.PrimaryKeyConstraint("slug", "layer", name="pk_failure_rate"),
         refers("failure_rate", "accelerator", "accelerator"),
-        check("failure_rate", "accelerators_plausible", '"accelerators" BETWEEN 1 AND 10000000'),
-        check(
-            "failure_rate",
-            "events_per_accelerator_day_plausible",
-            '"events_per_accelerator_day" > 0 AND "events_per_accelerator_day" <= 100',
-        ),
-        check(
-            "failure_rate",
-            "events_per_node_day_plausible",
-            '"events_per_node_day" > 0 AND "events_per_node_day" <= 1000',
-        ),
-        check("failure_rate", "events_plausible", '"events" > 0 AND "events" <= 1000000000'),
-        check("failure_rate", "job_mtti_s_plausible", '"job_mtti_s" > 0 AND "job_mtti_s" <= 10000000000'),
+        within("failure_rate", "accelerators", 1, 1e7),
+        above("failure_rate", "events_per_accelerator_day", 100),
+        above("failure_rate", "events_per_node_day", 1_000),
+        above("failure_rate", "events", 1e9),
+        above("failure_rate", "job_mtti_s", 1e10),
         check("failure_rate", "kind_known", "kind IN ('job', 'component', 'hardware', 'projection')"),
-        check("failure_rate", "period_days_plausible", '"period_days" > 0 AND "period_days" <= 100000'),
-        check("failure_rate", "share_plausible", '"share" BETWEEN 0 AND 1'),
-        check("failure_rate", "year_plausible", '"year" BETWEEN 2000 AND 2100'),
-        *provenance("failure_rate"),
+        above("failure_rate", "period_days", 100_000),
+        within("failure_rate", "share", 0, 1),
+        within("failure_rate", "year", 2000, 2_100),
     )
 
 
 def _checkpoint_write() -> None:
-    op.create_table(
+    _create(
         "checkpoint_write",
-        *identity(),
         required("system", sa.Text(), "the machine and its job"),
         optional("accelerator", SLUG, "slug of the accelerator"),
         optional("accelerator_layer", LAYER, "layer of the accelerator; NULL in the user's"),
@@ -235,35 +246,20 @@ def _checkpoint_write() -> None:
         required("write_bytes_per_s", sa.Double(), "sustained, of the whole system; of a range the lower end"),
         optional("highest_write_bytes_per_s", sa.Double(), "peak, or the range's upper end"),
         required("year", sa.Integer(), "when it was published"),
-        sa.PrimaryKeyConstraint("slug", "layer", name="pk_checkpoint_write"),
         refers("checkpoint_write", "accelerator", "accelerator"),
-        check("checkpoint_write", "accelerators_plausible", '"accelerators" BETWEEN 1 AND 10000000'),
-        check(
-            "checkpoint_write",
-            "checkpoint_bytes_plausible",
-            '"checkpoint_bytes" > 0 AND "checkpoint_bytes" <= 1000000000000000000',
-        ),
+        within("checkpoint_write", "accelerators", 1, 1e7),
+        above("checkpoint_write", "checkpoint_bytes", 1e18),
         check("checkpoint_write", "highest_is_highest", "write_bytes_per_s <= highest_write_bytes_per_s"),
-        check(
-            "checkpoint_write",
-            "highest_write_bytes_per_s_plausible",
-            '"highest_write_bytes_per_s" > 0 AND "highest_write_bytes_per_s" <= 10000000000000000',
-        ),
-        check(
-            "checkpoint_write",
-            "write_bytes_per_s_plausible",
-            '"write_bytes_per_s" > 0 AND "write_bytes_per_s" <= 10000000000000000',
-        ),
-        check("checkpoint_write", "write_s_plausible", '"write_s" > 0 AND "write_s" <= 1000000000'),
-        check("checkpoint_write", "year_plausible", '"year" BETWEEN 2000 AND 2100'),
-        *provenance("checkpoint_write"),
+        above("checkpoint_write", "highest_write_bytes_per_s", 1e16),
+        above("checkpoint_write", "write_bytes_per_s", 1e16),
+        above("checkpoint_write", "write_s", 1e9),
+        within("checkpoint_write", "year", 2000, 2_100),
     )
 
 
 def _goodput() -> None:
-    op.create_table(
+    _create(
         "goodput",
-        *identity(),
         required("system", sa.Text(), "the machine and its job"),
         optional("accelerator", SLUG, "slug of the accelerator; NULL: several or not said"),
         optional("accelerator_layer", LAYER, "layer of the accelerator; NULL in the user's"),
@@ -272,16 +268,14 @@ def _goodput() -> None:
         required("share", sa.Double(), "the share, 0 to 1"),
         required("bound", sa.String(10), "equal, or at least"),
         required("year", sa.Integer(), "when it was published"),
-        sa.PrimaryKeyConstraint("slug", "layer", name="pk_goodput"),
         refers("goodput", "accelerator", "accelerator"),
-        check("goodput", "accelerators_plausible", '"accelerators" BETWEEN 1 AND 10000000'),
+        within("goodput", "accelerators", 1, 1e7),
         check("goodput", "bound_known", "bound IN ('equal', 'at least')"),
         check(
             "goodput",
             "kind_known",
             "kind IN ('effective-time', 'availability', 'capacity', 'efficiency', 'affected-jobs')",
         ),
-        check("goodput", "share_plausible", '"share" BETWEEN 0 AND 1'),
-        check("goodput", "year_plausible", '"year" BETWEEN 2000 AND 2100'),
-        *provenance("goodput"),
+        within("goodput", "share", 0, 1),
+        within("goodput", "year", 2000, 2_100),
     )

@@ -1,7 +1,7 @@
-"""Release 2026-11b: carbon, power, failures, checkpoints, goodput; efficiencies by size.
+"""Release 2026-11b: carbon, PUE, power, failures, checkpoints, goodput; efficiencies by size; corrections.
 
-Revision ID: 0004
-Revises: 0003
+Revision ID: 0005
+Revises: 0004
 
 Moves exactly what seed_data/releases/2026-11b/changes.json lists.
 """
@@ -16,15 +16,15 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0004"
-down_revision = "0003"
+revision = "0005"
+down_revision = "0004"
 branch_labels = None
 depends_on = None
 
 Row = dict[str, Any]
 
 LAYER = "vendor"
-# Frozen: a test pins its checksum. It lies beside the folder of migrations, in a checkout and installed alike.
+# Frozen with this revision: a correction is a release of its own.
 FILE = Path(__file__).resolve().parents[2] / "seed_data" / "releases" / "2026-11b" / "changes.json"
 
 
@@ -74,7 +74,7 @@ def _update(table: Row, side: str) -> None:
         columns[tuple(change[side])].append(change)
     for names, changes in columns.items():
         target = _target(table, names)
-        new = {name: sa.bindparam(f"to_{name}") for name in names}
+        new: Row = {name: sa.bindparam(f"to_{name}") for name in names}
         values = [
             _keys(table, change["key"]) | {f"to_{name}": change[side][name] for name in names} for change in changes
         ]
