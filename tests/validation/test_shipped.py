@@ -27,6 +27,7 @@ REPOSITORY = Path(__file__).parents[2]
 FROZEN = {
     "memory.csv": "96a1aee5622b8a66e46fdfd7b909df9a91e7da84156d3e088da86dc4162957a7",
     "training.csv": "c08ffa5e8b921a6f469efd8fd0d927c7088a181110c597836f7b3cc8fdcf1de7",
+    "layouts.csv": "b6ba439608697d9b8d84ebf9cb2e3286cba52041254ad257386fbbf903b48c63",
     "configs/bloom-7b1.json": "50165e6c5a7e9bc2a1b4c8c5ffe8249b08564042f04f114450f2d2d2b0ba7a17",
     "configs/deepseek-v2-lite.json": "638bc22eedf19577f699f26a28cd0c3dca26249bd875cee57ae15ade0d8da4f1",
     "configs/gemma-2-2b.json": "917058dba6e76c4b7cdb9bcee7561fe2fcb6b5ae66efa36763213ebd7cec0156",
