@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from planner.domain.plan import MEMORY_COMPONENTS
@@ -60,32 +60,51 @@ def test_a_layout_alone_equals_the_layout_in_the_mesh_bit_for_bit(framework: str
         assert float(np.ravel(alone.step.total_s)[0]) == steps[index]
 
 
-@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+SCORES = {
+    "min-gpus": lambda plan: (plan.n_gpus, plan.step_time_s),
+    "time": lambda plan: (plan.step_time_s, plan.n_gpus),
+    # The synthetic cluster has neither price nor power: both are ordered by the time of the GPUs.
+    "cost": lambda plan: (plan.step_time_s * plan.n_gpus, plan.n_gpus),
+    "energy": lambda plan: (plan.step_time_s * plan.n_gpus, plan.n_gpus),
+}
+
+
+@settings(
+    max_examples=4, deadline=None, suppress_health_check=[HealthCheck.too_slow], phases=[Phase.explicit, Phase.generate]
+)
 @given(
     framework=st.sampled_from(["megatron-core", "torchtitan", "deepspeed"]),
     seq_len=st.sampled_from([1024, 4096, 16384]),
     global_batch=st.sampled_from([2, 3, 4]),
+    deadline_factor=st.sampled_from([None, 1.1, 2.0]),
 )
-def test_brute_force_finds_the_same_optimum(framework: str, seq_len: int, global_batch: int) -> None:
-    """One layout at a time through the same questions: the fewest GPUs that fit and the fastest among them."""
+def test_brute_force_finds_the_same_optimum(
+    framework: str, seq_len: int, global_batch: int, deadline_factor: float | None
+) -> None:
+    """One layout at a time, as `evaluate` does it, through the same questions, for every objective."""
     context = question(framework, seq_len, global_batch)
     space = space_of(context, {"micro_batch": 1, "etp": 1}, most=4)
-    found = search(context, space, RULES, LIMITS, keep=3)
-    capacity = context.cluster.accelerator.memory_bytes
-    best: dict[int, float] = {}
+    plans = []
     for mesh in space.chunks():
         for index in range(int(np.prod(mesh.shape))):
             one = mesh.at(np.asarray([index]))
-            if refused(context, one, RULES)[0].any():
-                continue
-            evaluated = evaluate_mesh(context, one, RULES)
-            if np.ravel(evaluated.peak_bytes)[0] + 0.05 * capacity > capacity:
-                continue
-            gpus, seconds = int(one["n_gpus"][0]), float(np.ravel(evaluated.step.total_s)[0])
-            best[gpus] = min(best.get(gpus, np.inf), seconds)
-    assert {gpus: candidates[0].step_time_s for gpus, candidates in found.by_gpus.items()} == best
-    answer = recommended(found, "min-gpus")
-    assert (None if answer is None else answer.n_gpus) == (min(best) if best else None)
+            if not refused(context, one, RULES)[0].any():
+                plans.extend(plan for plan in plans_of(context, one, RULES, 0.05) if plan.memory.fits)
+    fastest = min((plan.due_s for plan in plans), default=None)
+    deadline_s = None if deadline_factor is None or fastest is None else deadline_factor * fastest
+    meeting = [plan for plan in plans if deadline_s is None or plan.due_s <= deadline_s]
+    limits = replace(LIMITS, deadline_s=deadline_s)
+    for objective, score in SCORES.items():
+        found = search(context, space, RULES, limits, keep=3, objective=objective)
+        assert found.feasible == len(meeting)
+        best = recommended(found, objective)
+        assert (best is None) == (not meeting)
+        if best is not None:
+            (chosen,) = plans_of(context, best.layouts, RULES, 0.05)
+            assert score(chosen) == pytest.approx(min(map(score, meeting)), rel=1e-12)
+        for count, candidates in search(context, space, RULES, limits, keep=3).by_gpus.items():
+            same = sorted(plan.step_time_s for plan in meeting if plan.n_gpus == count)
+            assert [candidate.step_time_s for candidate in candidates] == same[:3]
 
 
 def test_every_layout_is_feasible_or_rejected_once() -> None:
