@@ -30,7 +30,7 @@ def draw_plan(answer: PlanAnswer, path: Path) -> bool:
     plan = answer.recommended
     if plan is None:
         return False
-    more = (scaling_panel(answer.scaling, plan),) if len(answer.scaling) > 1 else ()
+    more = (scaling_panel(answer.scaling, plan, answer.knee),) if len(answer.scaling) > 1 else ()
     write_page(_page(answer.question, plan, (), more), path)
     return True
 

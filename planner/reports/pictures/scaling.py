@@ -22,18 +22,18 @@ CHOSEN_COLOR: Final = "#9a3412"
 MOST_MARKERS: Final = 40
 
 
-def scaling_panel(scaling: Sequence[Plan], recommended: Plan) -> Panel:
-    """The fastest layout for every number of GPUs; ideal is each GPU as fast as where one is fastest."""
+def scaling_panel(scaling: Sequence[Plan], recommended: Plan, knee: int | None = None) -> Panel:
+    """The fastest layout for every number of GPUs; ideal is each GPU as fast as where one is fastest. A line marks the knee."""
     return Panel(
         heading="What more GPUs buy: the fastest layout for every number of them",
         height=HEIGHT,
         foot=FOOT,
-        draw=lambda places: _draw(places, scaling, recommended),
+        draw=lambda places: _draw(places, scaling, recommended, knee),
         columns=((LEFT, SIDE), (LEFT + SIDE + BETWEEN, SIDE)),
     )
 
 
-def _draw(places: Sequence[Axes], scaling: Sequence[Plan], recommended: Plan) -> None:
+def _draw(places: Sequence[Axes], scaling: Sequence[Plan], recommended: Plan, knee: int | None) -> None:
     left, right = places
     counts = [plan.n_gpus for plan in scaling]
     marker = "o" if len(counts) <= MOST_MARKERS else ""
@@ -52,6 +52,12 @@ def _draw(places: Sequence[Axes], scaling: Sequence[Plan], recommended: Plan) ->
         axes.set_axisbelow(True)
         _label_counts(axes, counts)
     _label_values(places)
+    if knee is not None:
+        for axes in places:
+            axes.axvline(knee, color=FAINT, linewidth=1.0, linestyle=":", zorder=1)
+        left.text(
+            0.03, 0.83, f"····· knee: {gpus(knee)}", transform=left.transAxes, va="top", fontsize=SMALL, color=FAINT
+        )
     left.text(
         0.03, 0.97, f"- - ideal: {best:,.0f} tokens/s per GPU throughout", transform=left.transAxes, va="top",
         fontsize=SMALL, color=FAINT,
