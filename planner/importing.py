@@ -1,0 +1,134 @@
+"""What a user brings into the catalog and takes out of it: models, clusters, whole files of entries."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from planner.errors import InputError, UnknownNameError
+
+if TYPE_CHECKING:
+    from planner.catalog.user_layer import Outcome
+    from planner.domain.architecture import Architecture
+    from planner.registry import Registry
+
+
+def looks_like_path(model: str) -> bool:
+    """Whether a model is meant by its file or folder: ``-``, ``*.json``, or a path that is there."""
+    return model == "-" or model.endswith(".json") or (("/" in model or "\\" in model) and _is_there(model))
+
+
+def holds_config(folder: str) -> bool:
+    """Whether a name without a slash is a folder with a ``config.json``, as a checkout of Hugging Face is."""
+    try:
+        return (Path(folder) / "config.json").is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def read_model(registry: Registry, path: str) -> Architecture:
+    """The architecture in a ``config.json``, or in the folder that holds one. Raises InputError, UnknownNameError."""
+    from planner.importers.huggingface import read_config
+
+    if path != "-" and Path(path).is_dir() and not holds_config(path):
+        raise InputError(f"{path} is a folder without a config.json", hint="name the folder or the file of a model")
+    try:
+        return read_config(path, registry.config_readers.values())
+    except UnknownNameError:
+        raise
+    except InputError as error:
+        if path in error.message:
+            raise
+        raise InputError(f"{path}: {error.message}", hint=error.hint) from None
+
+
+def import_model(
+    path: str,
+    *,
+    slug: str | None = None,
+    name: str | None = None,
+    aliases: Sequence[str] = (),
+    replacing: bool = False,
+    database: str | None = None,
+) -> dict[str, Any]:
+    """Keep the model of a ``config.json`` as the user's own: schema ``planner.catalog.import/1`` with its parameter counts.
+
+    `slug` and `name` are those of the file's place where they are not given. Raises InputError, UnknownNameError, CatalogError.
+    """
+    from planner.catalog.entries import entry
+    from planner.catalog.records import architecture_row
+    from planner.catalog.user_layer import keep
+    from planner.program.assemble import assemble
+    from planner.registry import installed_registry
+
+    registry = installed_registry()
+    architecture = read_model(registry, path)
+    program = assemble(architecture, registry.sublayers)
+    row = architecture_row(architecture) | {"slug": architecture.slug if slug is None else slug, "confidence": "high"}
+    fields = {**row, "name": architecture.name if name is None else name, "aliases": list(aliases)}
+    kept = entry("models", fields, where=path, on=_today())
+    _make_catalog(database, registry)
+    outcome = keep(database, [kept], replacing=replacing)
+    return _answer(outcome, path) | {
+        "total_params": program.total_params,
+        "active_params": program.active_params,
+        "embedding_params": program.embedding_params,
+    }
+
+
+def import_entries(path: str, *, replacing: bool = False, database: str | None = None) -> dict[str, Any]:
+    """Keep every entry of a file (YAML, JSON or CSV), all or none: schema ``planner.catalog.import/1``.
+
+    Raises InputError, which names the line, and CatalogError.
+    """
+    from planner.catalog.user_layer import keep
+    from planner.importers.rows import read_entries
+    from planner.registry import installed_registry
+
+    _make_catalog(database, installed_registry())
+    return _answer(keep(database, read_entries(path), replacing=replacing), path)
+
+
+def remove_entry(kind: str, name: str, *, database: str | None = None) -> dict[str, Any]:
+    """Remove one of the user's entries: schema ``planner.catalog.remove/1``.
+
+    Raises InputError for one that is released or that others need, UnknownNameError, CatalogError.
+    """
+    from planner.catalog.user_layer import remove
+    from planner.registry import installed_registry
+
+    _make_catalog(database, installed_registry())
+    return {"schema": "planner.catalog.remove/1", "kind": kind, "slug": remove(database, kind, name)}
+
+
+def _answer(outcome: Outcome, path: str) -> dict[str, Any]:
+    from planner.catalog.user_layer import ADDED, REPLACED, UNCHANGED
+    from planner.importers.files import shown_path
+
+    return {
+        "schema": "planner.catalog.import/1",
+        "file": shown_path(path),
+        **{each: outcome.total(each) for each in (ADDED, REPLACED, UNCHANGED)},
+        "items": [{"kind": kind, "slug": slug, "outcome": each} for kind, slug, each in outcome.listed],
+        "shadows": [{"kind": kind, "slug": slug} for kind, slug in outcome.shadows],
+    }
+
+
+def _make_catalog(database: str | None, registry: Registry) -> None:
+    """Make or upgrade the catalog, so that there is one to write into."""
+    from planner.catalog.reader import Catalog
+
+    Catalog.open(database, branches=registry.branch_directories).close()
+
+
+def _today() -> str:
+    return datetime.now(UTC).date().isoformat()
+
+
+def _is_there(path: str) -> bool:
+    try:
+        return Path(path).exists()
+    except (OSError, ValueError):
+        return False
