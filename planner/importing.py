@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, Any
 from planner.errors import InputError, UnknownNameError
 
 if TYPE_CHECKING:
+    from planner.catalog.entries import Entry
+    from planner.catalog.reader import Catalog
     from planner.catalog.user_layer import Outcome
     from planner.domain.architecture import Architecture
+    from planner.importers.machine_entries import Known
     from planner.registry import Registry
 
 
@@ -89,6 +92,72 @@ def import_entries(path: str, *, replacing: bool = False, database: str | None =
 
     _make_catalog(database, installed_registry())
     return _answer(keep(database, read_entries(path), replacing=replacing), path)
+
+
+def import_cluster(
+    path: str,
+    *,
+    written_by: str | None = None,
+    known: Known | None = None,
+    replacing: bool = False,
+    database: str | None = None,
+) -> dict[str, Any]:
+    """Keep the cluster that a YAML file describes, or that a tool shows: schema ``planner.catalog.import/1`` with ``notes``.
+
+    `written_by` names the tool (``nvidia-smi``, ``rocm-smi``, ``sinfo``, ``kubernetes``) or ``yaml``; None: it is told by the text.
+    Raises InputError, UnknownNameError, CatalogError.
+    """
+    from planner.catalog.reader import Catalog
+    from planner.catalog.user_layer import keep
+    from planner.importers.machine_entries import Known, brought
+    from planner.importers.machines import formats, parsed, read_machines, recognised
+    from planner.registry import installed_registry
+
+    known = known or Known()
+    text = read_machines(path)
+    if written_by is not None and written_by not in ("yaml", *formats()):
+        raise UnknownNameError("format", written_by, ("yaml", *formats()))
+    format_ = recognised(text) if written_by is None else formats().get(written_by)
+    with Catalog.open(database, branches=installed_registry().branch_directories) as catalog:
+        if format_ is None:
+            _refuse_additions(known, path)
+            entries, notes = _described(catalog, text, path), tuple[str, ...]()
+        else:
+            _refuse_unnamed(known, path)
+            found = brought(
+                catalog, parsed(text, path, format_), known, stem=Path(path).stem, source=f"{format_.name}, {Path(path).name}",
+                on=_today(), where=path,
+            )  # fmt: skip
+            entries, notes = found.entries, found.notes
+    return _answer(keep(database, entries, replacing=replacing), path) | {"notes": list(notes)}
+
+
+def _described(catalog: Catalog, text: str, path: str) -> tuple[Entry, ...]:
+    """The entries of a YAML text; a cluster's own price becomes an entry of its own."""
+    from planner.importers.documents import parse_document
+    from planner.importers.files import shown_path
+    from planner.importers.priced_clusters import with_prices
+    from planner.importers.rows import document_entries
+
+    named = shown_path(path)
+    return tuple(document_entries(with_prices(catalog, parse_document(text, named), _today()), named))
+
+
+def _refuse_additions(known: Known, path: str) -> None:
+    from planner.importers.files import shown_path
+
+    given = [name for name in known.__slots__ if getattr(known, name) is not None]
+    if given:
+        option = "--" + {"usd_per_gpu_hour": "price"}.get(given[0], given[0])
+        raise InputError(
+            f"{option} goes with the output of a tool, and {shown_path(path)} is none that is known",
+            hint="write it into the file, or say which tool wrote it with --from",
+        )
+
+
+def _refuse_unnamed(known: Known, path: str) -> None:
+    if path == "-" and known.slug is None:
+        raise InputError("a cluster from standard input needs a name", hint="say --slug")
 
 
 def remove_entry(kind: str, name: str, *, database: str | None = None) -> dict[str, Any]:

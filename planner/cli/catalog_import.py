@@ -11,6 +11,7 @@ from planner.cli.command import Command, option
 from planner.cli.lazy import Lazy, LazyGroup
 from planner.cli.output import deliver
 from planner.cli.settings import Settings
+from planner.cli.value_types import us_dollars
 
 _REPLACE: Final = option("--replace", is_flag=True, help="Put it in the place of an entry of yours that differs.")
 
@@ -20,6 +21,10 @@ _REPLACE: Final = option("--replace", is_flag=True, help="Put it in the place of
     cls=LazyGroup,
     lazy={
         "model": Lazy("planner.cli.catalog_import:import_model", "The model of a Hugging Face config.json."),
+        "cluster": Lazy(
+            "planner.cli.catalog_import:import_cluster",
+            "A cluster: described in YAML, or as nvidia-smi, rocm-smi, sinfo or kubectl show it.",
+        ),
         "rows": Lazy("planner.cli.catalog_import:import_rows", "All entries of a file: YAML, JSON or CSV."),
     },
     examples=("planner catalog import model config.json --slug my-model", "planner catalog import rows export.yaml"),
@@ -45,6 +50,53 @@ def import_model(path: str, slug: str | None, name: str | None, aliases: tuple[s
     answer = importing.import_model(
         path, slug=slug, name=name, aliases=aliases, replacing=replace, database=database
     )  # fmt: skip
+    return _imported(answer)
+
+
+@click.command(
+    "cluster", cls=Command,
+    examples=(
+        "planner catalog import cluster our-pool.yaml",
+        "planner catalog import cluster nvidia-smi.xml --slug our-pool --nodes 16",
+        "planner catalog import cluster nodes.json --from kubernetes --price 2.10",
+    ),
+)  # fmt: skip
+@click.argument("file", type=click.Path(allow_dash=True))
+@option(
+    "--from",
+    "written_by",
+    metavar="TOOL",
+    help="What wrote FILE: yaml, nvidia-smi, rocm-smi, sinfo or kubernetes; default: told by the text.",
+)
+@option("--slug", metavar="SLUG", help="What the cluster is called in commands; default: from the file's name.")
+@option("--name", metavar="NAME", help="What it is called for people.")
+@option(
+    "--nodes",
+    type=click.IntRange(min=1, max=1_000_000),
+    metavar="N",
+    help="How many machines there are such as the one shown.",
+)
+@option("--accelerator", metavar="GPU", help="Which accelerator the tool's name means.")
+@option("--node", metavar="NODE", help="Which node type of the catalog the machine is.")
+@option("--network", metavar="RATE", help="The bandwidth of a node's whole network, as 3200Gbit/s or 400GB/s.")
+@option("--price", type=us_dollars, metavar="USD", help="What one accelerator costs for an hour.")
+@_REPLACE  # fmt: skip
+def import_cluster(file: str, written_by: str | None, price: float | None, replace: bool, **known: Any) -> int:  # noqa: ANN401
+    """Keep the cluster of FILE as your own.
+
+    FILE describes accelerators, nodes, clusters and prices in YAML, or is the output of nvidia-smi (-q -x, --query-gpu, -L or the
+    plain table), rocm-smi --json, amd-smi static --json, sinfo, scontrol show node, or kubectl get nodes -o json; - is standard
+    input.
+    """
+    from planner import importing
+    from planner.importers.machine_entries import Known
+
+    answer = importing.import_cluster(
+        file, written_by=written_by, known=Known(usd_per_gpu_hour=price, **known), replacing=replace,
+        database=Settings.current().database,
+    )  # fmt: skip
+    for note in answer["notes"]:
+        messages.note(note)
     return _imported(answer)
 
 
