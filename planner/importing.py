@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from planner.errors import InputError, UnknownNameError
+
+IN_ORDER: Final = ("sources", "vendors", "links", "models", "accelerators", "nodes", "clusters", "prices")
+"""Kinds such that each comes after those that it refers to."""
 
 if TYPE_CHECKING:
     from planner.catalog.entries import Entry
@@ -170,6 +173,26 @@ def remove_entry(kind: str, name: str, *, database: str | None = None) -> dict[s
 
     _make_catalog(database, installed_registry())
     return {"schema": "planner.catalog.remove/1", "kind": kind, "slug": remove(database, kind, name)}
+
+
+def exported(
+    kind: str | None, name: str | None = None, *, layer: str = "user", database: str | None = None
+) -> Iterator[Entry]:
+    """The entries of a kind (None: of all) in a layer (``all``: in every one), or the one that `name` means.
+
+    What refers to others comes after them. Raises UnknownNameError, CatalogError.
+    """
+    from planner.catalog.kinds import KINDS
+    from planner.catalog.reader import Catalog
+    from planner.catalog.user_layer import entries_of, entry_of
+    from planner.registry import installed_registry
+
+    with Catalog.open(database, branches=installed_registry().branch_directories) as catalog:
+        slug = None if name is None or kind is None else catalog.resolve(kind, name)
+    if kind is not None and slug is not None:
+        return iter([entry_of(database, kind, slug)])
+    kinds = [each for each in IN_ORDER if each in KINDS] + [each for each in KINDS if each not in IN_ORDER]
+    return entries_of(database, kinds if kind is None else [kind], None if layer == "all" else (layer,))
 
 
 def _answer(outcome: Outcome, path: str) -> dict[str, Any]:

@@ -103,7 +103,7 @@ def _refuse_lookalike(word: str, what: str) -> None:
 def _alphabet(letter: str) -> str:
     """The first word of a letter's name in Unicode, which is its script: LATIN, CYRILLIC, GREEK, CJK …"""
     first = unicodedata.name(letter, "UNNAMED").split(" ")[0]
-    return {"FULLWIDTH": "LATIN", "MODIFIER": "LATIN", "FEMININE": "LATIN", "MASCULINE": "LATIN", "MICRO": "GREEK"}.get(
+    return {"FULLWIDTH": "LATIN", "MODIFIER": "LATIN", "FEMININE": "LATIN", "MASCULINE": "LATIN", "MICRO": "LATIN"}.get(
         first, first
     )
 

@@ -90,13 +90,17 @@ def remove(url: str | None, kind: str, name: str) -> str:
     return slug
 
 
-def own_entries(url: str | None, kinds: Sequence[str], slug: str | None = None) -> Iterator[Entry]:
-    """The user's entries of `kinds`, by kind and slug. Raises CatalogError."""
+def entries_of(url: str | None, kinds: Sequence[str], layers: Sequence[str] | None = (USER,)) -> Iterator[Entry]:
+    """The entries of `kinds` in the user's layer, or in `layers` (None: all), by kind and slug. Raises CatalogError."""
     with reading(url) as connection:
         for kind in kinds:
-            if kind == EFFICIENCIES and slug is not None:
-                continue
-            yield from stored(connection, kind, slug)
+            yield from stored(connection, kind, layers=layers)
+
+
+def entry_of(url: str | None, kind: str, slug: str) -> Entry:
+    """The entry of a slug: the user's own if there is one. Raises CatalogError."""
+    with reading(url) as connection:
+        return next(iter([*stored(connection, kind, slug), *stored(connection, kind, slug, layers=None)]))
 
 
 class _Keeper:

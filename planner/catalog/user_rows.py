@@ -47,10 +47,14 @@ def reading(url: str | None) -> Iterator[Connection]:
             engine.dispose()
 
 
-def stored(connection: Connection, kind: str, slug: str | None) -> Iterator[Entry]:
-    """The user's entries of a kind by slug, or the one of `slug`."""
+def stored(
+    connection: Connection, kind: str, slug: str | None = None, layers: Sequence[str] | None = (USER,)
+) -> Iterator[Entry]:
+    """The entries of a kind by slug, or those of `slug`, in the user's layer or in `layers`; None means all of them."""
     table = table_named(KINDS[kind])
-    query = table.select().where(table.c.layer == USER).order_by(*table.primary_key.columns)
+    query = table.select().order_by(*table.primary_key.columns)
+    if layers is not None:
+        query = query.where(table.c.layer.in_(layers))
     if slug is not None:
         query = query.where(table.c.slug == slug)
     rows = connection.execute(query).mappings()
@@ -77,8 +81,12 @@ def _entries(connection: Connection, kind: str, rows: Sequence[RowMapping]) -> l
         Entry(
             kind=kind,
             values={name: _value(fact.type, row[name]) for name, fact in fields_of(kind).items()},
-            aliases=tuple(str(each["alias"]) for each in aliases.get(row.get("slug"), ()) if each["role"] == "alias"),
-            rates={each["format"]: each["flop_per_s"] for each in rates.get(row.get("slug"), ())},
+            aliases=tuple(
+                str(each["alias"])
+                for each in aliases.get((row.get("slug"), row["layer"]), ())
+                if each["role"] == "alias"
+            ),
+            rates={each["format"]: each["flop_per_s"] for each in rates.get((row.get("slug"), row["layer"]), ())},
         )
         for row in rows
     ]
@@ -90,14 +98,15 @@ def _value(type_: str, value: Any) -> Any:  # noqa: ANN401 - as the column holds
 
 def _grouped(
     connection: Connection, name: str, column: str, slugs: Sequence[str], **also: str
-) -> dict[str | None, list[RowMapping]]:
+) -> dict[tuple[str | None, str], list[RowMapping]]:
+    """The rows of a table by the entry that they belong to: its slug and layer."""
     table = table_named(name)
-    found: dict[str | None, list[RowMapping]] = {}
+    found: dict[tuple[str | None, str], list[RowMapping]] = {}
     for part in parts(slugs):
-        query = table.select().where(table.c.layer == USER, table.c[column].in_(part))
+        query = table.select().where(table.c[column].in_(part))
         query = query.where(*(table.c[each] == value for each, value in also.items()))
         for row in connection.execute(query.order_by(*table.primary_key.columns)).mappings():
-            found.setdefault(row[column], []).append(row)
+            found.setdefault((row[column], row["layer"]), []).append(row)
     return found
 
 

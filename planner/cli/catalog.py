@@ -19,6 +19,7 @@ from planner.cli.settings import Settings
         "show": Lazy("planner.cli.catalog:show_entry", "One entry with its sources."),
         "search": Lazy("planner.cli.catalog:search_all", "Entries whose name contains a text."),
         "import": Lazy("planner.cli.catalog_import:import_group", "Bring entries of your own into the catalog."),
+        "export": Lazy("planner.cli.catalog_export:export", "Your entries as a file that import reads again."),
         "remove": Lazy("planner.cli.catalog_import:remove_entry", "Remove an entry of your own."),
         "params": Lazy("planner.cli.catalog:params", "The exact number of parameters of a model."),
     },
