@@ -291,7 +291,7 @@ def as_written(stored: Entry) -> dict[str, Any]:
     """An entry as it is exported: every field that has a value."""
     known = {name: value for name, value in stored.values.items() if value is not None}
     first = {name: known[name] for name in ("slug", "name") if name in known}
-    fields_ = {KIND: stored.kind, **first, **known}
+    fields_: dict[str, Any] = {KIND: stored.kind, **first, **known}
     if stored.rates:
         fields_[RATES] = dict(sorted(stored.rates.items()))
     if stored.aliases:
