@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 CORE: Final = "core"
 """The branch label of the planner's own revisions."""
+UPGRADE_LOCK: Final = 7034121
+"""The key of PostgreSQL's advisory lock that one upgrade at a time holds: a number that nobody else is likely to use."""
 _CORE_ID: Final = re.compile(r"\d{4}")
 _RELATIVE: Final = re.compile(r"[+-]\d+")
 
@@ -139,7 +141,8 @@ def _migrate(url: str, command: str, target: str, branches: Branches) -> tuple[s
             path.parent.mkdir(parents=True, exist_ok=True)
         with engine.begin() as connection:
             if connection.dialect.name == "postgresql":
-                connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7034121)")
+                # Held to the end of the transaction; it waits no longer than the engine's lock_timeout.
+                connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({UPGRADE_LOCK})")
             _refuse_strangers(connection, url)
             heads = _stored_heads(connection)
             refuse_newer(url, heads)
