@@ -44,7 +44,7 @@ _MAY_UPGRADE: Final = """
     SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = to_regclass('alembic_version')
 """
 _MAY_CREATE: Final = "SELECT has_schema_privilege(current_schema(), 'CREATE')"
-_MAY_WRITE: Final = "SELECT to_regclass('alias') IS NOT NULL AND has_table_privilege('alias', 'INSERT')"
+_MAY_WRITE: Final = "SELECT has_table_privilege(to_regclass('alias')::oid, 'INSERT')"
 _IS_REPLICA: Final = "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on'"
 _OTHER_TABLES: Final = ("no such column", "has no column", "no such table", "undefinedtable", "undefinedcolumn")
 
@@ -75,7 +75,7 @@ def reading_engine(url: str) -> Engine:
     if path.exists() and not path.is_file():
         raise CatalogError(f"catalog {path} is not a file", hint="name an SQLite file with --database")
     # Each statement is a transaction of its own, so no lock is held between two of them.
-    query = {**parsed.query, "mode": _reading_mode(path), "uri": "true"}
+    query = {**parsed.query, "mode": reading_mode(path), "uri": "true"}
     return _engine(parsed.set(database=_file_uri(path), query=query), READ_TIMEOUT_S, isolation_level="AUTOCOMMIT")
 
 
@@ -217,7 +217,8 @@ def _engine(url: URL, timeout_s: float, **options: Any) -> Engine:  # noqa: ANN4
         raise CatalogError(message, hint="check --database") from error
 
 
-def _reading_mode(path: Path) -> str:
+def reading_mode(path: Path) -> str:
+    """How SQLite is to open a file that is only read: ``ro``, or ``rw`` where an interrupted writer left a journal."""
     # A journal beside the file may be what an interrupted upgrade left. Only one who may write can roll it back.
     interrupted = path.with_name(f"{path.name}-journal").exists() and os.access(path, os.W_OK)
     return "rw" if interrupted else "ro"

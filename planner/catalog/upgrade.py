@@ -87,7 +87,7 @@ def current(url: str | None = None) -> tuple[str, ...]:
         return ()
     engine = reading_engine(wanted)
     with plain_errors(wanted), engine.connect() as connection:
-        return _stored_heads(connection)
+        return stored_heads(connection)
 
 
 def history(url: str | None = None, *, branches: Branches | None = None) -> tuple[Revision, ...]:
@@ -112,6 +112,13 @@ def orphans(heads: Iterable[str], branches: Branches | None = None) -> tuple[str
     """The heads that belong to plugins which are not installed."""
     script = _script(_config(branches or {}))
     return tuple(head for head in heads if not _CORE_ID.fullmatch(head) and not _knows(script, head))
+
+
+def lock(connection: Connection) -> None:
+    """Let no one else change revisions until the transaction ends; an SQLite file is locked from its beginning."""
+    if connection.dialect.name == "postgresql":
+        # It waits no longer than the engine's lock_timeout.
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({UPGRADE_LOCK})")
 
 
 def refuse_newer(url: str, heads: Iterable[str]) -> None:
@@ -140,11 +147,9 @@ def _migrate(url: str, command: str, target: str, branches: Branches) -> tuple[s
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
         with engine.begin() as connection:
-            if connection.dialect.name == "postgresql":
-                # Held to the end of the transaction; it waits no longer than the engine's lock_timeout.
-                connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({UPGRADE_LOCK})")
-            _refuse_strangers(connection, url)
-            heads = _stored_heads(connection)
+            lock(connection)
+            refuse_strangers(connection, url)
+            heads = stored_heads(connection)
             refuse_newer(url, heads)
             if command == "downgrade":
                 _refuse_below_base(script, url, heads, target)
@@ -157,7 +162,7 @@ def _migrate(url: str, command: str, target: str, branches: Branches) -> tuple[s
                 _put_back(connection, gone)
             _check_foreign_keys(connection, url)
             _remember(connection, branches)
-            return _stored_heads(connection)
+            return stored_heads(connection)
 
 
 def _run(config: Config, connection: Connection, command: str, target: str) -> None:
@@ -248,7 +253,7 @@ def _applied(script: ScriptDirectory, heads: Iterable[str]) -> set[str]:
 
 
 def _unpin_core(script: ScriptDirectory, connection: Connection, url: str) -> None:
-    heads = _stored_heads(connection)
+    heads = stored_heads(connection)
     core = next((head for head in heads if _CORE_ID.fullmatch(head)), None)
     for head in heads:
         needed = max((found for found in _applied(script, [head]) if _CORE_ID.fullmatch(found)), default="")
@@ -265,7 +270,7 @@ def _unpin_core(script: ScriptDirectory, connection: Connection, url: str) -> No
 def _pin_core(script: ScriptDirectory, connection: Connection) -> None:
     # Alembic stores no head that another one depends on. Were that one a plugin's and the plugin gone, nobody could
     # tell where the core is, so its revision is always written down.
-    heads = _stored_heads(connection)
+    heads = stored_heads(connection)
     core = [revision for revision in _applied(script, heads) if _CORE_ID.fullmatch(revision)]
     if core and not any(_CORE_ID.fullmatch(head) for head in heads):
         _put_back(connection, [max(core)])
@@ -299,7 +304,7 @@ def _orphans_kept(connection: Connection, url: str, gone: Sequence[str]) -> Iter
         raise (_orphaned(url, gone[0]) if gone else error) from error
     if not gone:
         return
-    if not any(_CORE_ID.fullmatch(head) for head in _stored_heads(connection)):
+    if not any(_CORE_ID.fullmatch(head) for head in stored_heads(connection)):
         raise _orphaned(url, gone[0])
     after = _plugin_rows(connection, gone)
     for place, count in before.items():
@@ -333,7 +338,8 @@ def _plugin_rows(connection: Connection, heads: Iterable[str]) -> dict[tuple[str
     return found
 
 
-def _stored_heads(connection: Connection) -> tuple[str, ...]:
+def stored_heads(connection: Connection) -> tuple[str, ...]:
+    """The revisions that are written down in the database."""
     from sqlalchemy import inspect
 
     if not inspect(connection).has_table("alembic_version"):
@@ -342,7 +348,8 @@ def _stored_heads(connection: Connection) -> tuple[str, ...]:
     return tuple(row[0] for row in rows)
 
 
-def _refuse_strangers(connection: Connection, url: str) -> None:
+def refuse_strangers(connection: Connection, url: str) -> None:
+    """Raise CatalogError for a database that holds other tables and no catalog."""
     from sqlalchemy import inspect
 
     tables = inspect(connection).get_table_names()
