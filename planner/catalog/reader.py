@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Engine
 
+    from planner.catalog.records import Operation
     from planner.domain.architecture import Architecture
     from planner.domain.hardware import Accelerator, Cluster, Node, Price
+    from planner.domain.operation import CarbonIntensity, PowerUsageEffectiveness
 
 Row = dict[str, Any]
 
@@ -34,9 +36,32 @@ TABLES: Final = {
     "links": "link",
     "vendors": "vendor",
     "sources": "source",
+    "carbon": "carbon_intensity",
+    "pue": "pue",
+    "power": "power_draw",
+    "footprints": "footprint",
+    "failures": "failure_rate",
+    "checkpoints": "checkpoint_write",
+    "goodput": "goodput",
 }
 """The kinds of entries, and the table of each."""
-_SINGULAR: Final = {kind: kind.removesuffix("s") for kind in TABLES}
+_SINGULAR: Final = {kind: kind.removesuffix("s") for kind in TABLES} | {
+    "carbon": "carbon intensity",
+    "pue": "PUE",
+    "power": "power draw",
+    "failures": "failure rate",
+    "checkpoints": "checkpoint write",
+}
+_KIND_OF_RECORD: Final = {
+    "CarbonIntensity": "carbon",
+    "PowerUsageEffectiveness": "pue",
+    "PowerDraw": "power",
+    "Footprint": "footprints",
+    "FailureRate": "failures",
+    "CheckpointWrite": "checkpoints",
+    "Goodput": "goodput",
+}
+"""The kind of entries that each record of `planner.domain.operation` is made from."""
 # A user's own row shadows a released one of the same slug.
 _USER_FIRST: Final = "CASE WHEN layer = 'user' THEN 0 ELSE 1 END"
 # Slugs come last: where an alias is spelled as the slug is but for case, the slug is what a suggestion shows.
@@ -203,6 +228,27 @@ class Catalog:
         """The median of the accelerator's latest dated on-demand prices; None where there is none."""
         with self._whole_rows():
             return prices.typical(self._select("SELECT * FROM price WHERE accelerator = :slug", slug=slug))
+
+    def carbon_intensity(self, name: str) -> CarbonIntensity:
+        """The carbon intensity of a country, cloud region (``gcp-us-central1``) or technology called `name`."""
+        from planner.domain.operation import CarbonIntensity
+
+        return self._operation(CarbonIntensity, "carbon", name)
+
+    def power_usage_effectiveness(self, name: str) -> PowerUsageEffectiveness:
+        """The PUE called `name`; an operator's name (``google``, ``industry``) means its latest."""
+        from planner.domain.operation import PowerUsageEffectiveness
+
+        return self._operation(PowerUsageEffectiveness, "pue", name)
+
+    def operation_facts(self, record: type[Operation]) -> tuple[Operation, ...]:
+        """All facts of a kind of `planner.domain.operation`, by slug: the records PowerDraw, FailureRate, Goodput …"""
+        with self._whole_rows():
+            return tuple(records.operation(record, row) for row in self.rows(_KIND_OF_RECORD[record.__name__]))
+
+    def _operation(self, record: type[Operation], kind: str, name: str) -> Operation:
+        with self._whole_rows():
+            return records.operation(record, self._row(kind, self.resolve(kind, name)))
 
     def names(self, kind: str) -> tuple[str, ...]:
         """All slugs of a kind, in order."""

@@ -41,11 +41,14 @@ def downgrade():
 
 
 def dump(path: Path) -> dict[str, Any]:
-    """Every table's definition and rows; the revision too."""
+    """Every table's definition, as sorted lines, and its rows; the revision too.
+
+    In which order a rebuilt table lists its constraints is chance.
+    """
     with sqlite3.connect(path) as connection:
         tables = dict(connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table'").fetchall())
         return {
-            name: (sql, sorted(connection.execute(f'SELECT * FROM "{name}"').fetchall(), key=repr))
+            name: (definition(sql), sorted(connection.execute(f'SELECT * FROM "{name}"').fetchall(), key=repr))
             for name, sql in tables.items()
         }
 
@@ -67,6 +70,12 @@ def execute(url: str, *statements: str) -> None:
     with engine.begin() as connection:
         for statement in statements:
             connection.exec_driver_sql(statement)
+
+
+def definition(sql: str) -> list[str]:
+    """The columns and constraints of a table's definition, sorted."""
+    lines = [line.strip().rstrip(",").replace('"', "") for line in sql.split("\n")]
+    return sorted(line for line in lines if line)
 
 
 def run(path: Path, *statements: str) -> None:
