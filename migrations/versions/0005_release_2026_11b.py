@@ -74,7 +74,7 @@ def _update(table: Row, side: str) -> None:
         columns[tuple(change[side])].append(change)
     for names, changes in columns.items():
         target = _target(table, names)
-        new = {name: sa.bindparam(f"to_{name}") for name in names}
+        new: Row = {name: sa.bindparam(f"to_{name}") for name in names}
         values = [
             _keys(table, change["key"]) | {f"to_{name}": change[side][name] for name in names} for change in changes
         ]

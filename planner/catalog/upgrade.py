@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from planner.catalog import parked
 from planner.catalog.engine import plain_errors, shown, writing_engine
 from planner.catalog.location import core_revisions, database_url, migrations_directory, sqlite_path
 from planner.errors import CatalogError, InputError, PlannerError
@@ -60,6 +61,8 @@ def known_revisions(branches: Branches | None = None) -> str:
 def upgrade(url: str | None = None, revision: str = "heads", *, branches: Branches | None = None) -> tuple[str, ...]:
     """Move the database up to `revision` (``heads``, an id, ``+1`` meaning ``core@+1``) and return where it is then.
 
+    Rows of the user's own that an earlier downgrade had no place for come back (see `parked`).
+
     Makes the database where there is none. Raises CatalogError (newer, locked, read-only, not a catalog) or InputError;
     the database then is as it was.
     """
@@ -69,6 +72,8 @@ def upgrade(url: str | None = None, revision: str = "heads", *, branches: Branch
 
 def downgrade(url: str | None = None, revision: str = "-1", *, branches: Branches | None = None) -> tuple[str, ...]:
     """Move the database down to `revision`: an id, ``base``, or ``-1``, meaning ``core@-1``. As `upgrade` otherwise.
+
+    Rows of the user's own whose table goes wait in the database for the next upgrade.
 
     Raises CatalogError where that would take away what a plugin that is not installed has in the database.
     """
@@ -154,12 +159,16 @@ def _migrate(url: str, command: str, target: str, branches: Branches) -> tuple[s
             if command == "downgrade":
                 _refuse_below_base(script, url, heads, target)
             gone = orphans(heads, branches)
+            own = parked.copy_user_rows(connection) if command == "downgrade" else {}
             with _orphans_kept(connection, url, gone if command == "downgrade" else ()):
                 _forget(connection, gone)
                 _unpin_core(script, connection, url)
                 _run(config, connection, command, target)
                 _pin_core(script, connection)
                 _put_back(connection, gone)
+            parked.park_what_is_gone(connection, own)
+            if command == "upgrade":
+                parked.restore(connection)
             _check_foreign_keys(connection, url)
             _remember(connection, branches)
             return stored_heads(connection)

@@ -21,7 +21,7 @@ SHOWN: Final[Mapping[str, tuple[str, ...]]] = {
     "pue": ("slug", "operator", "pue", "year", "confidence"),
     "power": ("slug", "accelerator", "accelerators", "kind", "watts", "rated_watts"),
     "footprints": ("slug", "run", "energy_kwh", "emissions_t_co2e", "accelerator_hours", "year"),
-    "failures": ("slug", "accelerator", "kind", "events_per_accelerator_day", "job_mtti_s"),
+    "failures": ("slug", "kind", "events_per_accelerator_day", "job_mtti_s"),
     "checkpoints": ("slug", "system", "checkpoint_bytes", "write_bytes_per_s", "highest_write_bytes_per_s"),
     "goodput": ("slug", "system", "kind", "share", "bound", "year"),
 }
