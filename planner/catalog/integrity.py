@@ -48,6 +48,8 @@ def check(url: str | None = None, *, branches: Branches | None = None) -> Checku
             *layers.facts(connection, expected, branches),
             *layers.orphans(connection, branches),
             *layers.user_rows(connection),
+            *layers.conflicts(connection),
+            *layers.waiting(connection),
             *layers.names(connection),
         ]
         counts = layers.counts(connection)

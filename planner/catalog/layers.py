@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
+from planner.catalog import overrides, parked
 from planner.catalog.findings import ERROR, FEW, WARNING, Finding
 from planner.catalog.reader import TABLES
 from planner.catalog.references import ALIAS, Reference, key_columns, layered_tables, named, references
@@ -75,6 +76,24 @@ def user_rows(connection: Connection) -> Iterator[Finding]:
             yield from _found(
                 "user rows", WARNING, table, nameless, "the user's rows have no name, so nothing finds them"
             )
+
+
+def conflicts(connection: Connection) -> Iterator[Finding]:
+    """What revisions did to facts that the user's rows stand in for, as long as these are as they were."""
+    found = [str(each) for each in overrides.standing(connection)]
+    message = "facts changed that the user's rows stand in for: change or remove yours to settle it"
+    yield from _found("user rows", WARNING, "", found, message)
+
+
+def waiting(connection: Connection) -> Iterator[Finding]:
+    """The user's rows that a downgrade or a stricter rule left without a place."""
+    from sqlalchemy import inspect
+
+    for name in inspect(connection).get_table_names():
+        if name.startswith(parked.PREFIX):
+            count = connection.exec_driver_sql(f'SELECT count(*) FROM "{name}"').scalar_one()
+            message = "the user's rows wait for a table or a rule that allows them: planner db parked shows them"
+            yield Finding(check="user rows", severity=WARNING, table=name, rows=count, message=message)
 
 
 def names(connection: Connection) -> Iterator[Finding]:

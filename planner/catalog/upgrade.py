@@ -7,6 +7,7 @@ processes that start at once one migrates and the other finds nothing to do.
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,18 +17,23 @@ from typing import TYPE_CHECKING, Final
 from planner.catalog import parked
 from planner.catalog.engine import plain_errors, shown, writing_engine
 from planner.catalog.location import core_revisions, database_url, migrations_directory, sqlite_path
-from planner.errors import CatalogError, InputError, PlannerError
+from planner.errors import CatalogError, CatalogWarning, InputError, PlannerError
 
 if TYPE_CHECKING:
     from alembic.config import Config
     from alembic.script import ScriptDirectory
     from sqlalchemy import Connection
+    from sqlalchemy.exc import IntegrityError
+
+    from planner.catalog.overrides import Conflict, Key, Stand
 
 CORE: Final = "core"
 """The branch label of the planner's own revisions."""
 UPGRADE_LOCK: Final = 7034121
 """The key of PostgreSQL's advisory lock that one upgrade at a time holds: a number that nobody else is likely to use."""
 _CORE_ID: Final = re.compile(r"\d{4}")
+_NAME_CLASH: Final = re.compile(r"uq_alias_kind_key_shared|alias\.kind, alias\.key|ix_\w+_slug|\w+\.slug")
+_DETAIL: Final = re.compile(r"Key \([^)]*\)=\(([^)]*)\) already exists")
 _RELATIVE: Final = re.compile(r"[+-]\d+")
 
 Branches = Mapping[str, Path]
@@ -138,6 +144,9 @@ def refuse_newer(url: str, heads: Iterable[str]) -> None:
 
 
 def _migrate(url: str, command: str, target: str, branches: Branches) -> tuple[str, ...]:
+    # Not at the top: opening a catalog that is up to date needs none of its tables' declarations.
+    from planner.catalog import overrides
+
     if not target.strip():
         raise InputError("no revision is named", hint="planner db history lists them")
     path = sqlite_path(url)
@@ -160,6 +169,7 @@ def _migrate(url: str, command: str, target: str, branches: Branches) -> tuple[s
                 _refuse_below_base(script, url, heads, target)
             gone = orphans(heads, branches)
             own = parked.copy_user_rows(connection) if command == "downgrade" else {}
+            stood = overrides.stands(connection) if command == "upgrade" else {}
             with _orphans_kept(connection, url, gone if command == "downgrade" else ()):
                 _forget(connection, gone)
                 _unpin_core(script, connection, url)
@@ -167,18 +177,37 @@ def _migrate(url: str, command: str, target: str, branches: Branches) -> tuple[s
                 _pin_core(script, connection)
                 _put_back(connection, gone)
             parked.park_what_is_gone(connection, own)
+            conflicts: tuple[Conflict, ...] = ()
             if command == "upgrade":
+                conflicts = _noted_conflicts(connection, stood, heads)
                 parked.restore(connection)
+            else:
+                overrides.forget(connection, _applied(script, stored_heads(connection)))
             _check_foreign_keys(connection, url)
             _remember(connection, branches)
-            return stored_heads(connection)
+            reached = stored_heads(connection)
+    if conflicts:
+        warnings.warn(overrides.warning(conflicts), CatalogWarning, stacklevel=3)
+    return reached
+
+
+def _noted_conflicts(connection: Connection, stood: Mapping[Key, Stand], heads: Sequence[str]) -> tuple[Conflict, ...]:
+    """What the upgrade did to facts that the user's rows stand in for, written down."""
+    from planner.catalog import overrides
+
+    new = [head for head in stored_heads(connection) if head not in heads]
+    if not new:
+        return ()
+    found = overrides.conflicts(stood, overrides.stands(connection), new[0] if len(new) == 1 else max(new))
+    overrides.note(connection, found)
+    return found
 
 
 def _run(config: Config, connection: Connection, command: str, target: str) -> None:
     from alembic import command as commands
     from alembic.script.revision import RevisionError
     from alembic.util import CommandError
-    from sqlalchemy.exc import SQLAlchemyError
+    from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
     from planner.catalog.tables import Base
 
@@ -188,12 +217,42 @@ def _run(config: Config, connection: Connection, command: str, target: str) -> N
         getattr(commands, command)(config, target)
     except (CommandError, RevisionError) as error:
         raise InputError(f"revision: {str(error).splitlines()[0]}", hint="planner db history lists them") from error
+    except IntegrityError as error:
+        raise (_name_taken(connection, error) or error) from error
     except (SQLAlchemyError, PlannerError):
         raise
     except Exception as error:
         # Anything: a revision may be a stranger's.
         message = f"a revision of the catalog failed: {type(error).__name__}: {error}"
         raise CatalogError(message, hint="nothing was changed") from error
+
+
+def _name_taken(connection: Connection, error: IntegrityError) -> CatalogError | None:
+    """What to say where a revision brings an entry of a name that another one has; None for another violation."""
+    told = f"{error.orig} {getattr(getattr(error.orig, 'diag', None), 'constraint_name', '')}"
+    clash = _NAME_CLASH.search(told)
+    if clash is None:
+        return None
+    names = _brought_twice(connection, error) if connection.dialect.name == "sqlite" else _DETAIL.findall(told)
+    return CatalogError(
+        f"a plugin brings a name that another plugin or the planner has already{': ' if names else ''}{'; '.join(names)}",
+        hint="uninstall one of the two; planner plugins list shows which there are; nothing was changed",
+    )
+
+
+def _brought_twice(connection: Connection, error: IntegrityError) -> list[str]:
+    """The names that a failed insertion would have brought and that are there, where the statement tells."""
+    insertion = re.match(r'INSERT INTO "?(\w+)"? \(([^)]*)\)', str(error.statement))
+    if insertion is None:
+        return []
+    table, columns = insertion[1], [name.strip(' "') for name in insertion[2].split(",")]
+    keys = ("kind", "key") if table == "alias" else ("slug",)
+    given = error.params if isinstance(error.params, list) else [error.params]
+    brought = [row if isinstance(row, Mapping) else dict(zip(columns, row or (), strict=False)) for row in given]
+    shared = connection.exec_driver_sql(f"SELECT {', '.join(keys)}, layer FROM \"{table}\" WHERE layer <> 'user'")
+    owners = {tuple(row[:-1]): str(row[-1]) for row in shared}
+    names = (tuple(row.get(key) for key in keys) for row in brought)
+    return [f"{', '.join(map(str, name))} of {owners[name]}" for name in names if name in owners]
 
 
 def _config(branches: Branches) -> Config:
