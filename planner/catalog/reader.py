@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from operator import itemgetter
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from planner.catalog import cluster_spec, prices, records
-from planner.catalog.engine import SchemaError, plain_errors, reading_engine, schema_error, shown, writable
+from planner.catalog.engine import SchemaError, plain_errors, reading_engine, schema_error, shown, upgradable
 from planner.catalog.location import core_revisions, database_url, sqlite_path
 from planner.catalog.names import lookup_keys, name_key
-from planner.errors import CatalogError, UnknownNameError, nearest_names
+from planner.errors import CatalogError, CatalogWarning, UnknownNameError, nearest_names
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from sqlalchemy import Connection, Engine
 
+    from planner.catalog.records import Operation
     from planner.domain.architecture import Architecture
     from planner.domain.hardware import Accelerator, Cluster, Node, Price
+    from planner.domain.operation import CarbonIntensity, PowerUsageEffectiveness
 
 Row = dict[str, Any]
 
@@ -32,9 +36,32 @@ TABLES: Final = {
     "links": "link",
     "vendors": "vendor",
     "sources": "source",
+    "carbon": "carbon_intensity",
+    "pue": "pue",
+    "power": "power_draw",
+    "footprints": "footprint",
+    "failures": "failure_rate",
+    "checkpoints": "checkpoint_write",
+    "goodput": "goodput",
 }
 """The kinds of entries, and the table of each."""
-_SINGULAR: Final = {kind: kind.removesuffix("s") for kind in TABLES}
+_SINGULAR: Final = {kind: kind.removesuffix("s") for kind in TABLES} | {
+    "carbon": "carbon intensity",
+    "pue": "PUE",
+    "power": "power draw",
+    "failures": "failure rate",
+    "checkpoints": "checkpoint write",
+}
+_KIND_OF_RECORD: Final = {
+    "CarbonIntensity": "carbon",
+    "PowerUsageEffectiveness": "pue",
+    "PowerDraw": "power",
+    "Footprint": "footprints",
+    "FailureRate": "failures",
+    "CheckpointWrite": "checkpoints",
+    "Goodput": "goodput",
+}
+"""The kind of entries that each record of `planner.domain.operation` is made from."""
 # A user's own row shadows a released one of the same slug.
 _USER_FIRST: Final = "CASE WHEN layer = 'user' THEN 0 ELSE 1 END"
 # Slugs come last: where an alias is spelled as the slug is but for case, the slug is what a suggestion shows.
@@ -65,8 +92,8 @@ class Catalog:
             catalog = cls._connect(wanted)
             try:
                 ready = catalog._is_ready(branches)
-                if not ready and not writable(wanted) and (older := catalog._older()):
-                    raise older
+                if not ready and not upgradable(wanted):
+                    ready = catalog._readable_as_it_is(branches)
             except BaseException:
                 catalog.close()
                 raise
@@ -101,12 +128,35 @@ class Catalog:
             return True
         return not branches and core_revisions()[-1] in heads
 
+    def _readable_as_it_is(self, branches: Mapping[str, Path] | None) -> bool:
+        """Whether one who may not upgrade can read: then only what plugins bring may be missing, and a warning names it.
+
+        Raises CatalogError for a database that is older than the program.
+        """
+        if older := self._older():
+            raise older
+        if "catalog_state" not in self._tables():
+            return False
+        heads = self.revision.split(", ")
+        absent = [label for label in branches or {} if not any(head.startswith(f"{label}_") for head in heads)]
+        if absent:
+            message = f"catalog {shown(self.url)} lacks the facts of {', '.join(absent)}, and you may not upgrade it"
+            warnings.warn(
+                f"{message}: ask its owner to install the plugin and run planner db upgrade", CatalogWarning, 2
+            )
+        return True
+
     def _tables(self) -> set[str]:
         if self._engine.dialect.name == "sqlite":
             return {row["name"] for row in self._select("SELECT name FROM sqlite_master WHERE type = 'table'")}
         from sqlalchemy import inspect
 
         return set(inspect(self._connection).get_table_names())
+
+    @property
+    def _bytewise(self) -> str:
+        """What follows a column in ORDER BY: a server sorts by its language, where SQLite compares bytes."""
+        return ' COLLATE "C"' if self._engine.dialect.name == "postgresql" else ""
 
     @property
     def revision(self) -> str:
@@ -179,11 +229,32 @@ class Catalog:
         with self._whole_rows():
             return prices.typical(self._select("SELECT * FROM price WHERE accelerator = :slug", slug=slug))
 
+    def carbon_intensity(self, name: str) -> CarbonIntensity:
+        """The carbon intensity of a country, cloud region (``gcp-us-central1``) or technology called `name`."""
+        from planner.domain.operation import CarbonIntensity
+
+        return self._operation(CarbonIntensity, "carbon", name)
+
+    def power_usage_effectiveness(self, name: str) -> PowerUsageEffectiveness:
+        """The PUE called `name`; an operator's name (``google``, ``industry``) means its latest."""
+        from planner.domain.operation import PowerUsageEffectiveness
+
+        return self._operation(PowerUsageEffectiveness, "pue", name)
+
+    def operation_facts(self, record: type[Operation]) -> tuple[Operation, ...]:
+        """All facts of a kind of `planner.domain.operation`, by slug: the records PowerDraw, FailureRate, Goodput …"""
+        with self._whole_rows():
+            return tuple(records.operation(record, row) for row in self.rows(_KIND_OF_RECORD[record.__name__]))
+
+    def _operation(self, record: type[Operation], kind: str, name: str) -> Operation:
+        with self._whole_rows():
+            return records.operation(record, self._row(kind, self.resolve(kind, name)))
+
     def names(self, kind: str) -> tuple[str, ...]:
         """All slugs of a kind, in order."""
         self._table(kind)
-        rows = self._select("SELECT DISTINCT slug FROM alias WHERE kind = :kind ORDER BY slug", kind=kind)
-        return tuple(row["slug"] for row in rows)
+        rows = self._select("SELECT DISTINCT slug FROM alias WHERE kind = :kind", kind=kind)
+        return tuple(sorted(row["slug"] for row in rows))
 
     def find(self, kind: str, name: str) -> str | None:
         """The slug that `name` means, whatever its case and punctuation; None where nothing answers to it."""
@@ -199,7 +270,7 @@ class Catalog:
         slug = self.find(kind, name)
         if slug is not None:
             return slug
-        owners = {row["alias"]: row["slug"] for row in self._select(_ALL_NAMES, kind=kind)}
+        owners = {row["alias"]: row["slug"] for row in self._select(_ALL_NAMES + self._bytewise, kind=kind)}
         if not owners:
             raise self._older() or CatalogError(
                 f"catalog {shown(self.url)} holds no {kind}", hint="name another with --database"
@@ -215,11 +286,11 @@ class Catalog:
         table = self._table(kind)
         found: dict[str, Row] = {}
         with self._whole_rows():
-            for row in self._select(f"SELECT * FROM {table} ORDER BY slug, {_USER_FIRST}"):
+            for row in self._select(f"SELECT * FROM {table} ORDER BY slug{self._bytewise}, {_USER_FIRST}"):
                 found.setdefault(row["slug"], records.plain(row))
             if kind == "accelerators":
                 self._add_rates(found)
-        if not found and not writable(self.url) and (older := self._older()):
+        if not found and not upgradable(self.url) and (older := self._older()):
             raise older
         return list(found.values())
 
@@ -246,7 +317,8 @@ class Catalog:
         values = {f"key{index}": f"%{key}%" for index, key in enumerate(keys)}
         found: dict[tuple[str, str], Row] = {}
         # The shortest key that contains what was typed is the closest to it.
-        query = f"SELECT kind, slug, alias AS matched FROM alias WHERE {where} ORDER BY length(key), kind, slug"
+        by = ", ".join(f"{column}{self._bytewise}" for column in ("kind", "slug", "alias"))
+        query = f"SELECT kind, slug, alias AS matched FROM alias WHERE {where} ORDER BY length(key), {by}"
         for row in self._select(query, **values):
             found.setdefault((row["kind"], row["slug"]), row)
         with self._whole_rows():
@@ -295,8 +367,12 @@ class Catalog:
         message = (
             f"catalog {shown(self.url)} is at revision {', '.join(sorted(at))}, older than this program ({newest})"
         )
-        if writable(self.url):
+        if upgradable(self.url):
             return CatalogError(message, hint="run: planner db upgrade")
+        if self._engine.dialect.name == "postgresql":
+            return CatalogError(
+                f"{message}, and your role may not upgrade it", hint="ask its owner to run planner db upgrade"
+            )
         hint = "make the file and its directory writable and run planner db upgrade, or name another with --database"
         return CatalogError(f"{message}, and read-only", hint=hint)
 
@@ -315,22 +391,24 @@ class Catalog:
         return rows[0]
 
     def _aliases(self, kind: str, slug: str) -> tuple[str, ...]:
-        query = "SELECT alias FROM alias WHERE kind = :kind AND slug = :slug ORDER BY alias"
-        return tuple(row["alias"] for row in self._select(query, kind=kind, slug=slug))
+        query = "SELECT alias FROM alias WHERE kind = :kind AND slug = :slug"
+        return tuple(sorted(row["alias"] for row in self._select(query, kind=kind, slug=slug)))
 
     def _peaks(self, row: Row) -> dict[str, float]:
-        query = "SELECT format, flop_per_s FROM peak_rate WHERE accelerator = :slug AND layer = :layer ORDER BY format"
+        query = "SELECT format, flop_per_s FROM peak_rate WHERE accelerator = :slug AND layer = :layer"
         rates = self._select(query, slug=row["slug"], layer=row["layer"])
-        return {rate["format"]: rate["flop_per_s"] for rate in rates}
+        return {rate["format"]: rate["flop_per_s"] for rate in sorted(rates, key=itemgetter("format"))}
 
     def _efficiencies(self, row: Row) -> list[Row]:
-        query = "SELECT * FROM efficiency WHERE accelerator = :slug ORDER BY metric, format, condition, layer"
-        return self._select(query, slug=row["slug"])
+        rows = self._select("SELECT * FROM efficiency WHERE accelerator = :slug", slug=row["slug"])
+        return sorted(rows, key=itemgetter("metric", "format", "condition", "layer"))
 
     def _price_series(self, column: str, slug: str) -> list[Row]:
-        query = f"SELECT * FROM price WHERE {column} = :slug ORDER BY date DESC, provider, slug"
+        rows = self._select(f"SELECT * FROM price WHERE {column} = :slug", slug=slug)
+        rows.sort(key=itemgetter("provider", "slug"))
+        rows.sort(key=itemgetter("date"), reverse=True)
         shown_columns = ("provider", "region", "kind", "usd_per_accelerator_hour", "date", "superseded", "source")
-        return [{name: records.plain(row)[name] for name in shown_columns} for row in self._select(query, slug=slug)]
+        return [{name: records.plain(row)[name] for name in shown_columns} for row in rows]
 
     def _add_rates(self, found: dict[str, Row]) -> None:
         for rate in self._select("SELECT accelerator, layer, flop_per_s FROM peak_rate WHERE format = 'bf16'"):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from planner.domain.architecture import Architecture, LatentAttention, MixtureOfExperts
 from planner.domain.hardware import Accelerator, Efficiency, Node, Price
+from planner.domain.operation import OperationFact
 
 Row = Mapping[str, Any]
+Operation = TypeVar("Operation", bound=OperationFact)
 
 BOOLEANS: Final = frozenset(
     {field.name for field in fields(Architecture) if field.type == "bool"}
@@ -64,6 +66,11 @@ def node(row: Row, price_of_node: Price | None) -> Node:
 def price(row: Row) -> Price:
     """A row of the table price."""
     return Price(**{field.name: row[field.name] for field in fields(Price)})
+
+
+def operation(record: type[Operation], row: Row) -> Operation:
+    """A row of one of the tables of operation, as the `record` that it is made into."""
+    return record(**{field.name: row[field.name] for field in fields(record)})
 
 
 def _prefixed(values: Row, prefix: str, record: Any) -> dict[str, Any]:  # noqa: ANN401 - a dataclass

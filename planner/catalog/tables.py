@@ -1,88 +1,86 @@
-"""The catalog's tables.
-
-Keys are natural: a fact is known by its slug and the layer it belongs to, so a release moves up and down without
-renumbering anything. A row refers to another by slug and layer. Where the layer is NULL (a user's row) the database
-checks nothing, as SQL's simple match prescribes: what a user wrote outlives the facts that it speaks of.
-"""
+"""The catalog's tables: hardware and prices; models are in `architecture_table`, operation in `operation_tables`."""
 
 from __future__ import annotations
 
-from typing import ClassVar, Final
+from typing import Final
 
-from sqlalchemy import BigInteger, CheckConstraint, Double, ForeignKeyConstraint, Index, MetaData, String, Text, text
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
-from sqlalchemy.types import TypeEngine
+from sqlalchemy import BigInteger, CheckConstraint, Index, String, Text, text
+from sqlalchemy.orm import Mapped, mapped_column
 
-VENDOR_LAYER: Final = "vendor"
-"""The layer of released facts; a plugin's rows carry its branch label instead."""
-USER_LAYER: Final = "user"
-"""The layer of what a user wrote; no release touches it."""
+from planner.catalog.architecture_table import Architecture
+from planner.catalog.declarations import (
+    LAYER,
+    SLUG,
+    USER_LAYER,
+    VENDOR_LAYER,
+    Base,
+    Fact,
+    at_most,
+    dated,
+    fact,
+    named,
+    positive,
+    refers,
+    truth,
+    whole,
+)
+from planner.catalog.operation_tables import (
+    CarbonIntensity,
+    CheckpointWrite,
+    FailureRate,
+    Footprint,
+    Goodput,
+    PowerDraw,
+    PowerUsageEffectiveness,
+)
 
-NAMING: Final = {
-    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-    "ck": "ck_%(table_name)s_%(constraint_name)s",
-    "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
-    "pk": "pk_%(table_name)s",
-}
-SLUG: Final = String(120)
-LAYER: Final = String(40)
-
-
-class Base(DeclarativeBase):
-    """All tables share one metadata with a naming convention, so that every constraint can be dropped by name."""
-
-    metadata = MetaData(naming_convention=NAMING)
-    # Which type a float gets by itself differs between releases of SQLAlchemy.
-    type_annotation_map: ClassVar[dict[type, TypeEngine[float]]] = {float: Double()}
-
-
-def positive(*columns: str) -> tuple[CheckConstraint, ...]:
-    """Constraints: each column is above zero, or unknown. Quoted, since window is a word of PostgreSQL's."""
-    return tuple(CheckConstraint(f'"{column}" > 0', name=f"{column}_positive") for column in columns)
-
-
-def not_negative(*columns: str) -> tuple[CheckConstraint, ...]:
-    """Constraints: each column is zero or more, or unknown."""
-    return tuple(CheckConstraint(f'"{column}" >= 0', name=f"{column}_not_negative") for column in columns)
-
-
-def refers(column: str, table: str, layer: str | None = None, ondelete: str | None = None) -> ForeignKeyConstraint:
-    """A reference by slug and layer to `table`."""
-    return ForeignKeyConstraint(
-        [column, layer or f"{column}_layer"], [f"{table}.slug", f"{table}.layer"], ondelete=ondelete
-    )
-
-
-class Fact:
-    """What every row of facts carries: identity, provenance, confidence."""
-
-    slug: Mapped[str] = mapped_column(SLUG, primary_key=True, comment="identity, as people type it")
-    layer: Mapped[str] = mapped_column(LAYER, primary_key=True, comment="vendor, a plugin's branch label, or user")
-    name: Mapped[str] = mapped_column(Text, comment="for people")
-    document: Mapped[str | None] = mapped_column(SLUG, comment="slug of the main source document")
-    document_layer: Mapped[str | None] = mapped_column(LAYER, comment="layer of the document; NULL in the user layer")
-    source: Mapped[str] = mapped_column(Text, comment="where the row was read, in full")
-    source_date: Mapped[str | None] = mapped_column(String(10), comment="when the source said so: a day, month or year")
-    confidence: Mapped[str] = mapped_column(String(10), comment="high, medium or low")
-    note: Mapped[str] = mapped_column(Text, default="", comment="doubts, contradictions, what was corrected")
+__all__ = [
+    "USER_LAYER",
+    "VENDOR_LAYER",
+    "Accelerator",
+    "Alias",
+    "Architecture",
+    "Base",
+    "CarbonIntensity",
+    "CatalogState",
+    "CheckpointWrite",
+    "Cluster",
+    "Efficiency",
+    "FailureRate",
+    "Footprint",
+    "Goodput",
+    "Link",
+    "Node",
+    "PeakRate",
+    "PowerDraw",
+    "PowerUsageEffectiveness",
+    "Price",
+    "Release",
+    "Source",
+    "Vendor",
+]
 
 
-def fact(*constraints: ForeignKeyConstraint | CheckConstraint | Index) -> tuple[object, ...]:
-    """Table arguments of a fact table: its own constraints and those that all facts have."""
-    return (
-        *constraints,
-        refers("document", "source"),
-        CheckConstraint("confidence IN ('high', 'medium', 'low')", name="confidence_known"),
-        CheckConstraint("source_date IS NULL OR length(source_date) IN (4, 7, 10)", name="source_date_iso"),
-        CheckConstraint("slug <> ''", name="slug_not_empty"),
-    )
+PEAK_LIMITS: Final = {
+    "fp64": 2e15, "fp32": 5e15, "tf32": 2e16, "bf16": 5e16, "fp16": 5e16, "fp8": 1e17, "int8": 1e17, "fp6": 1e17,
+}  # fmt: skip
+"""The most FLOP/s that one accelerator can have in a format: ten times and more what any had in 2026."""
+OTHER_PEAK_LIMIT: Final = 2e17
+LEAST_PEAK: Final = 1e9
+"""Less is a rate in the wrong unit: 989, meant as TFLOP/s."""
+
+
+def _peak_plausible() -> CheckConstraint:
+    cases = " ".join(f"WHEN '{name}' THEN {limit:.0f}" for name, limit in PEAK_LIMITS.items())
+    most = f"CASE format {cases} ELSE {OTHER_PEAK_LIMIT:.0f} END"
+    return CheckConstraint(f"flop_per_s >= {LEAST_PEAK:.0f} AND flop_per_s <= {most}", name="flop_per_s_plausible")
 
 
 class Source(Base):
     """A document, repository or data set that facts were read from."""
 
     __tablename__ = "source"
+    __table_args__ = (CheckConstraint("name <> ''", name="name_not_empty"), *named())
 
     slug: Mapped[str] = mapped_column(SLUG, primary_key=True, comment="identity")
     layer: Mapped[str] = mapped_column(LAYER, primary_key=True, comment="vendor, a plugin's branch label, or user")
@@ -96,6 +94,7 @@ class Release(Base):
     """A dated set of facts that a data revision brought in."""
 
     __tablename__ = "release"
+    __table_args__ = (dated("released_on", day=True), *named())
 
     slug: Mapped[str] = mapped_column(SLUG, primary_key=True, comment="year and month, as 2026-11")
     layer: Mapped[str] = mapped_column(LAYER, primary_key=True, comment="vendor or a plugin's branch label")
@@ -120,6 +119,7 @@ class Alias(Base):
     __tablename__ = "alias"
     __table_args__ = (
         CheckConstraint("role IN ('slug', 'alias')", name="role_known"),
+        CheckConstraint("\"key\" <> '' AND alias <> '' AND slug <> ''", name="says_something"),
         Index("ix_alias_slug", "kind", "slug"),
         # Released and plugin names must not clash; the user's layer may shadow both.
         Index(
@@ -148,87 +148,15 @@ class Link(Fact, Base):
 
     __tablename__ = "link"
     __table_args__ = fact(
-        *positive("bytes_per_s"), CheckConstraint("kind IN ('scale-up', 'host', 'network')", name="kind_known")
+        *positive("bytes_per_s"),
+        *at_most(1e16, "bytes_per_s"),
+        CheckConstraint("kind IN ('scale-up', 'host', 'network')", name="kind_known"),
     )
 
     kind: Mapped[str] = mapped_column(String(10), comment="scale-up, host or network")
     bytes_per_s: Mapped[float | None] = mapped_column(
         comment="one accelerator's links (or one network port), one direction; NULL: unknown"
     )
-
-
-class Architecture(Fact, Base):
-    """Hyper-parameters of a language model; the columns are the fields of `planner.domain.architecture`."""
-
-    __tablename__ = "architecture"
-    __table_args__ = fact(
-        *positive(
-            "layers", "hidden", "heads", "kv_heads", "head_dim", "ffn_hidden", "vocab", "embedding_width", "window",
-            "max_seq_len", "moe_experts", "moe_topk", "moe_expert_ffn", "moe_interval", "mla_q_rank", "mla_kv_rank",
-            "mla_nope_dim", "mla_rope_dim", "mla_v_dim",
-        ),
-        *not_negative(
-            "norms_per_layer", "learned_positions", "window_layers", "mtp_layers", "moe_shared_ffn", "moe_first_k_dense"
-        ),
-        CheckConstraint("kv_heads <= heads", name="kv_heads_at_most_heads"),
-        CheckConstraint("window_layers <= layers", name="window_layers_at_most_layers"),
-        CheckConstraint("moe_topk <= moe_experts", name="topk_at_most_experts"),
-        CheckConstraint("norm IN ('rmsnorm', 'layernorm', 'layernorm-nobias', 'nonparametric')", name="norm_known"),
-        CheckConstraint("position IN ('rope', 'learned', 'alibi', 'none')", name="position_known"),
-        CheckConstraint("qk_norm IN ('none', 'head', 'full')", name="qk_norm_known"),
-    )  # fmt: skip
-
-    family: Mapped[str] = mapped_column(Text, comment="as the source groups its models")
-    layers: Mapped[int] = mapped_column(comment="decoder layers")
-    hidden: Mapped[int] = mapped_column(comment="width of the residual stream")
-    heads: Mapped[int] = mapped_column(comment="query heads")
-    kv_heads: Mapped[int] = mapped_column(comment="key and value heads")
-    head_dim: Mapped[int] = mapped_column(comment="width of one head")
-    ffn_hidden: Mapped[int] = mapped_column(comment="width of a dense feed-forward layer")
-    vocab: Mapped[int] = mapped_column(comment="rows of the token embedding")
-    gated: Mapped[bool] = mapped_column(comment="whether the feed-forward has a gate")
-    activation: Mapped[str] = mapped_column(String(20), comment="silu, gelu, gelu_tanh, gelu_new, relu, relu2 …")
-    mixer: Mapped[str] = mapped_column(String(40), comment="sublayer that mixes tokens")
-    feed_forward: Mapped[str] = mapped_column(String(40), comment="sublayer of a dense layer")
-    norm: Mapped[str] = mapped_column(String(20), comment="kind of norm")
-    norms_per_layer: Mapped[int] = mapped_column(comment="norms in a layer, besides those of queries and keys")
-    final_norm: Mapped[bool] = mapped_column(comment="a norm before the head")
-    embedding_norm: Mapped[bool] = mapped_column(comment="a norm after the token embedding")
-    position: Mapped[str] = mapped_column(String(10), comment="rope, learned, alibi or none")
-    learned_positions: Mapped[int] = mapped_column(comment="rows of a learned position table; 0: none")
-    embedding_width: Mapped[int | None] = mapped_column(comment="width of the token embedding where it is narrower")
-    tied_embeddings: Mapped[bool] = mapped_column(comment="the head shares the token embedding")
-    qkv_bias: Mapped[bool] = mapped_column(comment="biases of queries, keys, values")
-    attention_out_bias: Mapped[bool] = mapped_column(comment="bias of the attention's output")
-    mlp_bias: Mapped[bool] = mapped_column(comment="biases of the feed-forward")
-    head_bias: Mapped[bool] = mapped_column(comment="bias of the head")
-    qk_norm: Mapped[str] = mapped_column(String(5), comment="norm of queries and keys: none, head or full")
-    parallel_residual: Mapped[bool] = mapped_column(comment="attention and feed-forward run side by side")
-    logit_softcap: Mapped[bool] = mapped_column(comment="soft cap on the logits")
-    attention_softcap: Mapped[bool] = mapped_column(comment="soft cap on attention scores")
-    attention_sinks: Mapped[bool] = mapped_column(comment="one learned sink per head")
-    partial_rotary: Mapped[bool] = mapped_column(comment="only a part of each head is rotated")
-    fused_qkv: Mapped[bool] = mapped_column(comment="queries, keys and values in one projection in the reference code")
-    dropout: Mapped[bool] = mapped_column(comment="trained with dropout")
-    window: Mapped[int | None] = mapped_column(comment="tokens in a sliding window")
-    window_layers: Mapped[int] = mapped_column(comment="layers with the window")
-    max_seq_len: Mapped[int | None] = mapped_column(comment="longest sequence; NULL: not stated")
-    moe_experts: Mapped[int | None] = mapped_column(comment="routed experts; NULL: a dense model")
-    moe_topk: Mapped[int | None] = mapped_column(comment="experts that a token visits")
-    moe_expert_ffn: Mapped[int | None] = mapped_column(comment="width of one expert")
-    moe_shared_ffn: Mapped[int | None] = mapped_column(comment="total width of experts that every token visits")
-    moe_shared_gate: Mapped[bool | None] = mapped_column(comment="a gate on the shared experts")
-    moe_router_bias: Mapped[bool | None] = mapped_column(comment="bias of the router")
-    moe_router_float32: Mapped[bool | None] = mapped_column(comment="the reference code computes the router in float32")
-    moe_expert_bias: Mapped[bool | None] = mapped_column(comment="biases of the experts")
-    moe_first_k_dense: Mapped[int | None] = mapped_column(comment="dense layers at the start")
-    moe_interval: Mapped[int | None] = mapped_column(comment="every n-th later layer is routed")
-    mla_q_rank: Mapped[int | None] = mapped_column(comment="rank of compressed queries; NULL: not compressed")
-    mla_kv_rank: Mapped[int | None] = mapped_column(comment="rank of compressed keys and values; NULL: no MLA")
-    mla_nope_dim: Mapped[int | None] = mapped_column(comment="head width without rotation")
-    mla_rope_dim: Mapped[int | None] = mapped_column(comment="head width with rotation")
-    mla_v_dim: Mapped[int | None] = mapped_column(comment="head width of values")
-    mtp_layers: Mapped[int] = mapped_column(comment="multi-token prediction layers")
 
 
 class Accelerator(Fact, Base):
@@ -240,6 +168,11 @@ class Accelerator(Fact, Base):
             "capacity_bytes", "usable_bytes", "memory_bandwidth_bytes_per_s", "tdp_w", "compute_units",
             "scaleup_bytes_per_s", "scaleup_domain", "pcie_bytes_per_s",
         ),
+        *whole(2**50, "capacity_bytes", "usable_bytes"),
+        *whole(10_000_000, "compute_units", "scaleup_domain"),
+        *whole(2_100, "year"),
+        *at_most(1e16, "memory_bandwidth_bytes_per_s", "scaleup_bytes_per_s", "pcie_bytes_per_s"),
+        *at_most(1e6, "tdp_w"),
         CheckConstraint("year BETWEEN 2000 AND 2100", name="year_plausible"),
         CheckConstraint("usable_bytes <= capacity_bytes", name="usable_at_most_capacity"),
         refers("vendor", "vendor"),
@@ -275,6 +208,7 @@ class PeakRate(Base):
     __table_args__ = (
         refers("accelerator", "accelerator", layer="layer", ondelete="CASCADE"),
         *positive("flop_per_s"),
+        _peak_plausible(),
     )
 
     accelerator: Mapped[str] = mapped_column(SLUG, primary_key=True, comment="slug of the accelerator")
@@ -293,6 +227,8 @@ class Efficiency(Base):
         *positive("fraction", "achieved_per_s"),
         # Reduction inside the switch lets an all-reduce pass the link's own rate by a little.
         CheckConstraint("fraction <= 1.2", name="fraction_plausible"),
+        *at_most(1e18, "achieved_per_s"),
+        dated("source_date"),
     )
 
     accelerator: Mapped[str] = mapped_column(SLUG, primary_key=True, comment="slug of the accelerator")
@@ -320,6 +256,9 @@ class Node(Fact, Base):
         *positive(
             "accelerators_per_node", "scaleup_domain", "nic_count", "network_bytes_per_s", "host_memory_bytes", "vcpus"
         ),
+        *whole(10_000_000, "accelerators_per_node", "scaleup_domain", "nic_count", "vcpus"),
+        *whole(2**60, "host_memory_bytes"),
+        *at_most(1e16, "network_bytes_per_s"),
         refers("accelerator", "accelerator"),
     )
 
@@ -342,7 +281,7 @@ class Cluster(Fact, Base):
     """A pool of equal nodes."""
 
     __tablename__ = "cluster"
-    __table_args__ = fact(*positive("nodes"), refers("node", "node"))
+    __table_args__ = fact(*positive("nodes"), *whole(1_000_000_000, "nodes"), refers("node", "node"))
 
     node: Mapped[str] = mapped_column(SLUG, comment="slug of the node type")
     node_layer: Mapped[str | None] = mapped_column(LAYER, comment="layer of the node type; NULL in the user layer")
@@ -355,7 +294,9 @@ class Price(Fact, Base):
     __tablename__ = "price"
     __table_args__ = fact(
         *positive("usd_per_accelerator_hour"),
-        CheckConstraint("length(date) IN (4, 7, 10)", name="date_iso"),
+        *at_most(10_000, "usd_per_accelerator_hour"),
+        *truth("superseded"),
+        dated("date"),
         refers("accelerator", "accelerator"),
         refers("node", "node"),
         refers("cluster", "cluster"),

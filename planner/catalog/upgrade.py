@@ -7,24 +7,33 @@ processes that start at once one migrates and the other finds nothing to do.
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from planner.catalog import parked
 from planner.catalog.engine import plain_errors, shown, writing_engine
 from planner.catalog.location import core_revisions, database_url, migrations_directory, sqlite_path
-from planner.errors import CatalogError, InputError, PlannerError
+from planner.errors import CatalogError, CatalogWarning, InputError, PlannerError
 
 if TYPE_CHECKING:
     from alembic.config import Config
     from alembic.script import ScriptDirectory
     from sqlalchemy import Connection
+    from sqlalchemy.exc import IntegrityError
+
+    from planner.catalog.overrides import Conflict, Key, Stand
 
 CORE: Final = "core"
 """The branch label of the planner's own revisions."""
+UPGRADE_LOCK: Final = 7034121
+"""The key of PostgreSQL's advisory lock that one upgrade at a time holds: a number that nobody else is likely to use."""
 _CORE_ID: Final = re.compile(r"\d{4}")
+_NAME_CLASH: Final = re.compile(r"uq_alias_kind_key_shared|alias\.kind, alias\.key|ix_\w+_slug|\w+\.slug")
+_DETAIL: Final = re.compile(r"Key \([^)]*\)=\(([^)]*)\) already exists")
 _RELATIVE: Final = re.compile(r"[+-]\d+")
 
 Branches = Mapping[str, Path]
@@ -58,6 +67,8 @@ def known_revisions(branches: Branches | None = None) -> str:
 def upgrade(url: str | None = None, revision: str = "heads", *, branches: Branches | None = None) -> tuple[str, ...]:
     """Move the database up to `revision` (``heads``, an id, ``+1`` meaning ``core@+1``) and return where it is then.
 
+    Rows of the user's own that an earlier downgrade had no place for come back (see `parked`).
+
     Makes the database where there is none. Raises CatalogError (newer, locked, read-only, not a catalog) or InputError;
     the database then is as it was.
     """
@@ -67,6 +78,8 @@ def upgrade(url: str | None = None, revision: str = "heads", *, branches: Branch
 
 def downgrade(url: str | None = None, revision: str = "-1", *, branches: Branches | None = None) -> tuple[str, ...]:
     """Move the database down to `revision`: an id, ``base``, or ``-1``, meaning ``core@-1``. As `upgrade` otherwise.
+
+    Rows of the user's own whose table goes wait in the database for the next upgrade.
 
     Raises CatalogError where that would take away what a plugin that is not installed has in the database.
     """
@@ -85,7 +98,7 @@ def current(url: str | None = None) -> tuple[str, ...]:
         return ()
     engine = reading_engine(wanted)
     with plain_errors(wanted), engine.connect() as connection:
-        return _stored_heads(connection)
+        return stored_heads(connection)
 
 
 def history(url: str | None = None, *, branches: Branches | None = None) -> tuple[Revision, ...]:
@@ -112,6 +125,13 @@ def orphans(heads: Iterable[str], branches: Branches | None = None) -> tuple[str
     return tuple(head for head in heads if not _CORE_ID.fullmatch(head) and not _knows(script, head))
 
 
+def lock(connection: Connection) -> None:
+    """Let no one else change revisions until the transaction ends; an SQLite file is locked from its beginning."""
+    if connection.dialect.name == "postgresql":
+        # It waits no longer than the engine's lock_timeout.
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({UPGRADE_LOCK})")
+
+
 def refuse_newer(url: str, heads: Iterable[str]) -> None:
     """Raise CatalogError where a head is a core revision that this program does not have."""
     known = core_revisions()
@@ -124,6 +144,9 @@ def refuse_newer(url: str, heads: Iterable[str]) -> None:
 
 
 def _migrate(url: str, command: str, target: str, branches: Branches) -> tuple[str, ...]:
+    # Not at the top: opening a catalog that is up to date needs none of its tables' declarations.
+    from planner.catalog import overrides
+
     if not target.strip():
         raise InputError("no revision is named", hint="planner db history lists them")
     path = sqlite_path(url)
@@ -138,30 +161,53 @@ def _migrate(url: str, command: str, target: str, branches: Branches) -> tuple[s
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
         with engine.begin() as connection:
-            if connection.dialect.name == "postgresql":
-                connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7034121)")
-            _refuse_strangers(connection, url)
-            heads = _stored_heads(connection)
+            lock(connection)
+            refuse_strangers(connection, url)
+            heads = stored_heads(connection)
             refuse_newer(url, heads)
             if command == "downgrade":
                 _refuse_below_base(script, url, heads, target)
             gone = orphans(heads, branches)
+            own = parked.copy_user_rows(connection) if command == "downgrade" else {}
+            stood = overrides.stands(connection) if command == "upgrade" else {}
             with _orphans_kept(connection, url, gone if command == "downgrade" else ()):
                 _forget(connection, gone)
                 _unpin_core(script, connection, url)
                 _run(config, connection, command, target)
                 _pin_core(script, connection)
                 _put_back(connection, gone)
+            parked.park_what_is_gone(connection, own)
+            conflicts: tuple[Conflict, ...] = ()
+            if command == "upgrade":
+                conflicts = _noted_conflicts(connection, stood, heads)
+                parked.restore(connection)
+            else:
+                overrides.forget(connection, _applied(script, stored_heads(connection)))
             _check_foreign_keys(connection, url)
             _remember(connection, branches)
-            return _stored_heads(connection)
+            reached = stored_heads(connection)
+    if conflicts:
+        warnings.warn(overrides.warning(conflicts), CatalogWarning, stacklevel=3)
+    return reached
+
+
+def _noted_conflicts(connection: Connection, stood: Mapping[Key, Stand], heads: Sequence[str]) -> tuple[Conflict, ...]:
+    """What the upgrade did to facts that the user's rows stand in for, written down."""
+    from planner.catalog import overrides
+
+    new = [head for head in stored_heads(connection) if head not in heads]
+    if not new:
+        return ()
+    found = overrides.conflicts(stood, overrides.stands(connection), new[0] if len(new) == 1 else max(new))
+    overrides.note(connection, found)
+    return found
 
 
 def _run(config: Config, connection: Connection, command: str, target: str) -> None:
     from alembic import command as commands
     from alembic.script.revision import RevisionError
     from alembic.util import CommandError
-    from sqlalchemy.exc import SQLAlchemyError
+    from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
     from planner.catalog.tables import Base
 
@@ -171,12 +217,42 @@ def _run(config: Config, connection: Connection, command: str, target: str) -> N
         getattr(commands, command)(config, target)
     except (CommandError, RevisionError) as error:
         raise InputError(f"revision: {str(error).splitlines()[0]}", hint="planner db history lists them") from error
+    except IntegrityError as error:
+        raise (_name_taken(connection, error) or error) from error
     except (SQLAlchemyError, PlannerError):
         raise
     except Exception as error:
         # Anything: a revision may be a stranger's.
         message = f"a revision of the catalog failed: {type(error).__name__}: {error}"
         raise CatalogError(message, hint="nothing was changed") from error
+
+
+def _name_taken(connection: Connection, error: IntegrityError) -> CatalogError | None:
+    """What to say where a revision brings an entry of a name that another one has; None for another violation."""
+    told = f"{error.orig} {getattr(getattr(error.orig, 'diag', None), 'constraint_name', '')}"
+    clash = _NAME_CLASH.search(told)
+    if clash is None:
+        return None
+    names = _brought_twice(connection, error) if connection.dialect.name == "sqlite" else _DETAIL.findall(told)
+    return CatalogError(
+        f"a plugin brings a name that another plugin or the planner has already{': ' if names else ''}{'; '.join(names)}",
+        hint="uninstall one of the two; planner plugins list shows which there are; nothing was changed",
+    )
+
+
+def _brought_twice(connection: Connection, error: IntegrityError) -> list[str]:
+    """The names that a failed insertion would have brought and that are there, where the statement tells."""
+    insertion = re.match(r'INSERT INTO "?(\w+)"? \(([^)]*)\)', str(error.statement))
+    if insertion is None:
+        return []
+    table, columns = insertion[1], [name.strip(' "') for name in insertion[2].split(",")]
+    keys = ("kind", "key") if table == "alias" else ("slug",)
+    given = error.params if isinstance(error.params, list) else [error.params]
+    brought = [row if isinstance(row, Mapping) else dict(zip(columns, row or (), strict=False)) for row in given]
+    shared = connection.exec_driver_sql(f"SELECT {', '.join(keys)}, layer FROM \"{table}\" WHERE layer <> 'user'")
+    owners = {tuple(row[:-1]): str(row[-1]) for row in shared}
+    names = (tuple(row.get(key) for key in keys) for row in brought)
+    return [f"{', '.join(map(str, name))} of {owners[name]}" for name in names if name in owners]
 
 
 def _config(branches: Branches) -> Config:
@@ -245,7 +321,7 @@ def _applied(script: ScriptDirectory, heads: Iterable[str]) -> set[str]:
 
 
 def _unpin_core(script: ScriptDirectory, connection: Connection, url: str) -> None:
-    heads = _stored_heads(connection)
+    heads = stored_heads(connection)
     core = next((head for head in heads if _CORE_ID.fullmatch(head)), None)
     for head in heads:
         needed = max((found for found in _applied(script, [head]) if _CORE_ID.fullmatch(found)), default="")
@@ -262,7 +338,7 @@ def _unpin_core(script: ScriptDirectory, connection: Connection, url: str) -> No
 def _pin_core(script: ScriptDirectory, connection: Connection) -> None:
     # Alembic stores no head that another one depends on. Were that one a plugin's and the plugin gone, nobody could
     # tell where the core is, so its revision is always written down.
-    heads = _stored_heads(connection)
+    heads = stored_heads(connection)
     core = [revision for revision in _applied(script, heads) if _CORE_ID.fullmatch(revision)]
     if core and not any(_CORE_ID.fullmatch(head) for head in heads):
         _put_back(connection, [max(core)])
@@ -296,7 +372,7 @@ def _orphans_kept(connection: Connection, url: str, gone: Sequence[str]) -> Iter
         raise (_orphaned(url, gone[0]) if gone else error) from error
     if not gone:
         return
-    if not any(_CORE_ID.fullmatch(head) for head in _stored_heads(connection)):
+    if not any(_CORE_ID.fullmatch(head) for head in stored_heads(connection)):
         raise _orphaned(url, gone[0])
     after = _plugin_rows(connection, gone)
     for place, count in before.items():
@@ -330,7 +406,8 @@ def _plugin_rows(connection: Connection, heads: Iterable[str]) -> dict[tuple[str
     return found
 
 
-def _stored_heads(connection: Connection) -> tuple[str, ...]:
+def stored_heads(connection: Connection) -> tuple[str, ...]:
+    """The revisions that are written down in the database."""
     from sqlalchemy import inspect
 
     if not inspect(connection).has_table("alembic_version"):
@@ -339,7 +416,8 @@ def _stored_heads(connection: Connection) -> tuple[str, ...]:
     return tuple(row[0] for row in rows)
 
 
-def _refuse_strangers(connection: Connection, url: str) -> None:
+def refuse_strangers(connection: Connection, url: str) -> None:
+    """Raise CatalogError for a database that holds other tables and no catalog."""
     from sqlalchemy import inspect
 
     tables = inspect(connection).get_table_names()

@@ -17,6 +17,13 @@ SHOWN: Final[Mapping[str, tuple[str, ...]]] = {
     "links": ("slug", "name"),
     "vendors": ("slug", "name"),
     "sources": ("slug", "name"),
+    "carbon": ("slug", "kind", "g_co2e_per_kwh", "carbon_free_share", "year"),
+    "pue": ("slug", "operator", "pue", "year", "confidence"),
+    "power": ("slug", "accelerator", "accelerators", "kind", "watts", "rated_watts"),
+    "footprints": ("slug", "run", "energy_kwh", "emissions_t_co2e", "accelerator_hours", "year"),
+    "failures": ("slug", "kind", "events_per_accelerator_day", "job_mtti_s"),
+    "checkpoints": ("slug", "system", "checkpoint_bytes", "write_bytes_per_s", "highest_write_bytes_per_s"),
+    "goodput": ("slug", "system", "kind", "share", "bound", "year"),
 }
 """The columns that a person sees of a kind; the data formats have all."""
 _OTHERWISE: Final = 6

@@ -7,6 +7,8 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+import sqlalchemy as sa
+
 MAKER = """
     op.execute("INSERT INTO vendor (slug, layer, name, source, confidence, note) "
                "VALUES ('{label}', '{label}', 'Maker', 'a test', 'high', '')")
@@ -39,13 +41,41 @@ def downgrade():
 
 
 def dump(path: Path) -> dict[str, Any]:
-    """Every table's definition and rows; the revision too."""
+    """Every table's definition, as sorted lines, and its rows; the revision too.
+
+    In which order a rebuilt table lists its constraints is chance.
+    """
     with sqlite3.connect(path) as connection:
         tables = dict(connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table'").fetchall())
         return {
-            name: (sql, sorted(connection.execute(f'SELECT * FROM "{name}"').fetchall(), key=repr))
+            name: (definition(sql), sorted(connection.execute(f'SELECT * FROM "{name}"').fetchall(), key=repr))
             for name, sql in tables.items()
         }
+
+
+def contents(url: str) -> dict[str, list[tuple[Any, ...]]]:
+    """The rows of every table, on any database; the revision too."""
+    engine = sa.create_engine(url, poolclass=sa.NullPool)
+    with engine.connect() as connection:
+        names = sa.inspect(connection).get_table_names()
+        return {
+            name: sorted((tuple(row) for row in connection.exec_driver_sql(f'SELECT * FROM "{name}"')), key=repr)
+            for name in names
+        }
+
+
+def execute(url: str, *statements: str) -> None:
+    """Change a catalog on any database behind the planner's back."""
+    engine = sa.create_engine(url, poolclass=sa.NullPool)
+    with engine.begin() as connection:
+        for statement in statements:
+            connection.exec_driver_sql(statement)
+
+
+def definition(sql: str) -> list[str]:
+    """The columns and constraints of a table's definition, sorted."""
+    lines = [line.strip().rstrip(",").replace('"', "") for line in sql.split("\n")]
+    return sorted(line for line in lines if line)
 
 
 def run(path: Path, *statements: str) -> None:
@@ -70,6 +100,17 @@ def drop_column(path: Path, table: str, column: str) -> None:
 
 def checksum(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+CLUSTER = "INSERT INTO cluster (slug, layer, name, source, confidence, note, node, nodes) VALUES "
+
+
+def users_cluster(slug: str = "mine", node: str = "dgx-a100-640", nodes: int = 3) -> tuple[str, str]:
+    """The statements with which a user's own cluster is written."""
+    return (
+        f"{CLUSTER} ('{slug}', 'user', 'Mine', 'me', 'high', '', '{node}', {nodes})",
+        f"INSERT INTO alias VALUES ('clusters', '{slug}', 'user', '{slug}', '{slug}', 'slug')",
+    )
 
 
 def branch(

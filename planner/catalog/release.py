@@ -1,0 +1,159 @@
+"""For authors: write the data revision that leads from one release of facts to the next.
+
+``python -m planner.catalog.release OLD NEW`` reads two folders of release files, and writes what differs into
+``changes.json`` in the new one and the next revision beside the others. Both are text: read them before you commit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from planner.catalog.changes import TableChanges, changes
+from planner.catalog.location import core_revisions, migrations_directory
+from planner.catalog.release_files import FILES, primary_key, read
+from planner.catalog.tables import VENDOR_LAYER, Base
+from planner.errors import InputError, PlannerError
+
+CHANGES_FILE: Final = "changes.json"
+TEMPLATE: Final = "release.py.mako"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """A release to write: its name (the folder's), day and summary, the revision that brings it and the one before."""
+
+    name: str
+    released_on: str
+    note: str
+    revision: str
+    down_revision: str
+
+
+def release_changes(old: Path, new: Path, draft: Draft) -> tuple[TableChanges, ...]:
+    """What differs between two folders of release files, and the release's own row. Raises InputError."""
+    before, after = read(old), read(new)
+    row = {
+        "slug": draft.name, "layer": VENDOR_LAYER, "revision": draft.revision, "released_on": draft.released_on,
+        "note": draft.note,
+    }  # fmt: skip
+    after["release"] = [row]
+    keys = {table: primary_key(table) for table in (*FILES, "alias", "release")}
+    return changes(before, after, keys)
+
+
+def changes_text(draft: Draft, base: str, found: Sequence[TableChanges]) -> str:
+    """The frozen file: one line a row, so that a review sees each fact by itself."""
+    head = {"release": draft.name, "base": base, "released_on": draft.released_on, "note": draft.note}
+    lines = [f" {_json(name)}: {_json(value)}," for name, value in head.items()]
+    tables = ",\n".join(_table_text(each) for each in found)
+    return "{\n" + "\n".join(lines) + '\n "tables": [\n' + tables + "\n ]\n}\n"
+
+
+def revision_text(draft: Draft, template: Path) -> str:
+    """The revision that moves the changes up and down."""
+    from mako.template import Template  # type: ignore[import-untyped]
+
+    text: str = Template(filename=str(template)).render(
+        release=draft.name,
+        title=draft.note,
+        revision=draft.revision,
+        down_revision=draft.down_revision,
+        branch_labels=None,
+        quoted=_python,
+        depends_on=None,
+        layer=VENDOR_LAYER,
+        file=f"seed_data/releases/{draft.name}/{CHANGES_FILE}",
+        path=f'.parents[2] / "seed_data" / "releases" / "{draft.name}" / "{CHANGES_FILE}"',
+    )
+    return text
+
+
+def write(old: Path, new: Path, draft: Draft) -> tuple[Path, Path, Sequence[TableChanges]]:
+    """Write both files and return where they are and what they move. Raises InputError where nothing differs."""
+    found = release_changes(old, new, draft)
+    if [each.table for each in found] == ["release"]:
+        raise InputError(f"{new} has the same facts as {old}", hint="change the files of the new release first")
+    frozen = new / CHANGES_FILE
+    frozen.write_text(changes_text(draft, old.name, found), encoding="utf-8")
+    folder = migrations_directory()
+    name = draft.name.replace("-", "_").replace(".", "_")
+    path = folder / "versions" / f"{draft.revision}_release_{name}.py"
+    path.write_text(revision_text(draft, folder / TEMPLATE), encoding="utf-8")
+    return frozen, path, found
+
+
+def _python(value: object) -> str:
+    return "None" if value is None else json.dumps(value)
+
+
+def _table_text(found: TableChanges) -> str:
+    columns = Base.metadata.tables[found.table].columns.keys()
+    references = [name for name in columns if f"{name}_layer" in columns]
+    given = {column for row in (*found.added, *found.removed) for column in _short(row, references)}
+    head = {
+        "table": found.table,
+        "key": [name for name in found.key if name != "layer"],
+        "references": references,
+        "columns": [name for name in columns if name in given],
+    }
+    parts: Mapping[str, Iterator[object]] = {
+        "added": (_short(row, references) for row in found.added),
+        "changed": (
+            {"key": {name: each.key[name] for name in head["key"]}, "old": each.old, "new": each.new}
+            for each in found.changed
+        ),
+        "removed": (_short(row, references) for row in found.removed),
+    }
+    lists = ",\n".join(f'   "{name}": {_lines(rows)}' for name, rows in parts.items())
+    return "  {" + ", ".join(f"{_json(name)}: {_json(value)}" for name, value in head.items()) + ",\n" + lists + "}"
+
+
+def _lines(rows: Iterator[object]) -> str:
+    texts = [f"    {_json(row)}" for row in rows]
+    return "[\n" + ",\n".join(texts) + "]" if texts else "[]"
+
+
+def _short(row: Mapping[str, Any], references: Sequence[str]) -> dict[str, Any]:
+    """The row without what the revision knows: its layer, references into that layer, and what is NULL."""
+    known = {f"{name}_layer" for name in references if row.get(f"{name}_layer") in (row["layer"], None)}
+    return {name: value for name, value in row.items() if value is not None and name != "layer" and name not in known}
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write a revision from two folders, say what it moves, and return an exit status."""
+    parser = argparse.ArgumentParser(prog="python -m planner.catalog.release", description=__doc__)
+    parser.add_argument("old", type=Path, help="the folder of the release before")
+    parser.add_argument("new", type=Path, help="the folder of the new release, whose name is the release's")
+    parser.add_argument("--date", required=True, help="the day of the release, as 2026-11-24")
+    parser.add_argument("--note", required=True, help="what is new, in one line")
+    parser.add_argument("--revision", help="the id of the revision; default: the next number")
+    given = parser.parse_args(arguments)
+    known = core_revisions()
+    revision = given.revision or f"{int(known[-1]) + 1:04d}"
+    before = [each for each in known if each < revision]
+    draft = Draft(
+        name=given.new.name, released_on=given.date, note=given.note, revision=revision, down_revision=before[-1]
+    )
+    try:
+        frozen, path, found = write(given.old, given.new, draft)
+    except PlannerError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_status
+    for each in found:
+        print(f"{each.table}: {len(each.added)} added, {len(each.changed)} changed, {len(each.removed)} removed")
+    print(f"wrote {frozen} and {path}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,205 @@
+"""What a user wrote survives every upgrade and every downgrade, to base too."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+from catalog.databases import branch, dump, run
+
+from planner.catalog import parked
+from planner.catalog.calibrations import CalibrationRow, store
+from planner.catalog.location import core_revisions
+from planner.catalog.reader import Catalog
+from planner.catalog.upgrade import downgrade, upgrade
+from planner.errors import CatalogError
+
+REVISIONS = core_revisions()
+INVALID = (
+    "INSERT INTO cluster (slug, layer, name, source, source_date, confidence, note, node, nodes) "
+    "VALUES ('mine', 'user', 'Mine', 'me', '2026-99-99', 'high', '', 'dgx-a100-640', 3)"
+)
+"""A date that the first revision took."""
+
+
+def own_rows(path: Path) -> dict[str, list[tuple[Any, ...]]]:
+    """The rows of the user's layer, by table."""
+    with sqlite3.connect(path) as connection:
+        tables = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        layered = [
+            name
+            for name in tables
+            if any(row[1] == "layer" for row in connection.execute(f"PRAGMA table_info({name})"))
+        ]
+        found = {
+            name: sorted(connection.execute(f"SELECT * FROM {name} WHERE layer = 'user'").fetchall(), key=repr)
+            for name in layered
+        }
+        return {name: rows for name, rows in found.items() if rows}
+
+
+def write_everywhere(path: Path) -> None:
+    """Give every table some rows of the user's own: copies of released ones, which they shadow."""
+    with sqlite3.connect(path) as connection:
+        for name, table in dump(path).items():
+            columns = [row[1] for row in connection.execute(f"PRAGMA table_info({name})")]
+            if "layer" not in columns or not table[1]:
+                continue
+            values = [
+                "'user'"
+                if column == "layer"
+                else "NULL"
+                if column.removesuffix("_layer") in set(columns) - {column}
+                else f'"{column}"'
+                for column in columns
+            ]
+            connection.execute(f"INSERT INTO {name} SELECT {', '.join(values)} FROM {name} LIMIT 7")
+        connection.execute("DELETE FROM peak_rate WHERE layer = 'user'")
+        connection.execute(
+            "INSERT INTO peak_rate SELECT accelerator, 'user', format, flop_per_s FROM peak_rate WHERE accelerator IN "
+            "(SELECT slug FROM accelerator WHERE layer = 'user')"
+        )
+
+
+@pytest.mark.parametrize("revision", ["base", *REVISIONS])
+def test_rows_in_every_table_come_back_from_every_revision(url: str, path: Path, revision: str) -> None:
+    write_everywhere(path)
+    mine, everything = own_rows(path), dump(path)
+    assert len(mine) >= 19
+    downgrade(url, revision)
+    upgrade(url)
+    assert own_rows(path) == mine
+    assert dump(path) == everything
+
+
+def test_rows_survive_a_walk_down_and_up_step_by_step(url: str, path: Path) -> None:
+    write_everywhere(path)
+    mine, everything = own_rows(path), dump(path)
+    for _ in REVISIONS:
+        downgrade(url, "-1")
+        assert sum(map(len, own_rows(path).values())) == sum(map(len, mine.values())), "in place or parked, but there"
+    for _ in REVISIONS:
+        upgrade(url, "+1")
+    assert dump(path) == everything
+
+
+def test_rows_whose_table_stays_are_not_moved(url: str, path: Path) -> None:
+    write_everywhere(path)
+    mine = own_rows(path)
+    downgrade(url, "0001")
+    kept = {name: rows for name, rows in own_rows(path).items() if not name.startswith("parked_")}
+    assert kept == {name: mine[name] for name in kept}
+    assert "architecture" in kept
+    assert {row.table for row in parked.waiting(url)} == mine.keys() - kept.keys()
+
+
+def test_a_calibration_survives_base_and_the_opening_that_makes_the_catalog_again(url: str) -> None:
+    row = CalibrationRow(
+        accelerator="h100-sxm5-80gb",
+        metric="calibrated_arithmetic",
+        fraction=0.9,
+        condition="runs",
+        date="2026-11-24",
+        note="",
+    )
+    store(url, [row])
+    downgrade(url, "base")
+    assert [each.why for each in parked.waiting(url)] == ["no table yet"]
+    with Catalog.open(url) as catalog:
+        assert catalog.accelerator("h100").calibrated("calibrated_arithmetic") == 0.9
+    assert parked.waiting(url) == ()
+
+
+def test_a_downgrade_without_rows_of_the_users_leaves_nothing_beside_the_catalog(url: str, path: Path) -> None:
+    downgrade(url, "base")
+    assert set(dump(path)) == {"alembic_version"}
+
+
+def test_a_row_that_breaks_a_newer_rule_waits_and_stops_no_upgrade(empty_url: str, tmp_path: Path) -> None:
+    path = tmp_path / "new" / "catalog.db"
+    upgrade(empty_url, "0002")
+    run(path, INVALID)
+    assert upgrade(empty_url) == (REVISIONS[-1],)
+    (row,) = parked.waiting(empty_url)
+    assert (row.table, row.slug, row.row["source_date"]) == ("cluster", "mine", "2026-99-99")
+    assert row.why.startswith("refused by a rule")
+    downgrade(empty_url, "0002")
+    upgrade(empty_url, "0003")
+    assert parked.waiting(empty_url) == (row,)
+
+
+def test_what_waits_can_be_mended_and_comes_back(empty_url: str, tmp_path: Path) -> None:
+    path = tmp_path / "new" / "catalog.db"
+    upgrade(empty_url, "0002")
+    run(path, INVALID)
+    upgrade(empty_url)
+    run(path, "UPDATE parked_cluster SET source_date = '2026-09-09'")
+    upgrade(empty_url)
+    assert parked.waiting(empty_url) == ()
+    assert own_rows(path)["cluster"][0][0] == "mine"
+
+
+def test_peaks_of_an_accelerator_that_waits_wait_with_it(empty_url: str, tmp_path: Path) -> None:
+    path = tmp_path / "new" / "catalog.db"
+    upgrade(empty_url, "0002")
+    columns = "slug, layer, name, source, source_date, confidence, note, vendor, architecture, year, form_factor"
+    run(
+        path,
+        f"INSERT INTO accelerator ({columns}, capacity_bytes, memory_type, memory_bandwidth_bytes_per_s, scaleup_domain)"
+        " VALUES ('mine', 'user', 'Mine', 'me', 'once', 'high', '', 'me', 'own', 2026, 'PCIe', 1024, 'HBM', 9e999, 1)",
+        "INSERT INTO peak_rate VALUES ('mine', 'user', 'bf16', 1e14)",
+    )
+    run(path, "UPDATE accelerator SET source_date = '2026' WHERE slug = 'mine'")
+    upgrade(empty_url)
+    assert [(row.table, row.slug) for row in parked.waiting(empty_url)] == [
+        ("accelerator", "mine"),
+        ("peak_rate", "mine"),
+    ]
+    run(path, "UPDATE parked_accelerator SET memory_bandwidth_bytes_per_s = 1e12")
+    upgrade(empty_url)
+    assert parked.waiting(empty_url) == ()
+
+
+def test_a_row_that_was_written_again_meanwhile_wins_and_the_old_one_waits(url: str, path: Path) -> None:
+    run(path, INVALID.replace("2026-99-99", "2026-01-01"))
+    run(
+        path,
+        "CREATE TABLE parked_cluster AS SELECT * FROM cluster WHERE layer = 'user'",
+        "UPDATE cluster SET nodes = 9 WHERE slug = 'mine'",
+    )
+    upgrade(url)
+    assert own_rows(path)["cluster"][0][-1] == 9
+    (row,) = parked.waiting(url)
+    assert row.row["nodes"] == 3
+    assert parked.discard(url) == (row,)
+    assert "parked_cluster" not in dump(path)
+
+
+def test_a_failing_upgrade_leaves_what_waits_where_it_is(url: str, path: Path, tmp_path: Path) -> None:
+    write_everywhere(path)
+    downgrade(url, "base")
+    before = dump(path)
+    broken = branch(tmp_path / "versions", "bad", extra="raise RuntimeError('half way')")
+    with pytest.raises(CatalogError, match="half way"):
+        upgrade(url, branches={"bad": broken})
+    assert dump(path) == before
+
+
+def test_rows_of_the_users_in_a_plugins_table_wait_for_the_plugin(url: str, path: Path, tmp_path: Path) -> None:
+    table = "\n    ".join(
+        [
+            'op.create_table("gh200_note", sa.Column("slug", sa.Text(), primary_key=True), sa.Column("layer", sa.Text()))',
+        ]
+    )
+    folder = branch(tmp_path / "versions", "gh200", extra=table)
+    text = (folder / "gh200_0001.py").read_text()
+    (folder / "gh200_0001.py").write_text(text + '    op.drop_table("gh200_note")\n')
+    upgrade(url, branches={"gh200": folder})
+    run(path, "INSERT INTO gh200_note VALUES ('mine', 'user')")
+    downgrade(url, "gh200@base", branches={"gh200": folder})
+    upgrade(url)
+    assert [(row.table, row.slug) for row in parked.waiting(url)] == [("gh200_note", "mine")]
+    upgrade(url, branches={"gh200": folder})
+    assert own_rows(path) == {"gh200_note": [("mine", "user")]}
