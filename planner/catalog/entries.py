@@ -262,6 +262,8 @@ _OF_KIND: Final[Mapping[str, Mapping[str, Any]]] = {
     "nodes": {"provider": "own", "kind": "on-prem", "intra_node_topology": ""},
     "prices": {"provider": "own", "region": "", "kind": "on-demand", "superseded": False},
     "sources": {"kind": "documentation", "licence": ""},
+    "carbon": {"provider": ""},
+    "failures": {"component": ""},
 }
 
 
@@ -290,7 +292,7 @@ def differences(new: Entry, old: Entry) -> tuple[str, ...]:
 def as_written(stored: Entry) -> dict[str, Any]:
     """An entry as it is exported: every field that has a value."""
     known = {name: value for name, value in stored.values.items() if value is not None}
-    first = {name: known[name] for name in ("slug", "name") if name in known}
+    first: dict[str, Any] = {name: known[name] for name in ("slug", "name") if name in known}
     fields_: dict[str, Any] = {KIND: stored.kind, **first, **known}
     if stored.rates:
         fields_[RATES] = dict(sorted(stored.rates.items()))

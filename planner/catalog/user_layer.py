@@ -37,7 +37,9 @@ if TYPE_CHECKING:
 MOST_LISTED: Final = 1000
 """Entries that an outcome lists one by one; beyond them it only counts."""
 ADDED, REPLACED, UNCHANGED = "added", "replaced", "unchanged"
-_RULE: Final = re.compile(r"ck_([a-z_]+)")
+LONGEST_RULE: Final = 80
+"""Characters of a rule of the database that a message quotes; a longer one is named."""
+_RULE: Final = re.compile(r"ck_[a-z0-9_]+")
 
 
 @dataclass(slots=True)
@@ -226,10 +228,16 @@ def _differs(entry: Entry, old: Entry, different: Sequence[str]) -> InputError:
 
 
 def _breaks_rule(entry: Entry, message: str) -> InputError:
+    from sqlalchemy import CheckConstraint
+
+    table = table_named(KINDS[entry.kind])
+    rules = {str(each.name): str(each.sqltext) for each in table.constraints if isinstance(each, CheckConstraint)}
     found = _RULE.search(message)
-    rule = message.splitlines()[0] if found is None else found.group(1).removeprefix(f"{KINDS[entry.kind]}_")
-    said = rule if found is None else f"the rule '{rule.replace('_', ' ')}' does not hold"
-    return InputError(f"{entry.where}: {singular(entry.kind)} {clipped(entry.slug)}: {said}")
+    name = "" if found is None else found.group()
+    rule = " ".join(rules.get(name, "").replace('"', "").split())
+    if not rule or len(rule) > LONGEST_RULE:
+        rule = name.removeprefix(f"ck_{table.name}_").replace("_", " ") or message.splitlines()[0]
+    return InputError(f"{entry.where}: {singular(entry.kind)} {clipped(entry.slug)}: the rule '{rule}' does not hold")
 
 
 def _own_slug(connection: Connection, kind: str, name: str) -> str:

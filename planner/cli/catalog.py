@@ -21,6 +21,8 @@ from planner.cli.settings import Settings
         "import": Lazy("planner.cli.catalog_import:import_group", "Bring entries of your own into the catalog."),
         "export": Lazy("planner.cli.catalog_export:export", "Your entries as a file that import reads again."),
         "remove": Lazy("planner.cli.catalog_import:remove_entry", "Remove an entry of your own."),
+        "diff": Lazy("planner.cli.catalog_releases:diff", "What differs between two releases or revisions."),
+        "changelog": Lazy("planner.cli.catalog_releases:changelog", "The releases and what each brought."),
         "params": Lazy("planner.cli.catalog:params", "The exact number of parameters of a model."),
     },
     examples=("planner catalog list clusters", "planner catalog show accelerators a100-sxm4-80gb"),
