@@ -9,7 +9,7 @@ from operator import itemgetter
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from planner.catalog import cluster_spec, prices, records
+from planner.catalog import cluster_spec, prices, records, shadows
 from planner.catalog.engine import SchemaError, plain_errors, reading_engine, schema_error, shown, upgradable
 from planner.catalog.location import core_revisions, database_url, sqlite_path
 from planner.catalog.names import lookup_keys, name_key
@@ -282,12 +282,14 @@ class Catalog:
         raise UnknownNameError(_SINGULAR[kind], name, near.values(), listing=f"planner catalog list {kind} shows them")
 
     def rows(self, kind: str) -> list[Row]:
-        """All entries of a kind by slug, with their columns; accelerators with their bf16 rate."""
+        """All entries of a kind by slug, with their columns; accelerators with their bf16 rate.
+
+        ``shadows`` is the layer of the fact that a row of the user's stands in for.
+        """
         table = self._table(kind)
-        found: dict[str, Row] = {}
         with self._whole_rows():
-            for row in self._select(f"SELECT * FROM {table} ORDER BY slug{self._bytewise}, {_USER_FIRST}"):
-                found.setdefault(row["slug"], records.plain(row))
+            query = f"SELECT * FROM {table} ORDER BY slug{self._bytewise}, {_USER_FIRST}"
+            found = shadows.visible(self._select(query))
             if kind == "accelerators":
                 self._add_rates(found)
         if not found and not upgradable(self.url) and (older := self._older()):
@@ -295,18 +297,40 @@ class Catalog:
         return list(found.values())
 
     def row(self, kind: str, slug: str) -> Row:
-        """One entry with everything that is known: columns, aliases, source document, rates, efficiencies, prices."""
+        """One entry with everything that is known: columns, aliases, source document, rates, efficiencies, prices.
+
+        ``shadows`` is the layer of the fact that it stands in for, ``differences`` the columns in which they differ.
+        """
         with self._whole_rows():
             entry = records.plain(self._row(kind, self.resolve(kind, slug)))
+            entry |= self._behind(kind, entry)
             entry["aliases"] = [name for name in self._aliases(kind, entry["slug"]) if name != entry["slug"]]
             if entry.get("document"):
                 entry["document_name"] = self._row("sources", entry["document"])["name"]
             if kind == "accelerators":
                 entry["peak_flop_per_s"] = self._peaks(entry)
-                entry["efficiencies"] = [_without_keys(row) for row in self._efficiencies(entry)]
+                rows = self._efficiencies(entry)
+                forces = shadows.in_force(rows)
+                entry["efficiencies"] = [
+                    _without_keys(row) | {"in_force": force} for row, force in zip(rows, forces, strict=True)
+                ]
             if column := {"accelerators": "accelerator", "nodes": "node", "clusters": "cluster"}.get(kind):
                 entry["prices"] = self._price_series(column, entry["slug"])
             return entry
+
+    def _behind(self, kind: str, entry: Row) -> Row:
+        """What an entry shadows: the layer, and the differences."""
+        query = (
+            f"SELECT * FROM {self._table(kind)} WHERE slug = :slug AND layer <> :layer ORDER BY {_USER_FIRST} LIMIT 1"
+        )
+        behind = [records.plain(row) for row in self._select(query, slug=entry["slug"], layer=entry["layer"])]
+        if not behind:
+            return {"shadows": None, "differences": []}
+        own = {name: entry[name] for name in behind[0]}
+        if kind == "accelerators":
+            own |= {f"{name}_flop_per_s": rate for name, rate in self._peaks(entry).items()}
+            behind[0] |= {f"{name}_flop_per_s": rate for name, rate in self._peaks(behind[0]).items()}
+        return {"shadows": behind[0]["layer"], "differences": shadows.differences(own, behind[0])}
 
     def search(self, text: str) -> list[Row]:
         """Entries with a name that contains every word of `text`, best first: kind, slug, name, which name matched."""
@@ -395,8 +419,10 @@ class Catalog:
         return tuple(sorted(row["alias"] for row in self._select(query, kind=kind, slug=slug)))
 
     def _peaks(self, row: Row) -> dict[str, float]:
-        query = "SELECT format, flop_per_s FROM peak_rate WHERE accelerator = :slug AND layer = :layer"
-        rates = self._select(query, slug=row["slug"], layer=row["layer"])
+        """The rates of an accelerator; a row of the user's without any has those of the fact that it stands in for."""
+        query = "SELECT format, flop_per_s, layer FROM peak_rate WHERE accelerator = :slug"
+        known = self._select(query, slug=row["slug"])
+        rates = [rate for rate in known if rate["layer"] == row["layer"]] or known
         return {rate["format"]: rate["flop_per_s"] for rate in sorted(rates, key=itemgetter("format"))}
 
     def _efficiencies(self, row: Row) -> list[Row]:
@@ -411,12 +437,13 @@ class Catalog:
         return [{name: records.plain(row)[name] for name in shown_columns} for row in rows]
 
     def _add_rates(self, found: dict[str, Row]) -> None:
-        for rate in self._select("SELECT accelerator, layer, flop_per_s FROM peak_rate WHERE format = 'bf16'"):
-            row = found.get(rate["accelerator"])
-            if row is not None and row["layer"] == rate["layer"]:
-                row["bf16_flop_per_s"] = rate["flop_per_s"]
-        for row in found.values():
-            row.setdefault("bf16_flop_per_s", None)
+        rates: dict[str, dict[str, dict[str, float]]] = {}
+        for rate in self._select("SELECT accelerator, layer, format, flop_per_s FROM peak_rate"):
+            rates.setdefault(rate["accelerator"], {}).setdefault(rate["layer"], {})[rate["format"]] = rate["flop_per_s"]
+        for slug, row in found.items():
+            layers = rates.get(slug, {})
+            own = layers.get(row["layer"]) or next(iter(layers.values()), {})
+            row["bf16_flop_per_s"] = own.get("bf16")
 
 
 def _without_keys(row: Row) -> Row:

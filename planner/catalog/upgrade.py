@@ -234,8 +234,9 @@ def _name_taken(connection: Connection, error: IntegrityError) -> CatalogError |
     if clash is None:
         return None
     names = _brought_twice(connection, error) if connection.dialect.name == "sqlite" else _DETAIL.findall(told)
+    told = f": {'; '.join(names[:3])}{' …' if len(names) > 3 else ''}" if names else ""
     return CatalogError(
-        f"a plugin brings a name that another plugin or the planner has already{': ' if names else ''}{'; '.join(names)}",
+        f"a revision brings a name that another plugin or the planner has already{told}",
         hint="uninstall one of the two; planner plugins list shows which there are; nothing was changed",
     )
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
-from planner.reports.blocks import Report
+from planner.reports import columns
+from planner.reports.blocks import Flat, Report
 from planner.reports.listing import entry, listing
 
 SHOWN: Final[Mapping[str, tuple[str, ...]]] = {
@@ -34,12 +36,44 @@ def kind_report(kind: str, items: Iterable[Mapping[str, Any]]) -> Report:
     rows = tuple(items)
     every = tuple(dict.fromkeys(key for row in rows for key in row))
     shown = SHOWN.get(kind, every[:_OTHERWISE])
+    if any(row.get("shadows") for row in rows):
+        shown = (*shown, "shadows")
     return listing("planner.catalog.list/1", rows, shown, empty=f"no {kind} in the catalog: planner db upgrade")
 
 
 def entry_report(kind: str, fields: Mapping[str, Any]) -> Report:
     """One entry with all that is known of it."""
-    return entry("planner.catalog.show/1", f"{kind.removesuffix('s').capitalize()} {fields.get('slug', '')}", fields)
+    title = f"{kind.removesuffix('s').capitalize()} {fields.get('slug', '')}"
+    for_people = {**fields, "differences": _in_words(fields)}
+    if efficiencies := fields.get("efficiencies"):
+        for_people |= {
+            "calibration in force": "; ".join(_calibrations(efficiencies)),
+            "efficiencies": [{name: row[name] for name in row if name != "in_force"} for row in efficiencies],
+        }
+    report = entry("planner.catalog.show/1", title, for_people)
+    return replace(
+        report, document={**report.document, **fields}, flat=Flat(columns=tuple(fields), rows=(dict(fields),))
+    )  # fmt: skip
+
+
+def _calibrations(efficiencies: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    for row in efficiencies:
+        if row["in_force"]:
+            yield f"{row['metric'].removeprefix('calibrated_')} {row['fraction']:.4g}, of {row['source_date']}"
+
+
+def _in_words(fields: Mapping[str, Any]) -> list[dict[str, str]]:
+    """How an entry differs from the one that it shadows, each value with the unit of its own column."""
+    return [
+        {
+            "column": columns.title(each["column"]),
+            "here": "" if each["here"] is None else columns.text(each["column"], each["here"]),
+            f"in the layer {fields['shadows']}": ""
+            if each["there"] is None
+            else columns.text(each["column"], each["there"]),
+        }
+        for each in fields.get("differences") or ()
+    ]
 
 
 def search_report(text: str, found: Iterable[Mapping[str, Any]]) -> Report:

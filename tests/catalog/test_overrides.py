@@ -182,7 +182,7 @@ def test_two_plugins_with_one_name_are_refused_by_name(
     both = {**acme, "zeta": branch(tmp_path / "zeta", "zeta", extra=extra)}
     with pytest.raises(CatalogError) as caught:
         upgrade(any_url, branches=both)
-    assert "brings a name that another plugin or the planner has already: " in caught.value.message
+    assert "revision brings a name that another plugin or the planner has already: " in caught.value.message
     for name in named:
         assert name in caught.value.message.split("already: ")[1]
     assert contents(any_url) == before
