@@ -80,14 +80,19 @@ def _in_words(fields: Mapping[str, Any]) -> list[dict[str, str]]:
 
 def search_report(text: str, found: Iterable[Mapping[str, Any]], *, near: Sequence[str] = ()) -> Report:
     """Entries of every kind that match a text; `near` are names to suggest where there is none."""
-    shown = ("kind", "slug", "name", "matched")
+    shown = ("kind", "slug", "name")
     hint = f"; did you mean {', '.join(near)}?" if near else ""
     rows = tuple(found)
     report = listing("planner.catalog.search/1", rows, shown, empty=f"nothing in the catalog contains {text!r}{hint}")
-    # A slug that matched need not be printed twice.
-    brief = [{**row, "matched": "" if row["matched"] == row["slug"] else row["matched"]} for row in rows]
+    brief = [{**row, "name": _with_match(row)} for row in rows]
     blocks = (table_of(brief, shown),) if brief else report.blocks
     return replace(report, document={**report.document, "near": list(near)}, blocks=blocks)
+
+
+def _with_match(row: Mapping[str, Any]) -> str:
+    """The name, and the alias that matched where it is another."""
+    told = {str(row["slug"]), str(row["name"]).casefold()}
+    return str(row["name"]) if str(row["matched"]).casefold() in told else f"{row['name']} ({row['matched']})"
 
 
 def history_report(kind: str, slug: str, events: Iterable[Mapping[str, Any]]) -> Report:
