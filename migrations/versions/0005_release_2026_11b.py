@@ -1,4 +1,4 @@
-"""Release 2026-11b: carbon, power, failures, checkpoints, goodput; efficiencies by size.
+"""Release 2026-11b: carbon, PUE, power, failures, checkpoints, goodput; efficiencies by size; corrections.
 
 Revision ID: 0005
 Revises: 0004

@@ -28,6 +28,8 @@ KINDS: Final[Mapping[str, str]] = {
 """What the rows of a table are called, where it is not the table's name with an s."""
 PART_OF: Final[Mapping[str, str]] = {"peak_rate": "accelerators", "efficiency": "accelerators"}
 """Tables whose rows belong to the entries of a kind."""
+PROVENANCE: Final = ("name", "document", "source", "source_date", "confidence", "note")
+"""Columns that say where a fact is from: what changed in the fact itself comes before them."""
 FLAT: Final = ("change", "kind", "entry", "field", "old", "new")
 NAMES_SHOWN: Final = 40
 ORDER: Final = (
@@ -45,8 +47,8 @@ def difference_report(found: Difference, kind: str | None = None) -> Report:
     items = tuple(item for each in tables for item in _items(each))
     document = {
         "schema": "planner.catalog.diff/1",
-        "from": found.old,
-        "to": found.new,
+        "from": {"name": found.old_name, "revision": found.old},
+        "to": {"name": found.new_name, "revision": found.new},
         "layer": found.layer,
         "summary": [_count(each) for each in tables],
         "items": [dict(item) for item in items],
@@ -60,6 +62,14 @@ def difference_report(found: Difference, kind: str | None = None) -> Report:
 def kind_of(table: str) -> str:
     """What the rows of a table are called."""
     return KINDS.get(table, f"{table}s").replace("_", " ")
+
+
+def _end(name: str, revision: str) -> str:
+    return name if name == revision else f"{name} ({revision})"
+
+
+def _title(found: TableChanges) -> str:
+    return "PUE" if found.table == "pue" else kind_of(found.table).capitalize()
 
 
 def _count(found: TableChanges) -> dict[str, object]:
@@ -100,10 +110,11 @@ def _flat_rows(item: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _blocks(found: Difference, tables: Sequence[TableChanges], shown: int | None) -> Iterator[Block]:
+    old, new = _end(found.old_name, found.old), _end(found.new_name, found.new)
     if not tables:
-        yield Paragraph(f"{found.old} and {found.new} hold the same facts", Tone.FAINT)
+        yield Paragraph(f"{old} and {new} hold the same facts", Tone.FAINT)
         return
-    yield Heading(f"From {found.old} to {found.new}")
+    yield Heading(f"From {old} to {new}")
     yield Table(
         columns=(left("kind"), right("added"), right("changed"), right("removed")),
         rows=tuple(
@@ -113,12 +124,12 @@ def _blocks(found: Difference, tables: Sequence[TableChanges], shown: int | None
     )
     for each in tables:
         if each.changed:
-            yield Heading(f"{kind_of(each.table).capitalize()} changed")
+            yield Heading(f"{_title(each)} changed")
             yield _changed_table(each)
     for part in ("added", "removed"):
         for each in tables:
             if rows := getattr(each, part):
-                yield Heading(f"{kind_of(each.table).capitalize()} {part}")
+                yield Heading(f"{_title(each)} {part}")
                 yield Paragraph(_names([_short(each, row) for row in rows], shown))
 
 
@@ -133,7 +144,7 @@ def _changed_table(found: TableChanges) -> Table:
                 _text(name, change.new[name]),
             )
             for change in found.changed
-            for name in change.new
+            for name in sorted(change.new, key=lambda name: name in PROVENANCE)
         ),
     )
 
