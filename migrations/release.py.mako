@@ -24,7 +24,7 @@ depends_on = ${quoted(depends_on)}
 Row = dict[str, Any]
 
 LAYER = "${layer}"
-# Frozen: a test pins its checksum. It lies beside the folder of migrations, in a checkout and installed alike.
+# Frozen with this revision: a correction is a release of its own.
 FILE = Path(__file__).resolve()${path}
 
 

@@ -1,4 +1,4 @@
-"""Release 2026-11b: carbon, power, failures, checkpoints, goodput; efficiencies by size.
+"""Release 2026-11b: carbon, PUE, power, failures, checkpoints, goodput; efficiencies by size; corrections.
 
 Revision ID: 0005
 Revises: 0004
@@ -24,7 +24,7 @@ depends_on = None
 Row = dict[str, Any]
 
 LAYER = "vendor"
-# Frozen: a test pins its checksum. It lies beside the folder of migrations, in a checkout and installed alike.
+# Frozen with this revision: a correction is a release of its own.
 FILE = Path(__file__).resolve().parents[2] / "seed_data" / "releases" / "2026-11b" / "changes.json"
 
 

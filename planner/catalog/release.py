@@ -2,6 +2,9 @@
 
 ``python -m planner.catalog.release OLD NEW`` reads two folders of release files, and writes what differs into
 ``changes.json`` in the new one and the next revision beside the others. Both are text: read them before you commit.
+
+With ``--layer`` and ``--versions`` it does the same for a plugin's branch of facts; an empty folder is the release before
+the first one.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,20 +30,56 @@ TEMPLATE: Final = "release.py.mako"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
-    """A release to write: its name (the folder's), day and summary, the revision that brings it and the one before."""
+    """A release to write: its name (the folder's), day and summary, and the revision that brings it.
+
+    `frozen` is where its list of changes goes, `versions` where the revision goes; `layer` is the planner's own, or the
+    label of a plugin's branch, whose first revision depends on the planner's `depends_on`.
+    """
 
     name: str
     released_on: str
     note: str
     revision: str
-    down_revision: str
+    down_revision: str | None
+    frozen: Path
+    versions: Path
+    layer: str = VENDOR_LAYER
+    depends_on: str | None = None
+
+
+def draft_of(
+    new: Path, released_on: str, note: str, *, layer: str = VENDOR_LAYER, versions: Path | None = None
+) -> Draft:
+    """The next release of a layer. Raises InputError where a plugin's branch has no folder of revisions."""
+    try:
+        date.fromisoformat(released_on)
+    except ValueError as error:
+        raise InputError(f"{released_on!r} is not a day", hint="for example 2026-11-24") from error
+    folder = versions or migrations_directory() / "versions"
+    own = layer == VENDOR_LAYER
+    known = core_revisions() if own else tuple(sorted(path.stem for path in folder.glob(f"{layer}_*.py")))
+    if not own and versions is None:
+        raise InputError(f"no folder for the revisions of {layer}", hint="name it with --versions")
+    number = int(known[-1].rpartition("_")[2]) + 1 if known else 1
+    revision = f"{number:04d}" if own else f"{layer}_{number:04d}"
+    return Draft(
+        name=new.name,
+        released_on=released_on,
+        note=note,
+        revision=revision,
+        down_revision=known[-1] if known else None,
+        frozen=new / CHANGES_FILE if own else folder / f"{revision}.json",
+        versions=folder,
+        layer=layer,
+        depends_on=None if own or known else core_revisions()[-1],
+    )
 
 
 def release_changes(old: Path, new: Path, draft: Draft) -> tuple[TableChanges, ...]:
     """What differs between two folders of release files, and the release's own row. Raises InputError."""
-    before, after = read(old), read(new)
+    before, after = read(old, draft.layer), read(new, draft.layer)
     row = {
-        "slug": draft.name, "layer": VENDOR_LAYER, "revision": draft.revision, "released_on": draft.released_on,
+        "slug": draft.name, "layer": draft.layer, "revision": draft.revision, "released_on": draft.released_on,
         "note": draft.note,
     }  # fmt: skip
     after["release"] = [row]
@@ -55,40 +95,43 @@ def changes_text(draft: Draft, base: str, found: Sequence[TableChanges]) -> str:
     return "{\n" + "\n".join(lines) + '\n "tables": [\n' + tables + "\n ]\n}\n"
 
 
-def revision_text(draft: Draft, template: Path) -> str:
+def revision_text(draft: Draft) -> str:
     """The revision that moves the changes up and down."""
     from mako.template import Template  # type: ignore[import-untyped]
 
-    text: str = Template(filename=str(template)).render(
+    own = draft.layer == VENDOR_LAYER
+    where = f'.parents[2] / "seed_data" / "releases" / "{draft.name}" / "{CHANGES_FILE}"'
+    text: str = Template(filename=str(migrations_directory() / TEMPLATE)).render(
         release=draft.name,
         title=draft.note,
         revision=draft.revision,
         down_revision=draft.down_revision,
-        branch_labels=None,
+        branch_labels=None if own or draft.down_revision else [draft.layer],
+        depends_on=draft.depends_on,
         quoted=_python,
-        depends_on=None,
-        layer=VENDOR_LAYER,
-        file=f"seed_data/releases/{draft.name}/{CHANGES_FILE}",
-        path=f'.parents[2] / "seed_data" / "releases" / "{draft.name}" / "{CHANGES_FILE}"',
+        layer=draft.layer,
+        file=f"seed_data/releases/{draft.name}/{CHANGES_FILE}" if own else draft.frozen.name,
+        path=where if own else f'.with_name("{draft.frozen.name}")',
     )
     return text
 
 
-def write(old: Path, new: Path, draft: Draft) -> tuple[Path, Path, Sequence[TableChanges]]:
-    """Write both files and return where they are and what they move. Raises InputError where nothing differs."""
+def write(old: Path, new: Path, draft: Draft) -> tuple[Path, Sequence[TableChanges]]:
+    """Write both files and return where the revision is and what it moves. Raises InputError where nothing differs."""
     found = release_changes(old, new, draft)
     if [each.table for each in found] == ["release"]:
         raise InputError(f"{new} has the same facts as {old}", hint="change the files of the new release first")
-    frozen = new / CHANGES_FILE
-    frozen.write_text(changes_text(draft, old.name, found), encoding="utf-8")
-    folder = migrations_directory()
+    draft.frozen.write_text(changes_text(draft, old.name, found), encoding="utf-8")
     name = draft.name.replace("-", "_").replace(".", "_")
-    path = folder / "versions" / f"{draft.revision}_release_{name}.py"
-    path.write_text(revision_text(draft, folder / TEMPLATE), encoding="utf-8")
-    return frozen, path, found
+    title = f"{draft.revision}_release_{name}.py" if draft.layer == VENDOR_LAYER else f"{draft.revision}.py"
+    path = draft.versions / title
+    path.write_text(revision_text(draft), encoding="utf-8")
+    return path, found
 
 
 def _python(value: object) -> str:
+    if isinstance(value, list):
+        return "(" + ", ".join(map(_python, value)) + ",)"
     return "None" if value is None else json.dumps(value)
 
 
@@ -122,7 +165,8 @@ def _lines(rows: Iterator[object]) -> str:
 def _short(row: Mapping[str, Any], references: Sequence[str]) -> dict[str, Any]:
     """The row without what the revision knows: its layer, references into that layer, and what is NULL."""
     known = {f"{name}_layer" for name in references if row.get(f"{name}_layer") in (row["layer"], None)}
-    return {name: value for name, value in row.items() if value is not None and name != "layer" and name not in known}
+    names = dict.fromkeys((*(name for name in ("slug", "name") if name in row), *row))
+    return {name: row[name] for name in names if row[name] is not None and name != "layer" and name not in known}
 
 
 def _json(value: object) -> str:
@@ -136,22 +180,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("new", type=Path, help="the folder of the new release, whose name is the release's")
     parser.add_argument("--date", required=True, help="the day of the release, as 2026-11-24")
     parser.add_argument("--note", required=True, help="what is new, in one line")
-    parser.add_argument("--revision", help="the id of the revision; default: the next number")
+    parser.add_argument("--layer", default=VENDOR_LAYER, help="the label of a plugin's branch; default: the planner's")
+    parser.add_argument("--versions", type=Path, help="the folder of the branch's revisions")
     given = parser.parse_args(arguments)
-    known = core_revisions()
-    revision = given.revision or f"{int(known[-1]) + 1:04d}"
-    before = [each for each in known if each < revision]
-    draft = Draft(
-        name=given.new.name, released_on=given.date, note=given.note, revision=revision, down_revision=before[-1]
-    )
     try:
-        frozen, path, found = write(given.old, given.new, draft)
+        draft = draft_of(given.new, given.date, given.note, layer=given.layer, versions=given.versions)
+        path, found = write(given.old, given.new, draft)
     except PlannerError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_status
     for each in found:
         print(f"{each.table}: {len(each.added)} added, {len(each.changed)} changed, {len(each.removed)} removed")
-    print(f"wrote {frozen} and {path}")
+    print(f"wrote {draft.frozen} and {path}")
     return 0
 
 

@@ -60,6 +60,8 @@ def read(folder: Path, layer: str = VENDOR_LAYER) -> dict[str, list[Row]]:
     if not folder.is_dir():
         raise InputError(f"there is no release {folder}", hint="name the folder of a release's files")
     tables = {table: [_complete(table, row, layer) for row in _rows(folder, table)] for table in FILES}
+    if layer != VENDOR_LAYER:
+        _refer_to_released(tables)
     tables["alias"] = list(_aliases(folder, tables, layer))
     return tables
 
@@ -132,7 +134,7 @@ def _complete(table: str, row: Row, layer: str) -> Row:
         elif column.name in row:
             value = row[column.name]
             full[column.name] = float(value) if isinstance(column.type, Double) and value is not None else value
-        elif referring != column.name:
+        elif referring != column.name and referring in columns:
             full[column.name] = None if row.get(referring) is None else layer
         else:
             full[column.name] = None if column.nullable else ""
@@ -140,6 +142,17 @@ def _complete(table: str, row: Row, layer: str) -> Row:
     if unknown:
         raise InputError(f"{FILES[table]} has a column {sorted(unknown)[0]!r} that the table {table} lacks")
     return full
+
+
+def _refer_to_released(tables: dict[str, list[Row]]) -> None:
+    """Where a plugin's row refers to what its own files do not have, the planner's own fact is meant."""
+    own = {table: {row["slug"] for row in rows if "slug" in row} for table, rows in tables.items()}
+    for table, rows in tables.items():
+        for key in Base.metadata.tables[table].foreign_key_constraints:
+            column, layer = key.column_keys
+            for row in rows:
+                if layer != "layer" and row[column] is not None and row[column] not in own[key.referred_table.name]:
+                    row[layer] = VENDOR_LAYER
 
 
 def _aliases(folder: Path, tables: dict[str, list[Row]], layer: str) -> Iterator[Row]:

@@ -19,6 +19,8 @@ from planner.errors import InputError
         "list": Lazy("planner.cli.catalog:list_kind", "All entries of a kind."),
         "show": Lazy("planner.cli.catalog:show_entry", "One entry with its sources."),
         "search": Lazy("planner.cli.catalog:search_all", "Entries whose name contains a text."),
+        "diff": Lazy("planner.cli.catalog_releases:diff", "What differs between two releases or revisions."),
+        "changelog": Lazy("planner.cli.catalog_releases:changelog", "The releases and what each brought."),
         "params": Lazy("planner.cli.catalog:params", "The exact number of parameters of a model."),
     },
     examples=("planner catalog list clusters", "planner catalog show accelerators a100-sxm4-80gb"),
@@ -43,7 +45,8 @@ def kind_named(typed: str) -> str:
 )
 @click.argument("kind")
 def list_kind(kind: str) -> int:
-    """All entries of a KIND: models, accelerators, nodes, clusters, prices, links, vendors or sources."""
+    """All entries of a KIND: models, accelerators, nodes, clusters, prices, links, vendors, sources; and of operation
+    carbon, pue, power, footprints, failures, checkpoints, goodput."""
     from planner.reports.catalog import kind_report
 
     with opened_catalog() as source:

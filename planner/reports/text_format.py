@@ -28,7 +28,7 @@ def _lines(block: Block, ink: Ink, width: int) -> list[str]:
         case Heading(text):
             return [ink.paint(printable(text), Tone.STRONG)]
         case Paragraph(text, tone):
-            return [ink.paint(line, tone) for line in textwrap.wrap(printable(text), width)]
+            return [ink.paint(line, tone) for line in textwrap.wrap(printable(text), width, break_on_hyphens=False)]
         case Facts(rows):
             return _fact_lines(rows, ink, width)
         case Bullets(items):
