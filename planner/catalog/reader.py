@@ -350,6 +350,15 @@ class Catalog:
                 entry["name"] = self._row(kind, slug)["name"]
         return list(found.values())
 
+    def accelerator_names(self, beginning: str) -> dict[str, str]:
+        """The slug of every accelerator's name whose key begins so, by that name."""
+        query = (
+            "SELECT alias, slug FROM alias WHERE kind = 'accelerators' AND key >= :first AND key < :after "
+            "ORDER BY key LIMIT 1000"
+        )
+        key = name_key(beginning)
+        return {row["alias"]: row["slug"] for row in self._select(query, first=key, after=f"{key}\uffff")}
+
     def _select(self, query: str, **values: object) -> list[Row]:
         try:
             return self._read(query, values)

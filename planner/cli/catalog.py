@@ -10,7 +10,6 @@ from planner.cli.lazy import Lazy, LazyGroup
 from planner.cli.opened import opened_catalog
 from planner.cli.output import deliver
 from planner.cli.settings import Settings
-from planner.errors import InputError
 
 
 @click.group(
@@ -19,6 +18,9 @@ from planner.errors import InputError
         "list": Lazy("planner.cli.catalog:list_kind", "All entries of a kind."),
         "show": Lazy("planner.cli.catalog:show_entry", "One entry with its sources."),
         "search": Lazy("planner.cli.catalog:search_all", "Entries whose name contains a text."),
+        "import": Lazy("planner.cli.catalog_import:import_group", "Bring entries of your own into the catalog."),
+        "export": Lazy("planner.cli.catalog_export:export", "Your entries as a file that import reads again."),
+        "remove": Lazy("planner.cli.catalog_import:remove_entry", "Remove an entry of your own."),
         "diff": Lazy("planner.cli.catalog_releases:diff", "What differs between two releases or revisions."),
         "changelog": Lazy("planner.cli.catalog_releases:changelog", "The releases and what each brought."),
         "params": Lazy("planner.cli.catalog:params", "The exact number of parameters of a model."),
@@ -29,17 +31,6 @@ def catalog() -> None:
     """Known models, accelerators, nodes, clusters and prices, each fact with its source."""
 
 
-def kind_named(typed: str) -> str:
-    """The kind that a user means: its name, or one of it, or what most people call an accelerator."""
-    from planner.catalog.reader import TABLES
-
-    word = typed.casefold()
-    for name in (word, f"{word}s", word.replace("gpu", "accelerator").removesuffix("s") + "s"):
-        if name in TABLES:
-            return name
-    raise InputError(f"unknown kind {typed!r}", hint=f"there are {', '.join(TABLES)}")
-
-
 @click.command(
     "list", cls=Command, examples=("planner catalog list models", "planner catalog list accelerators -f csv")
 )
@@ -47,6 +38,7 @@ def kind_named(typed: str) -> str:
 def list_kind(kind: str) -> int:
     """All entries of a KIND: models, accelerators, nodes, clusters, prices, links, vendors, sources; and of operation
     carbon, pue, power, footprints, failures, checkpoints, goodput."""
+    from planner.catalog.kinds import kind_named
     from planner.reports.catalog import kind_report
 
     with opened_catalog() as source:
@@ -58,6 +50,7 @@ def list_kind(kind: str) -> int:
 @click.argument("slug")
 def show_entry(kind: str, slug: str) -> int:
     """The entry of a KIND that a SLUG or alias names, with its sources."""
+    from planner.catalog.kinds import kind_named
     from planner.reports.catalog import entry_report
 
     with opened_catalog() as source:
