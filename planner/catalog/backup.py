@@ -104,7 +104,8 @@ def _copy_file(source: Path, target: Path, url: str) -> None:
         ):
             reading.backup(writing, progress=give_up, sleep=0.05)
     except sqlite3.Error as problem:
-        with plain_errors(url):
+        # The source is read only, so what cannot grow is the target.
+        with plain_errors(file_url(target) if "full" in str(problem) or "I/O" in str(problem) else url):
             _raise_as_sqlalchemy(problem)
 
 

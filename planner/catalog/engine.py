@@ -14,6 +14,7 @@ from planner.errors import CatalogError
 if TYPE_CHECKING:
     from sqlalchemy import Engine
     from sqlalchemy.engine import URL
+    from sqlalchemy.exc import DBAPIError
 
 READ_TIMEOUT_S: Final = 5.0
 """How long a reader waits for a locked SQLite file."""
@@ -38,6 +39,11 @@ _KNOWN_FAILURES: Final = (
     ("malformed", "is corrupt", "move the file away: the next command makes a new one"),
     ("unable to open", "cannot be opened", "check that the path exists and that you may use it"),
     ("is full", "cannot grow: the disk is full", "make room, then try again; nothing was changed"),
+    (
+        "disk i/o error",
+        "cannot be read or written: the disk fails, or is full",
+        "look after the disk; nothing was changed",
+    ),
     ("no space left", "cannot grow: the disk is full", "make room, then try again; nothing was changed"),
 )
 _MAY_UPGRADE: Final = """
@@ -147,7 +153,8 @@ def plain_errors(url: str) -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
-        raise _failure(url, str(error.orig), type(error.orig).__name__) from error
+        first = _first(error)
+        raise _failure(url, str(first), type(first).__name__) from error
     except SQLAlchemyError as error:
         raise _failure(url, str(error), type(error).__name__) from error
     except OSError as error:
@@ -168,6 +175,15 @@ def shown(url: str) -> str:
         return make_url(url).render_as_string(hide_password=True)
     except ArgumentError:
         return repr(url)
+
+
+def _first(error: DBAPIError) -> BaseException:
+    """What the driver raised first: where a full disk ends a transaction, its savepoints cannot be found any more."""
+    found: BaseException = error.orig or error
+    while "no such savepoint" in str(found) and found.__context__ is not None:
+        found = found.__context__
+        found = getattr(found, "orig", None) or found
+    return found
 
 
 def _failure(url: str, text: str, kind: str) -> CatalogError:
