@@ -286,7 +286,7 @@ def _matches(
     for each in kinds:
         span = {"first": whole, "after": f"{whole}\uffff", "most": limit + 1, "each": each}
         found += catalog.select(
-            f"{columns} kind = :each AND key >= :first AND key < :after AND layer = 'user' AND {condition} LIMIT :most",
+            f"{columns} kind = :each AND {_between(catalog)} AND layer = 'user' AND {condition} LIMIT :most",
             **{**values, **span},
         )
     if len(found) <= limit:
@@ -300,6 +300,11 @@ def _matches(
         )  # fmt: skip
         found += [row for row in rest if (row["kind"], row["key"], row["layer"]) not in known]
     return found
+
+
+def _between(catalog: Catalog) -> str:
+    """That a key begins with something: in the order of bytes, whatever language a server sorts by."""
+    return f"key{catalog.bytewise} >= :first AND key{catalog.bytewise} < :after"
 
 
 def _add_names(catalog: Catalog, rows: Sequence[Row]) -> None:
@@ -331,8 +336,7 @@ def near_names(catalog: Catalog, kind: str | None, name: str, limit: int = 3) ->
         for length in (3, 1):
             span = {"each": each, "first": key[:length], "after": f"{key[:length]}\uffff", "most": COUNTED // 20}
             own = catalog.select(
-                "SELECT alias, slug FROM alias WHERE kind = :each AND key >= :first AND key < :after AND layer = 'user' "
-                "LIMIT :most",
+                f"SELECT alias, slug FROM alias WHERE kind = :each AND {_between(catalog)} AND layer = 'user' LIMIT :most",
                 **span,
             )
             owners |= {row["alias"]: row["slug"] for row in own}

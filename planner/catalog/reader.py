@@ -369,8 +369,8 @@ class Catalog:
     def accelerator_names(self, beginning: str) -> dict[str, str]:
         """The slug of every accelerator's name whose key begins so, by that name."""
         query = (
-            "SELECT alias, slug FROM alias WHERE kind = 'accelerators' AND key >= :first AND key < :after "
-            "ORDER BY key LIMIT 1000"
+            f"SELECT alias, slug FROM alias WHERE kind = 'accelerators' AND key{self._bytewise} >= :first "
+            f"AND key{self._bytewise} < :after ORDER BY key{self._bytewise} LIMIT 1000"
         )
         key = name_key(beginning)
         return {row["alias"]: row["slug"] for row in self._select(query, first=key, after=f"{key}\uffff")}
