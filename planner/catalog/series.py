@@ -109,24 +109,26 @@ def _of_releases(catalog: Catalog, kind: str, row: Mapping[str, Any]) -> Iterato
     changes = {release["slug"]: _changes(release["slug"], catalog.table(kind), row["slug"]) for release in releases}
     # The first release has no list of changes: what no later one added was there from the start.
     if releases and not any("added" in (each or {}) for each in changes.values()):
-        changes[releases[0]["slug"]] = {"added": []}
-    for release in releases:
+        changes[releases[0]["slug"]] = {"added": {}}
+    # Of two releases on one day the later comes first, as it does by date.
+    for release in reversed(releases):
         for part, columns in (changes[release["slug"]] or {}).items():
             said = f"{part} {', '.join(columns)}".strip()
-            yield _event(release["released_on"], f"release {release['slug']}", said, layer, release["note"])
+            moved = "; ".join(f"{old} → {new}" for old, new in columns.values() if not isinstance(new or old, str))
+            yield _event(release["released_on"], f"release {release['slug']}", said, layer, release["note"], moved)
 
 
-def _changes(release: str, table: str, slug: str) -> dict[str, list[str]] | None:
-    """What a release did to one row: the part of its list, with the columns that changed; None where it has no list."""
+def _changes(release: str, table: str, slug: str) -> dict[str, dict[str, tuple[Any, Any]]] | None:
+    """What a release did to one row: the part of its list, with the columns that changed and both values; None without a list."""
     frozen = migrations_directory().parent / "seed_data" / "releases" / release / "changes.json"
     if not frozen.is_file():
         return None
-    found: dict[str, list[str]] = {}
+    found: dict[str, dict[str, tuple[Any, Any]]] = {}
     for each in json.loads(frozen.read_text(encoding="utf-8"))["tables"]:
         if each["table"] != table:
             continue
         for part in _PARTS:
             for row in each[part]:
                 if row.get("slug", row.get("key", {}).get("slug")) == slug:
-                    found[part] = sorted(row.get("new", ())) if part == "changed" else []
+                    found[part] = {name: (row["old"].get(name), new) for name, new in row.get("new", {}).items()}
     return found

@@ -151,6 +151,16 @@ def test_a_fact_of_the_second_release_was_brought_by_it(planner, database: str) 
     assert [(item["event"], item["detail"]) for item in items] == [("release 2026-11b", "added")]
 
 
+def test_a_correction_is_in_the_history_with_both_values(planner) -> None:
+    items = json.loads(planner("catalog", "history", "gpu", "trainium1", "-f", "json").out)["items"]
+    corrected, brought = [item for item in items if "release" in item["event"]]
+    assert (corrected["event"], brought["event"]) == ("release 2026-11b", "release 2026-11")
+    assert "memory_bandwidth_bytes_per_s" in corrected["detail"]
+    old, new = corrected["value"].split(" → ")
+    shown = json.loads(planner("catalog", "show", "gpu", "trainium1", "-f", "json").out)
+    assert float(new) == shown["memory_bandwidth_bytes_per_s"] != float(old)
+
+
 def test_one_s_own_entry_and_its_calibration_are_in_its_history(planner, database: str) -> None:
     fields = {"slug": "ours", "vendor": "amd", "year": 2023, "capacity_bytes": "200 GiB", "source_date": "2026-10-01",
               "memory_bandwidth_bytes_per_s": "5 TB/s", "source": "a test"}  # fmt: skip
