@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from planner.domain.plan import EvaluateAnswer, PlanAnswer
 from planner.domain.running import Operation as Operation  # for library users
-from planner.errors import InputError
+from planner.errors import InputError, UnknownNameError
 
 ANY_CLUSTER: Final = "any"
 """Stands for every cluster that the catalog names."""
@@ -205,15 +205,16 @@ def model_parameters(model: str, *, database: str | None = None) -> dict[str, An
 
     `model` is a slug, an alias or a path. Raises InputError, UnknownNameError, CatalogError.
     """
+    from planner.importing import looks_like_path, read_model
     from planner.program.assemble import assemble
     from planner.registry import installed_registry
 
     registry = installed_registry()
-    if _looks_like_path(model):
-        architecture = _from_file(registry, model)
+    if looks_like_path(model):
+        architecture = read_model(registry, model)
     else:
         with _opened(database, registry) as catalog:
-            architecture = catalog.architecture(model)
+            architecture = load_architecture(catalog, registry, model)
     program = assemble(architecture, registry.sublayers)
     return {
         "schema": "planner.catalog.params/1",
@@ -252,25 +253,17 @@ def forget_calibrations(*, database: str | None = None) -> tuple[str, ...]:
 
 
 def load_architecture(catalog: Catalog, registry: Registry, model: str) -> Architecture:
-    """A catalog model by name, or one read from a ``config.json``. Raises InputError, UnknownNameError."""
-    return _from_file(registry, model) if _looks_like_path(model) else catalog.architecture(model)
+    """A catalog model by name, or one read from a ``config.json`` or its folder. Raises InputError, UnknownNameError."""
+    from planner.importing import holds_config, looks_like_path, read_model
 
-
-def _looks_like_path(model: str) -> bool:
-    from pathlib import Path
-
-    return model == "-" or model.endswith(".json") or (("/" in model or "\\" in model) and Path(model).exists())
-
-
-def _from_file(registry: Registry, path: str) -> Architecture:
-    from planner.importers.huggingface import read_config
-
+    if looks_like_path(model):
+        return read_model(registry, model)
     try:
-        return read_config(path, registry.config_readers.values())
-    except InputError as error:
-        if path in error.message:
-            raise
-        raise InputError(f"{path}: {error.message}", hint=error.hint) from None
+        return catalog.architecture(model)
+    except UnknownNameError:
+        if holds_config(model):
+            return read_model(registry, model)
+        raise
 
 
 def _opened(database: str | None, registry: Registry) -> Catalog:
@@ -325,7 +318,6 @@ def _options_and_axes(recipe: Recipe, registry: Registry) -> tuple[Recipe, dict[
 
     Raises UnknownNameError for an option that is neither.
     """
-    from planner.errors import UnknownNameError
     from planner.question import axis_names
 
     axes = axis_names(registry)

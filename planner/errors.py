@@ -54,6 +54,10 @@ class CatalogError(PlannerError):
     exit_status = EXIT_BAD_INPUT
 
 
+class CatalogWarning(UserWarning):
+    """The catalog answers, but not with all that it should hold, or not as it did before."""
+
+
 class PluginError(PlannerError):
     """A plugin broke its contract."""
 

@@ -6,6 +6,7 @@ Inside the planner everything is bytes, seconds, FLOPs, US dollars and fractions
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Final
 
 KILO: Final = 10**3
@@ -27,6 +28,18 @@ _SUFFIXES: Final = {
     "kb": KILO, "mb": MEGA, "gb": GIGA, "tb": TERA,
 }  # fmt: skip
 _DURATIONS: Final = {"s": 1.0, "m": 60.0, "h": SECONDS_PER_HOUR, "d": SECONDS_PER_DAY, "w": 7 * SECONDS_PER_DAY}
+_PREFIXES: Final = {
+    "": 1, "k": KILO, "K": KILO, "M": MEGA, "G": GIGA, "T": TERA, "P": 10**15, "E": 10**18,
+    "Ki": KIB, "Mi": MIB, "Gi": GIB, "Ti": 2**40, "Pi": 2**50,
+}  # fmt: skip
+_MEASURE: Final = re.compile(r"\s*([0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?)\s*([KMGTPE]i?|k)?([A-Za-z/]*)\s*")
+_BYTE_UNITS: Final = {"": 1.0, "B": 1.0}
+_RATE_UNITS: Final = {
+    "": 1.0, "B/s": 1.0, "Bps": 1.0,
+    **dict.fromkeys(("b/s", "bit/s", "bps", "bits/s"), 1 / BITS_PER_BYTE),
+}  # fmt: skip
+_COMPUTE_UNITS: Final = dict.fromkeys(("", "FLOP/s", "FLOPS", "FLOPs", "FLOPs/s", "OP/s", "OPS"), 1.0)
+_POWER_UNITS: Final = {"": 1.0, "W": 1.0}
 _NUMBER: Final = re.compile(r"^\s*([0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?)\s*([A-Za-z]*)\s*$")
 
 
@@ -44,6 +57,38 @@ def parse_quantity(text: str) -> float:
     if factor is None:
         raise ValueError(f"{text!r} has the unknown unit {suffix!r}")
     return number * factor
+
+
+def parse_bytes(text: str) -> float:
+    """A size: ``80GiB``, ``80 GB``, ``512Gi``, a bare number of bytes. Raises ValueError."""
+    return _measure(text, _BYTE_UNITS, "80GiB or 80GB")
+
+
+def parse_bytes_per_s(text: str) -> float:
+    """A bandwidth in bytes per second: ``50 GB/s``, ``400 Gbit/s`` and ``400Gb/s`` (bits), ``3.35TB/s``. Raises ValueError.
+
+    >>> parse_bytes_per_s("400Gb/s"), parse_bytes_per_s("3.35 TB/s")
+    (50000000000.0, 3350000000000.0)
+    """
+    return _measure(text, _RATE_UNITS, "50GB/s or 400Gbit/s")
+
+
+def parse_flop_per_s(text: str) -> float:
+    """A rate of arithmetic: ``989 TFLOP/s``, ``1.98 PFLOPS``. Raises ValueError."""
+    return _measure(text, _COMPUTE_UNITS, "989TFLOP/s")
+
+
+def parse_watts(text: str) -> float:
+    """A power: ``700W``, ``1.2 kW``. Raises ValueError."""
+    return _measure(text, _POWER_UNITS, "700W or 1.2kW")
+
+
+def _measure(text: str, units: Mapping[str, float], example: str) -> float:
+    match = _MEASURE.fullmatch(text.replace(",", "").replace("_", ""))
+    factor = None if match is None else units.get(match.group(3))
+    if match is None or factor is None:
+        raise ValueError(f"{text!r} is no such amount: write {example}")
+    return float(match.group(1)) * _PREFIXES[match.group(2) or ""] * factor
 
 
 def parse_duration_s(text: str) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -14,21 +14,44 @@ from planner.errors import CatalogError
 if TYPE_CHECKING:
     from sqlalchemy import Engine
     from sqlalchemy.engine import URL
+    from sqlalchemy.exc import DBAPIError
 
 READ_TIMEOUT_S: Final = 5.0
 """How long a reader waits for a locked SQLite file."""
 WRITE_TIMEOUT_S: Final = 30.0
 """How long an upgrade waits for another one to end."""
+CONNECT_TIMEOUT_S: Final = 10
+"""How long a server may take to answer."""
 
+_ASK_OWNER: Final = "ask its owner; reading needs the right to SELECT, keeping rows of your own that to write too"
 _KNOWN_FAILURES: Final = (
     ("locked", "is locked by another program", "try again when it has ended"),
+    ("lock timeout", "is locked by another program", "try again when it has ended"),
+    ("insufficientprivilege", "does not let your role do that", _ASK_OWNER),
+    (
+        "read-only transaction",
+        "may only be read: the server is a replica, or set so",
+        "name the server that is written",
+    ),
     ("readonly", "cannot be written", "make the file and its directory writable, or name another with --database"),
     ("read-only", "cannot be written", "make the file and its directory writable, or name another with --database"),
     ("not a database", "is not an SQLite database", "name another with --database"),
     ("malformed", "is corrupt", "move the file away: the next command makes a new one"),
     ("unable to open", "cannot be opened", "check that the path exists and that you may use it"),
-    ("disk is full", "cannot grow: the disk is full", "make room, then try again"),
+    ("is full", "cannot grow: the disk is full", "make room, then try again; nothing was changed"),
+    (
+        "disk i/o error",
+        "cannot be read or written: the disk fails, or is full",
+        "look after the disk; nothing was changed",
+    ),
+    ("no space left", "cannot grow: the disk is full", "make room, then try again; nothing was changed"),
 )
+_MAY_UPGRADE: Final = """
+    SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = to_regclass('alembic_version')
+"""
+_MAY_CREATE: Final = "SELECT has_schema_privilege(current_schema(), 'CREATE')"
+_MAY_WRITE: Final = "SELECT has_table_privilege(to_regclass('alias')::oid, 'INSERT')"
+_IS_REPLICA: Final = "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on'"
 _OTHER_TABLES: Final = ("no such column", "has no column", "no such table", "undefinedtable", "undefinedcolumn")
 
 
@@ -45,14 +68,20 @@ def schema_error(url: str) -> SchemaError:
 
 def reading_engine(url: str) -> Engine:
     """An engine that only reads: an SQLite file is opened so that it cannot be written. Raises CatalogError."""
+    from sqlalchemy import event
+
     parsed = _parsed(url)
     path = sqlite_path(url)
     if path is None:
-        return _engine(parsed, READ_TIMEOUT_S, isolation_level="AUTOCOMMIT")
+        engine = _engine(parsed, READ_TIMEOUT_S, isolation_level="AUTOCOMMIT")
+        if engine.dialect.name == "postgresql":
+            # A reader waits only for an upgrade that alters the table; one that hangs must not hang all others.
+            event.listen(engine, "connect", _set_lock_timeout(READ_TIMEOUT_S))
+        return engine
     if path.exists() and not path.is_file():
         raise CatalogError(f"catalog {path} is not a file", hint="name an SQLite file with --database")
     # Each statement is a transaction of its own, so no lock is held between two of them.
-    query = {**parsed.query, "mode": _reading_mode(path), "uri": "true"}
+    query = {**parsed.query, "mode": reading_mode(path), "uri": "true"}
     return _engine(parsed.set(database=_file_uri(path), query=query), READ_TIMEOUT_S, isolation_level="AUTOCOMMIT")
 
 
@@ -77,15 +106,43 @@ def writing_engine(url: str, *, foreign_keys: bool = True) -> Engine:
         def _lock(connection: Any) -> None:  # noqa: ANN401 - SQLAlchemy's connection
             connection.exec_driver_sql("BEGIN IMMEDIATE")
 
+    elif engine.dialect.name == "postgresql":
+        event.listen(engine, "connect", _set_lock_timeout(WRITE_TIMEOUT_S))
     return engine
 
 
 def writable(url: str) -> bool:
-    """Whether a database can be written, as far as its file and its URL tell."""
+    """Whether rows of one's own can be kept, as far as the file, the URL or a server's rights tell."""
+    return _permitted(url, _MAY_WRITE)
+
+
+def upgradable(url: str) -> bool:
+    """Whether revisions can be run: on a server, by the role that owns the tables or, before there are any, may make some."""
+    return _permitted(url, _MAY_UPGRADE, _MAY_CREATE)
+
+
+def _permitted(url: str, *questions: str) -> bool:
+    """Whether a file can be written, or a server that is no replica says yes to the first question that has an answer."""
     path = sqlite_path(url)
-    if path is None:
+    if path is not None:
+        return os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
+    if not url.startswith("postgresql"):
         return "mode=ro" not in url and "immutable=1" not in url
-    return os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
+    engine = reading_engine(url)
+    with plain_errors(url), engine.connect() as connection:
+        answers = (connection.exec_driver_sql(question).scalar() for question in questions)
+        return not connection.exec_driver_sql(_IS_REPLICA).scalar() and bool(
+            next((a for a in answers if a is not None), False)
+        )
+
+
+def _set_lock_timeout(timeout_s: float) -> Callable[[Any, object], None]:
+    def configure(connection: Any, _record: object) -> None:  # noqa: ANN401 - a driver's connection
+        with connection.cursor() as cursor:
+            cursor.execute(f"SET lock_timeout = {round(timeout_s * 1000)}")
+        connection.commit()
+
+    return configure
 
 
 @contextmanager
@@ -96,7 +153,8 @@ def plain_errors(url: str) -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
-        raise _failure(url, str(error.orig), type(error.orig).__name__) from error
+        first = _first(error)
+        raise _failure(url, str(first), type(first).__name__) from error
     except SQLAlchemyError as error:
         raise _failure(url, str(error), type(error).__name__) from error
     except OSError as error:
@@ -117,6 +175,15 @@ def shown(url: str) -> str:
         return make_url(url).render_as_string(hide_password=True)
     except ArgumentError:
         return repr(url)
+
+
+def _first(error: DBAPIError) -> BaseException:
+    """What the driver raised first: where a full disk ends a transaction, its savepoints cannot be found any more."""
+    found: BaseException = error.orig or error
+    while "no such savepoint" in str(found) and found.__context__ is not None:
+        found = found.__context__
+        found = getattr(found, "orig", None) or found
+    return found
 
 
 def _failure(url: str, text: str, kind: str) -> CatalogError:
@@ -150,21 +217,24 @@ def _engine(url: URL, timeout_s: float, **options: Any) -> Engine:  # noqa: ANN4
     from sqlalchemy.exc import ArgumentError, NoSuchModuleError
     from sqlalchemy.pool import NullPool
 
-    waits = url.get_backend_name() == "sqlite" and "timeout" not in url.query
-    arguments = {"timeout": timeout_s} if waits else {}
+    backend = url.get_backend_name()
+    limit = {"sqlite": ("timeout", timeout_s), "postgresql": ("connect_timeout", CONNECT_TIMEOUT_S)}.get(backend)
+    arguments = {limit[0]: limit[1]} if limit is not None and limit[0] not in url.query else {}
     try:
         return create_engine(url, connect_args=arguments, poolclass=NullPool, **options)
     except NoSuchModuleError as error:
         raise CatalogError(f"no driver for a {url.drivername} database", hint="use sqlite or postgresql") from error
     except ModuleNotFoundError as error:
-        hint = f"install the Python package {error.name}"
+        postgresql = backend == "postgresql" and error.name == "psycopg"
+        hint = "pip install 'gpu-planner[postgresql]'" if postgresql else f"install the Python package {error.name}"
         raise CatalogError(f"the driver of {url.drivername} is not installed", hint=hint) from error
     except (ArgumentError, TypeError, ValueError) as error:
         message = f"catalog {url.render_as_string(hide_password=True)} cannot be used: {error}"
         raise CatalogError(message, hint="check --database") from error
 
 
-def _reading_mode(path: Path) -> str:
+def reading_mode(path: Path) -> str:
+    """How SQLite is to open a file that is only read: ``ro``, or ``rw`` where an interrupted writer left a journal."""
     # A journal beside the file may be what an interrupted upgrade left. Only one who may write can roll it back.
     interrupted = path.with_name(f"{path.name}-journal").exists() and os.access(path, os.W_OK)
     return "rw" if interrupted else "ro"

@@ -23,8 +23,8 @@ def database_url(given: str | None = None, environment: Mapping[str, str] | None
     if not wanted:
         from platformdirs import user_data_path
 
-        return _file_url(user_data_path("planner", appauthor=False) / "catalog.db")
-    return wanted if "://" in wanted else _file_url(Path(wanted).expanduser())
+        return file_url(user_data_path("planner", appauthor=False) / "catalog.db")
+    return wanted if "://" in wanted else file_url(Path(wanted).expanduser())
 
 
 def sqlite_path(url: str) -> Path | None:
@@ -36,7 +36,8 @@ def sqlite_path(url: str) -> Path | None:
     return None if path in ("", ":memory:") or path.startswith("file:") else Path(unquote(path))
 
 
-def _file_url(path: Path) -> str:
+def file_url(path: Path) -> str:
+    """The URL of an SQLite file."""
     return f"sqlite:///{quote(str(path), safe='/:')}"
 
 

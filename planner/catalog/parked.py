@@ -116,7 +116,7 @@ def _parked_row(table: str, row: Mapping[str, Any], has_table: bool) -> ParkedRo
 
 def _insert_all(connection: Connection, parked: str, table: str, columns: Sequence[str]) -> bool:
     """Whether all rows whose references hold went back at once."""
-    from sqlalchemy.exc import DBAPIError
+    from sqlalchemy.exc import DataError, IntegrityError
 
     names = ", ".join(map(_quoted, columns))
     holding = f"FROM {_quoted(parked)} WHERE {_references_hold(connection, parked, table)}"
@@ -124,7 +124,7 @@ def _insert_all(connection: Connection, parked: str, table: str, columns: Sequen
         with connection.begin_nested():
             connection.exec_driver_sql(f"INSERT INTO {_quoted(table)} ({names}) SELECT {names} {holding}")
             connection.exec_driver_sql(f"DELETE {holding}")
-    except DBAPIError:
+    except (IntegrityError, DataError):
         return False
     return True
 
@@ -132,7 +132,7 @@ def _insert_all(connection: Connection, parked: str, table: str, columns: Sequen
 def _insert_each(connection: Connection, parked: str, table: str, columns: Sequence[str]) -> None:
     from sqlalchemy import column, insert
     from sqlalchemy import table as table_clause
-    from sqlalchemy.exc import DBAPIError
+    from sqlalchemy.exc import DataError, IntegrityError
 
     target = table_clause(table, *map(column, columns))
     source = table_clause(parked, *map(column, _columns(connection, parked)))
@@ -141,8 +141,8 @@ def _insert_each(connection: Connection, parked: str, table: str, columns: Seque
         try:
             with connection.begin_nested():
                 connection.execute(insert(target).values({name: row[name] for name in columns}))
-        except DBAPIError:
-            continue
+        except (IntegrityError, DataError):
+            continue  # nothing else: a full disk ends the whole transaction, and what follows would stand by itself
         same = [source.c[name].is_not_distinct_from(value) for name, value in row.items()]
         connection.execute(source.delete().where(*same))
 
@@ -171,10 +171,12 @@ def _same(connection: Connection, table: str, other: str) -> str:
 
 def _in_order(tables: Iterable[str]) -> Iterator[tuple[str, str]]:
     """The tables of parked rows, each with the one that its rows belong to; those that others refer to first."""
+    found = [(name, match["table"]) for name in tables if (match := _PARKED.fullmatch(name))]
+    if not found:
+        return
     from planner.catalog.tables import Base
 
     order = [table.name for table in Base.metadata.sorted_tables]
-    found = [(name, match["table"]) for name in tables if (match := _PARKED.fullmatch(name))]
     yield from sorted(found, key=lambda pair: (order.index(pair[1]) if pair[1] in order else len(order), pair))
 
 

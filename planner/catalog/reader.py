@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from operator import itemgetter
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from planner.catalog import cluster_spec, prices, records
-from planner.catalog.engine import SchemaError, plain_errors, reading_engine, schema_error, shown, writable
+from planner.catalog import browse, cluster_spec, prices, records, shadows
+from planner.catalog.engine import SchemaError, plain_errors, reading_engine, schema_error, shown, upgradable
 from planner.catalog.location import core_revisions, database_url, sqlite_path
 from planner.catalog.names import lookup_keys, name_key
 from planner.domain.running import ON_DEMAND
-from planner.errors import CatalogError, UnknownNameError, nearest_names
+from planner.errors import CatalogError, CatalogWarning, UnknownNameError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,10 +63,10 @@ _KIND_OF_RECORD: Final = {
     "Goodput": "goodput",
 }
 """The kind of entries that each record of `planner.domain.operation` is made from."""
+NEWEST_PRICES: Final = 200
+"""Prices that an entry is shown with."""
 # A user's own row shadows a released one of the same slug.
 _USER_FIRST: Final = "CASE WHEN layer = 'user' THEN 0 ELSE 1 END"
-# Slugs come last: where an alias is spelled as the slug is but for case, the slug is what a suggestion shows.
-_ALL_NAMES: Final = "SELECT alias, slug FROM alias WHERE kind = :kind ORDER BY role, alias"
 
 
 class Catalog:
@@ -91,8 +93,8 @@ class Catalog:
             catalog = cls._connect(wanted)
             try:
                 ready = catalog._is_ready(branches)
-                if not ready and not writable(wanted) and (older := catalog._older()):
-                    raise older
+                if not ready and not upgradable(wanted):
+                    ready = catalog._readable_as_it_is(branches)
             except BaseException:
                 catalog.close()
                 raise
@@ -127,12 +129,35 @@ class Catalog:
             return True
         return not branches and core_revisions()[-1] in heads
 
+    def _readable_as_it_is(self, branches: Mapping[str, Path] | None) -> bool:
+        """Whether one who may not upgrade can read: then only what plugins bring may be missing, and a warning names it.
+
+        Raises CatalogError for a database that is older than the program.
+        """
+        if older := self._older():
+            raise older
+        if "catalog_state" not in self._tables():
+            return False
+        heads = self.revision.split(", ")
+        absent = [label for label in branches or {} if not any(head.startswith(f"{label}_") for head in heads)]
+        if absent:
+            message = f"catalog {shown(self.url)} lacks the facts of {', '.join(absent)}, and you may not upgrade it"
+            warnings.warn(
+                f"{message}: ask its owner to install the plugin and run planner db upgrade", CatalogWarning, 2
+            )
+        return True
+
     def _tables(self) -> set[str]:
         if self._engine.dialect.name == "sqlite":
             return {row["name"] for row in self._select("SELECT name FROM sqlite_master WHERE type = 'table'")}
         from sqlalchemy import inspect
 
         return set(inspect(self._connection).get_table_names())
+
+    @property
+    def _bytewise(self) -> str:
+        """What follows a column in ORDER BY: a server sorts by its language, where SQLite compares bytes."""
+        return ' COLLATE "C"' if self._engine.dialect.name == "postgresql" else ""
 
     @property
     def revision(self) -> str:
@@ -203,7 +228,10 @@ class Catalog:
     def accelerator_price(self, slug: str) -> Price | None:
         """The median of the accelerator's latest dated on-demand prices; None where there is none."""
         with self._whole_rows():
-            return prices.typical(self.price_rows(slug))
+            # Of very many prices only the columns that count, and the current ones.
+            columns = "provider, kind, date, usd_per_accelerator_hour, superseded"
+            query = f"SELECT {columns} FROM price WHERE accelerator = :slug AND kind = :kind"
+            return prices.typical(self._select(query, slug=slug, kind=ON_DEMAND))
 
     def price_rows(self, slug: str) -> list[Row]:
         """All prices of the accelerator, as they are stored."""
@@ -238,8 +266,8 @@ class Catalog:
     def names(self, kind: str) -> tuple[str, ...]:
         """All slugs of a kind, in order."""
         self._table(kind)
-        rows = self._select("SELECT DISTINCT slug FROM alias WHERE kind = :kind ORDER BY slug", kind=kind)
-        return tuple(row["slug"] for row in rows)
+        rows = self._select("SELECT DISTINCT slug FROM alias WHERE kind = :kind", kind=kind)
+        return tuple(sorted(row["slug"] for row in rows))
 
     def find(self, kind: str, name: str) -> str | None:
         """The slug that `name` means, whatever its case and punctuation; None where nothing answers to it."""
@@ -255,60 +283,107 @@ class Catalog:
         slug = self.find(kind, name)
         if slug is not None:
             return slug
-        owners = {row["alias"]: row["slug"] for row in self._select(_ALL_NAMES, kind=kind)}
-        if not owners:
+        if not self._select("SELECT 1 FROM alias WHERE kind = :kind LIMIT 1", kind=kind):
             raise self._older() or CatalogError(
                 f"catalog {shown(self.url)} holds no {kind}", hint="name another with --database"
             )
-        # Of the near names one for each entry, so that three suggestions are three entries.
-        near: dict[str, str] = {}
-        for known in nearest_names(name, owners, limit=12):
-            near.setdefault(owners[known], known)
-        raise UnknownNameError(_SINGULAR[kind], name, near.values(), listing=f"planner catalog list {kind} shows them")
+        near = browse.near_names(self, kind, name)
+        raise UnknownNameError(_SINGULAR[kind], name, near, listing=f"planner catalog list {kind} shows them")
 
     def rows(self, kind: str) -> list[Row]:
-        """All entries of a kind by slug, with their columns; accelerators with their bf16 rate."""
+        """All entries of a kind by slug, with their columns; accelerators with their bf16 rate.
+
+        ``shadows`` is the layer of the fact that a row of the user's stands in for.
+        """
         table = self._table(kind)
-        found: dict[str, Row] = {}
         with self._whole_rows():
-            for row in self._select(f"SELECT * FROM {table} ORDER BY slug, {_USER_FIRST}"):
-                found.setdefault(row["slug"], records.plain(row))
+            query = f"SELECT * FROM {table} ORDER BY slug{self._bytewise}, {_USER_FIRST}"
+            found = shadows.visible(self._select(query))
             if kind == "accelerators":
                 self._add_rates(found)
-        if not found and not writable(self.url) and (older := self._older()):
+        if not found and not upgradable(self.url) and (older := self._older()):
             raise older
         return list(found.values())
 
     def row(self, kind: str, slug: str) -> Row:
-        """One entry with everything that is known: columns, aliases, source document, rates, efficiencies, prices."""
+        """One entry with everything that is known: columns, aliases, source document, rates, efficiencies, prices.
+
+        ``shadows`` is the layer of the fact that it stands in for, ``differences`` the columns in which they differ.
+        """
         with self._whole_rows():
             entry = records.plain(self._row(kind, self.resolve(kind, slug)))
+            entry |= self._behind(kind, entry)
             entry["aliases"] = [name for name in self._aliases(kind, entry["slug"]) if name != entry["slug"]]
             if entry.get("document"):
                 entry["document_name"] = self._row("sources", entry["document"])["name"]
             if kind == "accelerators":
                 entry["peak_flop_per_s"] = self._peaks(entry)
-                entry["efficiencies"] = [_without_keys(row) for row in self._efficiencies(entry)]
+                rows = self._efficiencies(entry)
+                forces = shadows.in_force(rows)
+                entry["efficiencies"] = [
+                    _without_keys(row) | {"in_force": force} for row, force in zip(rows, forces, strict=True)
+                ]
             if column := {"accelerators": "accelerator", "nodes": "node", "clusters": "cluster"}.get(kind):
                 entry["prices"] = self._price_series(column, entry["slug"])
             return entry
 
+    def _behind(self, kind: str, entry: Row) -> Row:
+        """What an entry shadows: the layer, and the differences."""
+        query = (
+            f"SELECT * FROM {self._table(kind)} WHERE slug = :slug AND layer <> :layer ORDER BY {_USER_FIRST} LIMIT 1"
+        )
+        behind = [records.plain(row) for row in self._select(query, slug=entry["slug"], layer=entry["layer"])]
+        if not behind:
+            return {"shadows": None, "differences": []}
+        own = {name: entry[name] for name in behind[0]}
+        if kind == "accelerators":
+            own |= {f"{name}_flop_per_s": rate for name, rate in self._peaks(entry).items()}
+            behind[0] |= {f"{name}_flop_per_s": rate for name, rate in self._peaks(behind[0]).items()}
+        return {"shadows": behind[0]["layer"], "differences": shadows.differences(own, behind[0])}
+
     def search(self, text: str) -> list[Row]:
-        """Entries with a name that contains every word of `text`, best first: kind, slug, name, which name matched."""
-        keys = [key for word in text.split() if (key := name_key(word))]
-        if not keys:
-            return []
-        where = " AND ".join(f"key LIKE :key{index}" for index in range(len(keys)))
-        values = {f"key{index}": f"%{key}%" for index, key in enumerate(keys)}
-        found: dict[tuple[str, str], Row] = {}
-        # The shortest key that contains what was typed is the closest to it.
-        query = f"SELECT kind, slug, alias AS matched FROM alias WHERE {where} ORDER BY length(key), kind, slug"
-        for row in self._select(query, **values):
-            found.setdefault((row["kind"], row["slug"]), row)
+        """Entries with a name that contains every word of `text`, best first: kind, slug, name, layer, which name matched."""
         with self._whole_rows():
-            for (kind, slug), entry in found.items():
-                entry["name"] = self._row(kind, slug)["name"]
-        return list(found.values())
+            return browse.search(self, text).rows
+
+    def page(self, kind: str, filters: browse.Filters) -> browse.Page:
+        """Some entries of a kind: see `planner.catalog.browse.page`."""
+        with self._whole_rows():
+            found = browse.page(self, kind, filters)
+        if not found.rows and not upgradable(self.url) and (older := self._older()):
+            raise older
+        return found
+
+    def kinds(self) -> tuple[str, ...]:
+        """Every kind of entry."""
+        return tuple(TABLES)
+
+    def table(self, kind: str) -> str:
+        """The table of a kind. Raises UnknownNameError."""
+        return self._table(kind)
+
+    def select(self, query: str, **values: object) -> list[Row]:
+        """The rows of a query that reads, for the other modules of this package."""
+        return self._select(query, **values)
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether the database is an SQLite file."""
+        return self._engine.dialect.name == "sqlite"
+
+    @property
+    def bytewise(self) -> str:
+        """What follows a column in ORDER BY, so that every database sorts alike."""
+        return self._bytewise
+
+    def accelerator_names(self, beginning: str) -> dict[str, str]:
+        """The slug of every accelerator's name whose key begins so, by that name."""
+        query = (
+            f"SELECT alias, slug FROM alias WHERE kind = 'accelerators' AND key{self._bytewise} >= :first "
+            f"AND key{self._bytewise} < :after ORDER BY key{self._bytewise} LIMIT 1000"
+        )
+        key = name_key(beginning)
+        return {row["alias"]: row["slug"] for row in self._select(query, first=key, after=f"{key}\uffff")}
 
     def _select(self, query: str, **values: object) -> list[Row]:
         try:
@@ -342,8 +417,12 @@ class Catalog:
         message = (
             f"catalog {shown(self.url)} is at revision {', '.join(sorted(at))}, older than this program ({newest})"
         )
-        if writable(self.url):
+        if upgradable(self.url):
             return CatalogError(message, hint="run: planner db upgrade")
+        if self._engine.dialect.name == "postgresql":
+            return CatalogError(
+                f"{message}, and your role may not upgrade it", hint="ask its owner to run planner db upgrade"
+            )
         hint = "make the file and its directory writable and run planner db upgrade, or name another with --database"
         return CatalogError(f"{message}, and read-only", hint=hint)
 
@@ -362,30 +441,37 @@ class Catalog:
         return rows[0]
 
     def _aliases(self, kind: str, slug: str) -> tuple[str, ...]:
-        query = "SELECT alias FROM alias WHERE kind = :kind AND slug = :slug ORDER BY alias"
-        return tuple(row["alias"] for row in self._select(query, kind=kind, slug=slug))
+        query = "SELECT alias FROM alias WHERE kind = :kind AND slug = :slug"
+        return tuple(sorted(row["alias"] for row in self._select(query, kind=kind, slug=slug)))
 
     def _peaks(self, row: Row) -> dict[str, float]:
-        query = "SELECT format, flop_per_s FROM peak_rate WHERE accelerator = :slug AND layer = :layer ORDER BY format"
-        rates = self._select(query, slug=row["slug"], layer=row["layer"])
-        return {rate["format"]: rate["flop_per_s"] for rate in rates}
+        """The rates of an accelerator; a row of the user's without any has those of the fact that it stands in for."""
+        query = "SELECT format, flop_per_s, layer FROM peak_rate WHERE accelerator = :slug"
+        known = self._select(query, slug=row["slug"])
+        rates = [rate for rate in known if rate["layer"] == row["layer"]] or known
+        return {rate["format"]: rate["flop_per_s"] for rate in sorted(rates, key=itemgetter("format"))}
 
     def _efficiencies(self, row: Row) -> list[Row]:
-        query = "SELECT * FROM efficiency WHERE accelerator = :slug ORDER BY metric, format, condition, layer"
-        return self._select(query, slug=row["slug"])
+        rows = self._select("SELECT * FROM efficiency WHERE accelerator = :slug", slug=row["slug"])
+        return sorted(rows, key=itemgetter("metric", "format", "condition", "layer"))
 
     def _price_series(self, column: str, slug: str) -> list[Row]:
-        query = f"SELECT * FROM price WHERE {column} = :slug ORDER BY date DESC, provider, slug"
+        """The newest prices; `planner.catalog.series` has those before."""
+        query = f"SELECT * FROM price WHERE {column} = :slug ORDER BY date DESC LIMIT {NEWEST_PRICES}"
+        rows = self._select(query, slug=slug)
+        rows.sort(key=itemgetter("provider", "slug"))
+        rows.sort(key=itemgetter("date"), reverse=True)
         shown_columns = ("provider", "region", "kind", "usd_per_accelerator_hour", "date", "superseded", "source")
-        return [{name: records.plain(row)[name] for name in shown_columns} for row in self._select(query, slug=slug)]
+        return [{name: records.plain(row)[name] for name in shown_columns} for row in rows]
 
     def _add_rates(self, found: dict[str, Row]) -> None:
-        for rate in self._select("SELECT accelerator, layer, flop_per_s FROM peak_rate WHERE format = 'bf16'"):
-            row = found.get(rate["accelerator"])
-            if row is not None and row["layer"] == rate["layer"]:
-                row["bf16_flop_per_s"] = rate["flop_per_s"]
-        for row in found.values():
-            row.setdefault("bf16_flop_per_s", None)
+        rates: dict[str, dict[str, dict[str, float]]] = {}
+        for rate in self._select("SELECT accelerator, layer, format, flop_per_s FROM peak_rate"):
+            rates.setdefault(rate["accelerator"], {}).setdefault(rate["layer"], {})[rate["format"]] = rate["flop_per_s"]
+        for slug, row in found.items():
+            layers = rates.get(slug, {})
+            own = layers.get(row["layer"]) or next(iter(layers.values()), {})
+            row["bf16_flop_per_s"] = own.get("bf16")
 
 
 def _without_keys(row: Row) -> Row:

@@ -37,6 +37,14 @@ def architecture(row: Row) -> Architecture:
     )
 
 
+def architecture_row(model: Architecture) -> dict[str, Any]:
+    """The columns of the table architecture that a model's record fills: the way back from `architecture`."""
+    row = {field.name: getattr(model, field.name) for field in fields(Architecture) if field.name not in ("moe", "mla")}
+    for prefix, part, record in (("moe_", model.moe, MixtureOfExperts), ("mla_", model.mla, LatentAttention)):
+        row |= {prefix + field.name: None if part is None else getattr(part, field.name) for field in fields(record)}
+    return row
+
+
 def accelerator(row: Row, peaks: Mapping[str, float], efficiencies: Iterable[Row]) -> Accelerator:
     """A row of the table accelerator with its dense rates and published efficiencies."""
     apart = ("peak_flop_per_s", "efficiencies")

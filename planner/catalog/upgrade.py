@@ -7,6 +7,7 @@ processes that start at once one migrates and the other finds nothing to do.
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,16 +17,23 @@ from typing import TYPE_CHECKING, Final
 from planner.catalog import parked
 from planner.catalog.engine import plain_errors, shown, writing_engine
 from planner.catalog.location import core_revisions, database_url, migrations_directory, sqlite_path
-from planner.errors import CatalogError, InputError, PlannerError
+from planner.errors import CatalogError, CatalogWarning, InputError, PlannerError
 
 if TYPE_CHECKING:
     from alembic.config import Config
     from alembic.script import ScriptDirectory
     from sqlalchemy import Connection
+    from sqlalchemy.exc import IntegrityError
+
+    from planner.catalog.overrides import Conflict, Key, Stand
 
 CORE: Final = "core"
 """The branch label of the planner's own revisions."""
+UPGRADE_LOCK: Final = 7034121
+"""The key of PostgreSQL's advisory lock that one upgrade at a time holds: a number that nobody else is likely to use."""
 _CORE_ID: Final = re.compile(r"\d{4}")
+_NAME_CLASH: Final = re.compile(r"uq_alias_kind_key_shared|alias\.kind, alias\.key|ix_\w+_slug|\w+\.slug")
+_DETAIL: Final = re.compile(r"Key \([^)]*\)=\(([^)]*)\) already exists")
 _RELATIVE: Final = re.compile(r"[+-]\d+")
 
 Branches = Mapping[str, Path]
@@ -90,7 +98,7 @@ def current(url: str | None = None) -> tuple[str, ...]:
         return ()
     engine = reading_engine(wanted)
     with plain_errors(wanted), engine.connect() as connection:
-        return _stored_heads(connection)
+        return stored_heads(connection)
 
 
 def history(url: str | None = None, *, branches: Branches | None = None) -> tuple[Revision, ...]:
@@ -117,6 +125,13 @@ def orphans(heads: Iterable[str], branches: Branches | None = None) -> tuple[str
     return tuple(head for head in heads if not _CORE_ID.fullmatch(head) and not _knows(script, head))
 
 
+def lock(connection: Connection) -> None:
+    """Let no one else change revisions until the transaction ends; an SQLite file is locked from its beginning."""
+    if connection.dialect.name == "postgresql":
+        # It waits no longer than the engine's lock_timeout.
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({UPGRADE_LOCK})")
+
+
 def refuse_newer(url: str, heads: Iterable[str]) -> None:
     """Raise CatalogError where a head is a core revision that this program does not have."""
     known = core_revisions()
@@ -129,6 +144,9 @@ def refuse_newer(url: str, heads: Iterable[str]) -> None:
 
 
 def _migrate(url: str, command: str, target: str, branches: Branches) -> tuple[str, ...]:
+    # Not at the top: opening a catalog that is up to date needs none of its tables' declarations.
+    from planner.catalog import overrides
+
     if not target.strip():
         raise InputError("no revision is named", hint="planner db history lists them")
     path = sqlite_path(url)
@@ -143,15 +161,15 @@ def _migrate(url: str, command: str, target: str, branches: Branches) -> tuple[s
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
         with engine.begin() as connection:
-            if connection.dialect.name == "postgresql":
-                connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7034121)")
-            _refuse_strangers(connection, url)
-            heads = _stored_heads(connection)
+            lock(connection)
+            refuse_strangers(connection, url)
+            heads = stored_heads(connection)
             refuse_newer(url, heads)
             if command == "downgrade":
                 _refuse_below_base(script, url, heads, target)
             gone = orphans(heads, branches)
             own = parked.copy_user_rows(connection) if command == "downgrade" else {}
+            stood = overrides.stands(connection) if command == "upgrade" else {}
             with _orphans_kept(connection, url, gone if command == "downgrade" else ()):
                 _forget(connection, gone)
                 _unpin_core(script, connection, url)
@@ -159,18 +177,37 @@ def _migrate(url: str, command: str, target: str, branches: Branches) -> tuple[s
                 _pin_core(script, connection)
                 _put_back(connection, gone)
             parked.park_what_is_gone(connection, own)
+            conflicts: tuple[Conflict, ...] = ()
             if command == "upgrade":
+                conflicts = _noted_conflicts(connection, stood, heads)
                 parked.restore(connection)
+            else:
+                overrides.forget(connection, _applied(script, stored_heads(connection)))
             _check_foreign_keys(connection, url)
             _remember(connection, branches)
-            return _stored_heads(connection)
+            reached = stored_heads(connection)
+    if conflicts:
+        warnings.warn(overrides.warning(conflicts), CatalogWarning, stacklevel=3)
+    return reached
+
+
+def _noted_conflicts(connection: Connection, stood: Mapping[Key, Stand], heads: Sequence[str]) -> tuple[Conflict, ...]:
+    """What the upgrade did to facts that the user's rows stand in for, written down."""
+    from planner.catalog import overrides
+
+    new = [head for head in stored_heads(connection) if head not in heads]
+    if not new:
+        return ()
+    found = overrides.conflicts(stood, overrides.stands(connection), new[0] if len(new) == 1 else max(new))
+    overrides.note(connection, found)
+    return found
 
 
 def _run(config: Config, connection: Connection, command: str, target: str) -> None:
     from alembic import command as commands
     from alembic.script.revision import RevisionError
     from alembic.util import CommandError
-    from sqlalchemy.exc import SQLAlchemyError
+    from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
     from planner.catalog.tables import Base
 
@@ -180,12 +217,43 @@ def _run(config: Config, connection: Connection, command: str, target: str) -> N
         getattr(commands, command)(config, target)
     except (CommandError, RevisionError) as error:
         raise InputError(f"revision: {str(error).splitlines()[0]}", hint="planner db history lists them") from error
+    except IntegrityError as error:
+        raise (_name_taken(connection, error) or error) from error
     except (SQLAlchemyError, PlannerError):
         raise
     except Exception as error:
         # Anything: a revision may be a stranger's.
         message = f"a revision of the catalog failed: {type(error).__name__}: {error}"
         raise CatalogError(message, hint="nothing was changed") from error
+
+
+def _name_taken(connection: Connection, error: IntegrityError) -> CatalogError | None:
+    """What to say where a revision brings an entry of a name that another one has; None for another violation."""
+    told = f"{error.orig} {getattr(getattr(error.orig, 'diag', None), 'constraint_name', '')}"
+    clash = _NAME_CLASH.search(told)
+    if clash is None:
+        return None
+    names = _brought_twice(connection, error) if connection.dialect.name == "sqlite" else _DETAIL.findall(told)
+    told = f": {'; '.join(names[:3])}{' …' if len(names) > 3 else ''}" if names else ""
+    return CatalogError(
+        f"a revision brings a name that another plugin or the planner has already{told}",
+        hint="uninstall one of the two; planner plugins list shows which there are; nothing was changed",
+    )
+
+
+def _brought_twice(connection: Connection, error: IntegrityError) -> list[str]:
+    """The names that a failed insertion would have brought and that are there, where the statement tells."""
+    insertion = re.match(r'INSERT INTO "?(\w+)"? \(([^)]*)\)', str(error.statement))
+    if insertion is None:
+        return []
+    table, columns = insertion[1], [name.strip(' "') for name in insertion[2].split(",")]
+    keys = ("kind", "key") if table == "alias" else ("slug",)
+    given = error.params if isinstance(error.params, list) else [error.params]
+    brought = [row if isinstance(row, Mapping) else dict(zip(columns, row or (), strict=False)) for row in given]
+    shared = connection.exec_driver_sql(f"SELECT {', '.join(keys)}, layer FROM \"{table}\" WHERE layer <> 'user'")
+    owners = {tuple(row[:-1]): str(row[-1]) for row in shared}
+    names = (tuple(row.get(key) for key in keys) for row in brought)
+    return [f"{', '.join(map(str, name))} of {owners[name]}" for name in names if name in owners]
 
 
 def _config(branches: Branches) -> Config:
@@ -254,7 +322,7 @@ def _applied(script: ScriptDirectory, heads: Iterable[str]) -> set[str]:
 
 
 def _unpin_core(script: ScriptDirectory, connection: Connection, url: str) -> None:
-    heads = _stored_heads(connection)
+    heads = stored_heads(connection)
     core = next((head for head in heads if _CORE_ID.fullmatch(head)), None)
     for head in heads:
         needed = max((found for found in _applied(script, [head]) if _CORE_ID.fullmatch(found)), default="")
@@ -271,7 +339,7 @@ def _unpin_core(script: ScriptDirectory, connection: Connection, url: str) -> No
 def _pin_core(script: ScriptDirectory, connection: Connection) -> None:
     # Alembic stores no head that another one depends on. Were that one a plugin's and the plugin gone, nobody could
     # tell where the core is, so its revision is always written down.
-    heads = _stored_heads(connection)
+    heads = stored_heads(connection)
     core = [revision for revision in _applied(script, heads) if _CORE_ID.fullmatch(revision)]
     if core and not any(_CORE_ID.fullmatch(head) for head in heads):
         _put_back(connection, [max(core)])
@@ -305,7 +373,7 @@ def _orphans_kept(connection: Connection, url: str, gone: Sequence[str]) -> Iter
         raise (_orphaned(url, gone[0]) if gone else error) from error
     if not gone:
         return
-    if not any(_CORE_ID.fullmatch(head) for head in _stored_heads(connection)):
+    if not any(_CORE_ID.fullmatch(head) for head in stored_heads(connection)):
         raise _orphaned(url, gone[0])
     after = _plugin_rows(connection, gone)
     for place, count in before.items():
@@ -339,7 +407,8 @@ def _plugin_rows(connection: Connection, heads: Iterable[str]) -> dict[tuple[str
     return found
 
 
-def _stored_heads(connection: Connection) -> tuple[str, ...]:
+def stored_heads(connection: Connection) -> tuple[str, ...]:
+    """The revisions that are written down in the database."""
     from sqlalchemy import inspect
 
     if not inspect(connection).has_table("alembic_version"):
@@ -348,7 +417,8 @@ def _stored_heads(connection: Connection) -> tuple[str, ...]:
     return tuple(row[0] for row in rows)
 
 
-def _refuse_strangers(connection: Connection, url: str) -> None:
+def refuse_strangers(connection: Connection, url: str) -> None:
+    """Raise CatalogError for a database that holds other tables and no catalog."""
     from sqlalchemy import inspect
 
     tables = inspect(connection).get_table_names()
@@ -367,15 +437,43 @@ def _check_foreign_keys(connection: Connection, url: str) -> None:
 
 
 def _broken_references(connection: Connection) -> Iterator[tuple[str, str, str | None]]:
-    """The rows of SQLite that refer to nothing: their table, the table they refer to, their layer where they have one."""
-    from sqlalchemy import inspect
+    """The rows of SQLite that refer to nothing: their table, the table they refer to, their layer where they have one.
 
+    Where a table has an index of its shared slugs, the user's rows are passed over: they refer by slug alone, and there
+    may be a million of them.
+    """
     if connection.dialect.name != "sqlite":
         return
-    for name, rowid, referred, _ in connection.exec_driver_sql("PRAGMA foreign_key_check").fetchall():
-        layered = any(each["name"] == "layer" for each in inspect(connection).get_columns(name))
+    rows = connection.exec_driver_sql("SELECT name, tbl_name FROM sqlite_master WHERE type = 'index'").all()
+    indices = {str(name): str(table) for name, table in rows}
+    for (name,) in connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table'").all():
+        if indices.get(f"ix_{name}_slug") == name:
+            yield from _broken_facts(connection, name)
+        else:
+            yield from _broken_rows(connection, name)
+
+
+def _broken_facts(connection: Connection, name: str) -> Iterator[tuple[str, str, str | None]]:
+    keys: dict[int, list[tuple[str, str, str]]] = {}
+    for number, _, target, column, key, *_ in connection.exec_driver_sql(f'PRAGMA foreign_key_list("{name}")').all():
+        keys.setdefault(number, []).append((target, column, key))
+    for columns in keys.values():
+        target = columns[0][0]
+        given = " AND ".join(f'own."{column}" IS NOT NULL' for _, column, _ in columns)
+        same = " AND ".join(f'other."{key}" = own."{column}"' for _, column, key in columns)
+        found = connection.exec_driver_sql(
+            f'SELECT own.layer FROM "{name}" AS own INDEXED BY "ix_{name}_slug" WHERE own.layer <> \'user\' AND {given} '
+            f'AND NOT EXISTS (SELECT 1 FROM "{target}" AS other WHERE {same})'
+        )
+        for (layer,) in found.all():
+            yield name, target, layer
+
+
+def _broken_rows(connection: Connection, name: str) -> Iterator[tuple[str, str, str | None]]:
+    for _, rowid, target, _ in connection.exec_driver_sql(f'PRAGMA foreign_key_check("{name}")').all():
+        layered = any(column[1] == "layer" for column in connection.exec_driver_sql(f'PRAGMA table_info("{name}")'))
         own = f'SELECT layer FROM "{name}" WHERE rowid = ?'
-        yield name, referred, connection.exec_driver_sql(own, (rowid,)).scalar() if layered else None
+        yield name, target, connection.exec_driver_sql(own, (rowid,)).scalar() if layered else None
 
 
 def _remember(connection: Connection, branches: Branches) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from planner.cli.catalog import kind_named
+from planner.catalog.kinds import kind_named
 from planner.cli.command import Command, option
 from planner.cli.output import deliver
 from planner.cli.registered import catalog_branches

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from planner.domain.plan import EvaluateAnswer
 
 
-CONFIG_FILE: Final = click.Path(exists=True, dir_okay=False, allow_dash=True)
+CONFIG_FILE: Final = click.Path(exists=True, allow_dash=True)
 
 
 def configuration_options(function: AnyFunction) -> AnyFunction:

@@ -23,11 +23,15 @@ from planner.cli.settings import Settings
         "current": Lazy("planner.cli.db:current", "The revisions that the catalog is at."),
         "parked": Lazy("planner.cli.db:parked", "Rows of your own that the catalog has no place for."),
         "history": Lazy("planner.cli.db:history", "All revisions, newest first, and whether the catalog has them."),
+        "check": Lazy("planner.cli.db_upkeep:check", "Whether the catalog is what its revisions made it."),
+        "backup": Lazy("planner.cli.db_upkeep:backup", "Write a copy of the catalog to FILE."),
+        "restore": Lazy("planner.cli.db_upkeep:restore", "Make the catalog what the backup FILE holds."),
+        "prune": Lazy("planner.cli.db_upkeep:prune", "Remove the facts of plugins that are not installed."),
     },
-    examples=("planner db current", "planner db upgrade", "planner db downgrade -1"),
+    examples=("planner db current", "planner db upgrade", "planner db downgrade -1", "planner db check"),
 )
 def db() -> None:
-    """The catalog's database: its revisions, forth and back."""
+    """The catalog's database: its revisions, forth and back; checks and copies."""
 
 
 @click.command("upgrade", cls=Command, examples=("planner db upgrade", "planner db upgrade 0001"))

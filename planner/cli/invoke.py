@@ -16,6 +16,7 @@ from planner.errors import (
     EXIT_BAD_INPUT,
     EXIT_INTERNAL,
     EXIT_INTERRUPTED,
+    CatalogWarning,
     PlannerError,
     PluginWarning,
     nearest_names,
@@ -35,6 +36,7 @@ def invoke(arguments: Sequence[str]) -> int:
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
         warnings.simplefilter("always", PluginWarning)
+        warnings.simplefilter("always", CatalogWarning)
         try:
             status = root.main(list(arguments), prog_name="planner", standalone_mode=False)
             sys.stdout.flush()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -33,6 +33,29 @@ def deliver(report: Report, *, answered: bool = True) -> int:
     else:
         _write(Path(settings.output), text)
     return EXIT_ANSWERED if answered else EXIT_DOES_NOT_FIT
+
+
+def deliver_pieces(pieces: Iterable[str]) -> int:
+    """Print or write a text that comes in pieces. What is written to a file replaces it when it is whole."""
+    settings = Settings.current()
+    if settings.output == "-":
+        for piece in pieces:
+            click.echo(_encodable(piece), nl=False, color=True)
+        return EXIT_ANSWERED
+    path = Path(settings.output)
+    # A device or a pipe is written as it is.
+    unfinished = path.with_name(f".{path.name}.unfinished") if path.is_file() or not path.exists() else path
+    try:
+        with unfinished.open("w", encoding="utf-8", newline="") as file:
+            file.writelines(pieces)
+        if unfinished != path:
+            unfinished.replace(path)
+    except OSError as problem:
+        raise _unwritable(path, problem) from problem
+    finally:
+        if unfinished != path:
+            unfinished.unlink(missing_ok=True)
+    return EXIT_ANSWERED
 
 
 def uses_color(wish: str, to_terminal: bool, environment: Mapping[str, str]) -> bool:
@@ -68,5 +91,9 @@ def _write(path: Path, text: str) -> None:
     try:
         path.write_text(text, encoding="utf-8", newline="")
     except OSError as problem:
-        reason = problem.strerror or str(problem)
-        raise InputError(f"cannot write {str(path)!r}: {reason}", hint="name another file with -o") from problem
+        raise _unwritable(path, problem) from problem
+
+
+def _unwritable(path: Path, problem: OSError) -> InputError:
+    reason = problem.strerror or str(problem)
+    return InputError(f"cannot write {str(path)!r}: {reason}", hint="name another file with -o")

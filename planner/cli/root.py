@@ -17,7 +17,7 @@ COMMANDS: Final = {
     "validate": Lazy("planner.cli.validate:validate", "How far off the predictions are from measured runs."),
     "calibrate": Lazy("planner.cli.calibrate:calibrate", "Fit the constants of your machines to your measured runs."),
     "catalog": Lazy("planner.cli.catalog:catalog", "Known models, accelerators, nodes, clusters, prices."),
-    "db": Lazy("planner.cli.db:db", "The catalog's database: upgrade, downgrade, current, history."),
+    "db": Lazy("planner.cli.db:db", "The catalog's database: upgrade, downgrade, check, backup."),
     "plugins": Lazy("planner.cli.plugins:plugins", "Which plugins contribute what; check one."),
 }
 EXAMPLES: Final = (

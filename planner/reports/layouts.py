@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from planner.domain.plan import Plan
+from planner.domain.ranked import SCHEMA, Ranked
 from planner.reports.blocks import Block, Facts, Flat, Heading, Paragraph, Report, Table, left, right
 from planner.reports.figures import NOTHING, percent, seconds
-from planner.validation.layouts import SCHEMA, Ranked
 
 AXES: Final = ("tp", "pp", "vpp", "cp", "dp", "zero", "micro_batch", "recompute")
 COLUMNS: Final = (

@@ -56,7 +56,9 @@ def table_of(rows: Sequence[Row], shown: Sequence[str]) -> Table:
 def _entry_blocks(fields: Row) -> Iterator[Block]:
     # Which layer of the catalog a reference points into matters to programs only.
     known = {
-        name: value for name, value in fields.items() if value not in (None, "", [], {}) and not name.endswith("_layer")
+        name: value
+        for name, value in fields.items()
+        if value not in (None, "", [], {}) and not (name.endswith("_layer") and name.removesuffix("_layer") in fields)
     }
     records = {name: value for name, value in known.items() if _holds_records(value)}
     yield Facts(

@@ -7,6 +7,8 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+import sqlalchemy as sa
+
 MAKER = """
     op.execute("INSERT INTO vendor (slug, layer, name, source, confidence, note) "
                "VALUES ('{label}', '{label}', 'Maker', 'a test', 'high', '')")
@@ -51,6 +53,25 @@ def dump(path: Path) -> dict[str, Any]:
         }
 
 
+def contents(url: str) -> dict[str, list[tuple[Any, ...]]]:
+    """The rows of every table, on any database; the revision too."""
+    engine = sa.create_engine(url, poolclass=sa.NullPool)
+    with engine.connect() as connection:
+        names = sa.inspect(connection).get_table_names()
+        return {
+            name: sorted((tuple(row) for row in connection.exec_driver_sql(f'SELECT * FROM "{name}"')), key=repr)
+            for name in names
+        }
+
+
+def execute(url: str, *statements: str) -> None:
+    """Change a catalog on any database behind the planner's back."""
+    engine = sa.create_engine(url, poolclass=sa.NullPool)
+    with engine.begin() as connection:
+        for statement in statements:
+            connection.exec_driver_sql(statement)
+
+
 def definition(sql: str) -> list[str]:
     """The columns and constraints of a table's definition, sorted."""
     lines = [line.strip().rstrip(",").replace('"', "") for line in sql.split("\n")]
@@ -79,6 +100,17 @@ def drop_column(path: Path, table: str, column: str) -> None:
 
 def checksum(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+CLUSTER = "INSERT INTO cluster (slug, layer, name, source, confidence, note, node, nodes) VALUES "
+
+
+def users_cluster(slug: str = "mine", node: str = "dgx-a100-640", nodes: int = 3) -> tuple[str, str]:
+    """The statements with which a user's own cluster is written."""
+    return (
+        f"{CLUSTER} ('{slug}', 'user', 'Mine', 'me', 'high', '', '{node}', {nodes})",
+        f"INSERT INTO alias VALUES ('clusters', '{slug}', 'user', '{slug}', '{slug}', 'slug')",
+    )
 
 
 def branch(

@@ -10,8 +10,6 @@ import venv
 import zipfile
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).resolve().parents[2]
 MAPPED = {
     "planner": "planner",
@@ -20,31 +18,6 @@ MAPPED = {
     "seed_data": "planner/seed_data",
 }
 SHIPPED = {".py", ".json", ".csv", ".md", ".mako", ".typed"}
-
-
-@pytest.fixture(scope="session")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("wheel")
-    source = tmp_path_factory.mktemp("source") / "checkout"
-    _copy_checkout(source)
-    subprocess.run(
-        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(out), str(source)],
-        check=True, capture_output=True, text=True,
-    )  # fmt: skip
-    (built,) = out.glob("*.whl")
-    return built
-
-
-def _copy_checkout(target: Path) -> None:
-    """Only what a build needs, so that parallel tests do not share a build folder."""
-    import shutil
-
-    ignore = shutil.ignore_patterns("__pycache__", "*.pyc", "packs")
-    target.mkdir(parents=True)
-    for folder in MAPPED:
-        shutil.copytree(ROOT / folder, target / folder, ignore=ignore)
-    for name in ("pyproject.toml", "README.md"):
-        shutil.copy(ROOT / name, target / name)
 
 
 def _checkout_files() -> set[str]:
@@ -80,7 +53,7 @@ def test_imports_flow_one_way(wheel: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_wheel_plans_in_an_empty_environment(wheel: Path, tmp_path: Path) -> None:
+def test_the_wheel_plans_in_an_empty_environment(wheel: Path, dependencies: Path, tmp_path: Path) -> None:
     """A new environment that sees the dependencies but not the checkout, an empty home, another working directory."""
     home = tmp_path / "home"
     home.mkdir()
@@ -90,8 +63,6 @@ def test_the_wheel_plans_in_an_empty_environment(wheel: Path, tmp_path: Path) ->
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     site = environment_dir / "lib" / version / "site-packages"
     zipfile.ZipFile(wheel).extractall(site)
-    dependencies = tmp_path / "dependencies"
-    _link_dependencies(dependencies)
     (site / "dependencies.pth").write_text(f"{dependencies}\n")
     clean = {"HOME": str(home), "PATH": os.environ["PATH"]}
     script = "import sys; from planner.cli.main import run; sys.argv[0] = 'planner'; sys.exit(run())"
@@ -110,12 +81,3 @@ def test_the_wheel_plans_in_an_empty_environment(wheel: Path, tmp_path: Path) ->
         check=True,
     ).stdout
     assert Path(location.strip()).is_relative_to(site)
-
-
-def _link_dependencies(target: Path) -> None:
-    """The installed third-party packages, without this project's editable install."""
-    target.mkdir()
-    installed = Path(__import__("click").__file__).resolve().parents[1]
-    for entry in installed.iterdir():
-        if "gpu_planner" not in entry.name and "__editable__" not in entry.name and not entry.name.endswith(".pth"):
-            (target / entry.name).symlink_to(entry)

@@ -1,0 +1,31 @@
+"""Whatever kills a writer, the catalog is as it was or as it was to be. `benchmarks/crashes.py` does it a hundred times."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from catalog.crashes import ON_A_SERVER, OPERATIONS, copied_file, crash, file_in, subject
+from catalog.servers import Server
+
+SEEDS = (1, 2)
+"""Few, for the time that they take: an odd seed dies anywhere, an even one near the end."""
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_a_killed_writer_leaves_the_old_or_the_new_state(tmp_path: Path, name: str) -> None:
+    interrupted = subject(name, tmp_path, file_in(tmp_path), copied_file(tmp_path))
+    assert interrupted.before != interrupted.after
+    for seed in SEEDS:
+        crash(interrupted, seed)
+
+
+@pytest.mark.parametrize("name", ["upgrade", "import"])
+def test_a_killed_writer_leaves_a_server_in_the_old_or_the_new_state(server: Server, tmp_path: Path, name: str) -> None:
+    assert name in ON_A_SERVER
+    interrupted = subject(
+        name, tmp_path, lambda: server.url(server.make_database()),
+        lambda url: server.url(server.make_database(str(sa.make_url(url).database))),
+    )  # fmt: skip
+    crash(interrupted, 2)

@@ -1,0 +1,168 @@
+"""The pack of TPU slices, from its wheel: installed, upgraded, used, uninstalled, pruned."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import venv
+import zipfile
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from planner.catalog.location import core_revisions
+
+PACK = Path(__file__).resolve().parents[2] / "plugins" / "packs" / "tpu"
+FACTS = PACK / "planner_tpu" / "facts" / "2026-11"
+NEWEST = core_revisions()[-1]
+
+
+class Done(NamedTuple):
+    """What a command left behind."""
+
+    status: int
+    out: str
+    err: str
+
+
+class Environment(NamedTuple):
+    """A virtual environment with the planner's wheel, and a catalog of its own."""
+
+    python: Path
+    home: Path
+
+    def pip(self, *arguments: str) -> None:
+        """Install or uninstall, with the pip of the environment that the tests run in."""
+        command = [sys.executable, "-m", "pip", "--python", str(self.python), *arguments]
+        subprocess.run([*command, "--quiet", "--disable-pip-version-check"], check=True, capture_output=True, text=True)
+
+    def planner(self, *arguments: str) -> Done:
+        """Run `planner` as installed there."""
+        done = subprocess.run(
+            [self.python.with_name("planner"), *arguments],
+            cwd=self.home,
+            env={"HOME": str(self.home), "PATH": os.environ["PATH"]},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return Done(done.returncode, done.stdout, done.stderr)
+
+    def items(self, *arguments: str) -> list[dict[str, object]]:
+        """The items that a command lists."""
+        done = self.planner(*arguments, "--format", "json")
+        assert done.status == 0, done.err
+        found: list[dict[str, object]] = json.loads(done.out)["items"]
+        return found
+
+
+@pytest.fixture(scope="module")
+def pack_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out, source = tmp_path_factory.mktemp("pack"), tmp_path_factory.mktemp("source") / "tpu"
+    shutil.copytree(PACK, source, ignore=shutil.ignore_patterns("__pycache__", "build", "*.egg-info"))
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(out), str(source)]
+    subprocess.run(command, check=True, capture_output=True, text=True)
+    return next(out.glob("*.whl"))
+
+
+@pytest.fixture(scope="module")
+def environment(wheel: Path, dependencies: Path, tmp_path_factory: pytest.TempPathFactory) -> Environment:
+    folder, home = tmp_path_factory.mktemp("venv"), tmp_path_factory.mktemp("home")
+    venv.create(folder, with_pip=False)
+    made = Environment(python=folder / "bin" / "python", home=home)
+    made.pip("install", "--no-index", "--no-deps", str(wheel))
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    (folder / "lib" / version / "site-packages" / "dependencies.pth").write_text(f"{dependencies}\n")
+    return made
+
+
+def test_the_pack_comes_is_used_is_orphaned_and_is_pruned(environment: Environment, pack_wheel: Path) -> None:
+    before = environment.items("catalog", "list", "clusters")
+    environment.pip("install", "--no-index", "--no-deps", str(pack_wheel))
+    upgraded = environment.planner("db", "upgrade")
+    assert (upgraded.status, upgraded.err) == (0, "")
+    with (FACTS / "cluster.csv").open(encoding="utf-8", newline="") as file:
+        slices = {row["slug"]: row for row in csv.DictReader(file)}
+    listed = {str(row["slug"]): row for row in environment.items("catalog", "list", "clusters")}
+    assert set(listed) == {str(row["slug"]) for row in before} | set(slices)
+    assert {listed[slug]["layer"] for slug in slices} == {"tpu"}
+    shown = json.loads(environment.planner("catalog", "show", "clusters", "v5p-512", "-f", "json").out)
+    assert (shown["slug"], shown["nodes"], shown["node"]) == ("tpu-v5p-512", 64, "gcp-ct5p-hightpu-4t")
+    checked = environment.planner("db", "check")
+    assert (checked.status, checked.err) == (0, "")
+    assert "all is well" in checked.out
+
+    environment.pip("uninstall", "--yes", "gpu-planner-tpu")
+    planned = environment.planner("plan", "--model", "llama3-7b", "--cluster", "v5p-64", "-f", "json")
+    assert (planned.status, json.loads(planned.out)["question"]["cluster"]) == (0, "v5p-64")
+    note = "planner: note: the plugin that brought tpu_0001 is not installed: its facts stay as they are\n"
+    assert environment.planner("db", "current").err == note
+    checked = environment.planner("db", "check")
+    assert checked.status == 0
+    assert "rows of the plugin of 'tpu', which is not installed" in " ".join(checked.out.split())
+
+    removed = environment.items("db", "prune")
+    assert {str(row["table"]) for row in removed} == {"source", "node", "cluster", "alias"}
+    assert environment.items("catalog", "list", "clusters") == before
+    assert [row["revision"] for row in environment.items("db", "current")] == [NEWEST]
+    gone = environment.planner("catalog", "show", "clusters", "v5p-512")
+    assert (gone.status, gone.out) == (2, "")
+    assert "all is well" in environment.planner("db", "check").out
+
+
+def test_the_pack_goes_up_down_and_up(pack_wheel: Path, tmp_path: Path) -> None:
+    from catalog.databases import dump
+
+    from planner.catalog.upgrade import downgrade, upgrade
+
+    zipfile.ZipFile(pack_wheel).extractall(tmp_path / "site")
+    branches = {"tpu": tmp_path / "site" / "planner_tpu" / "versions"}
+    url = str(tmp_path / "catalog.db")
+    upgrade(url)
+    bare = dump(tmp_path / "catalog.db")
+    assert upgrade(url, branches=branches) == (NEWEST, "tpu_0001")
+    before = dump(tmp_path / "catalog.db")
+    downgrade(url, "tpu@base", branches=branches)
+    after = dump(tmp_path / "catalog.db")
+    assert after == bare | {"catalog_state": after["catalog_state"]}
+    upgrade(url, branches=branches)
+    assert dump(tmp_path / "catalog.db") == before
+
+
+def test_the_wheel_holds_every_file_of_the_pack(pack_wheel: Path) -> None:
+    names = {name for name in zipfile.ZipFile(pack_wheel).namelist() if ".dist-info/" not in name}
+    files = (path for path in (PACK / "planner_tpu").rglob("*") if path.is_file() and path.suffix in (".py", ".csv"))
+    assert names == {path.relative_to(PACK).as_posix() for path in files}
+
+
+def test_the_pack_imports_the_public_contract_only() -> None:
+    allowed = {
+        "planner_tpu/__init__.py": {"planner.plugin", *sys.stdlib_module_names},
+        "planner_tpu/versions/tpu_0001_slices.py": {"alembic", "sqlalchemy", *sys.stdlib_module_names},
+    }
+    for path in (PACK / "planner_tpu").rglob("*.py"):
+        modules = re.findall(r"^(?:import|from) ([\w.]+)", path.read_text("utf-8"), re.MULTILINE)
+        known = allowed[path.relative_to(PACK).as_posix()]
+        assert all(module in known or module.partition(".")[0] in known for module in modules), path
+
+
+def test_every_slice_has_the_chips_of_its_shape() -> None:
+    """A name counts TensorCores for v4 and v5p, two a chip, else chips; a virtual machine has four."""
+    with (FACTS / "cluster.csv").open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            generation, _, count = row["aliases"].rpartition("-")
+            chips = int(count) // (2 if generation in ("v4", "v5p") else 1)
+            shape = re.search(r"in (\d+(?:x\d+)+)", row["name"])
+            assert shape is not None
+            product = 1
+            for side in shape[1].split("x"):
+                product *= int(side)
+            assert (product, int(row["nodes"]) * 4) == (chips, chips), row["slug"]
+            assert row["source"]
+            assert row["document"]
