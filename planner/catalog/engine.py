@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sqlite3
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -148,19 +150,26 @@ def _set_lock_timeout(timeout_s: float) -> Callable[[Any, object], None]:
 @contextmanager
 def plain_errors(url: str) -> Iterator[None]:
     """Turn what a database or its driver raises into a CatalogError of one line."""
-    from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-
     try:
         yield
-    except DBAPIError as error:
-        first = _first(error)
-        raise _failure(url, str(first), type(first).__name__) from error
-    except SQLAlchemyError as error:
+    except sqlite3.Error as error:
         raise _failure(url, str(error), type(error).__name__) from error
     except OSError as error:
         reason = error.strerror or type(error).__name__
         message = f"catalog {shown(url)} cannot be made: {reason}"
         raise CatalogError(message, hint="name another with --database") from error
+    except Exception as error:
+        # Without SQLAlchemy, which takes long to import, nothing of it can have been raised.
+        if "sqlalchemy" not in sys.modules:
+            raise
+        from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+        if isinstance(error, DBAPIError):
+            first = _first(error)
+            raise _failure(url, str(first), type(first).__name__) from error
+        if isinstance(error, SQLAlchemyError):
+            raise _failure(url, str(error), type(error).__name__) from error
+        raise
 
 
 def shown(url: str) -> str:
@@ -238,6 +247,11 @@ def reading_mode(path: Path) -> str:
     # A journal beside the file may be what an interrupted upgrade left. Only one who may write can roll it back.
     interrupted = path.with_name(f"{path.name}-journal").exists() and os.access(path, os.W_OK)
     return "rw" if interrupted else "ro"
+
+
+def read_only_uri(path: Path) -> str:
+    """SQLite's own URI of a file that is only read."""
+    return f"{_file_uri(path)}?mode={reading_mode(path)}"
 
 
 def _file_uri(path: Path) -> str:

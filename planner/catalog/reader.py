@@ -10,16 +10,15 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from planner.catalog import browse, cluster_spec, prices, records, shadows
-from planner.catalog.engine import SchemaError, plain_errors, reading_engine, schema_error, shown, upgradable
+from planner.catalog.engine import SchemaError, plain_errors, schema_error, shown, upgradable
 from planner.catalog.location import core_revisions, database_url, sqlite_path
 from planner.catalog.names import lookup_keys, name_key
+from planner.catalog.session import Session, reading_session
 from planner.domain.running import ON_DEMAND
 from planner.errors import CatalogError, CatalogWarning, UnknownNameError
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from sqlalchemy import Connection, Engine
 
     from planner.catalog.records import Operation
     from planner.domain.architecture import Architecture
@@ -75,11 +74,10 @@ class Catalog:
     Look-ups raise UnknownNameError for a name that nothing answers to and CatalogError for a database that fails.
     """
 
-    def __init__(self, url: str, engine: Engine, connection: Connection) -> None:
+    def __init__(self, url: str, session: Session) -> None:
         """Use `open` instead."""
         self.url = url
-        self._engine = engine
-        self._connection = connection
+        self._session = session
 
     @classmethod
     def open(cls, url: str | None = None, *, branches: Mapping[str, Path] | None = None) -> Catalog:
@@ -108,9 +106,7 @@ class Catalog:
 
     @classmethod
     def _connect(cls, url: str) -> Catalog:
-        engine = reading_engine(url)
-        with plain_errors(url):
-            return cls(url, engine, engine.connect())
+        return cls(url, reading_session(url))
 
     def _is_ready(self, branches: Mapping[str, Path] | None) -> bool:
         """Whether the database is as this program left it, or at its newest revision anyway."""
@@ -148,16 +144,13 @@ class Catalog:
         return True
 
     def _tables(self) -> set[str]:
-        if self._engine.dialect.name == "sqlite":
-            return {row["name"] for row in self._select("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        from sqlalchemy import inspect
-
-        return set(inspect(self._connection).get_table_names())
+        with plain_errors(self.url):
+            return self._session.tables()
 
     @property
     def _bytewise(self) -> str:
         """What follows a column in ORDER BY: a server sorts by its language, where SQLite compares bytes."""
-        return ' COLLATE "C"' if self._engine.dialect.name == "postgresql" else ""
+        return ' COLLATE "C"' if self._session.dialect == "postgresql" else ""
 
     @property
     def revision(self) -> str:
@@ -167,8 +160,7 @@ class Catalog:
 
     def close(self) -> None:
         """Close the connection."""
-        self._connection.close()
-        self._engine.dispose()
+        self._session.close()
 
     def __enter__(self) -> Self:
         return self
@@ -369,7 +361,7 @@ class Catalog:
     @property
     def is_sqlite(self) -> bool:
         """Whether the database is an SQLite file."""
-        return self._engine.dialect.name == "sqlite"
+        return self._session.dialect == "sqlite"
 
     @property
     def bytewise(self) -> str:
@@ -392,10 +384,8 @@ class Catalog:
             raise self._older() or error from error.__cause__
 
     def _read(self, query: str, values: Mapping[str, object]) -> list[Row]:
-        from sqlalchemy import text
-
         with plain_errors(self.url):
-            return [dict(row) for row in self._connection.execute(text(query), values).mappings()]
+            return self._session.select(query, values)
 
     @contextmanager
     def _whole_rows(self) -> Iterator[None]:
@@ -419,7 +409,7 @@ class Catalog:
         )
         if upgradable(self.url):
             return CatalogError(message, hint="run: planner db upgrade")
-        if self._engine.dialect.name == "postgresql":
+        if self._session.dialect == "postgresql":
             return CatalogError(
                 f"{message}, and your role may not upgrade it", hint="ask its owner to run planner db upgrade"
             )
