@@ -185,7 +185,11 @@ def _details(then: Mapping[str, Any], now: Mapping[str, Any], own: Mapping[str, 
     """The columns that changed, with both values, but for those in which the user's row agrees with the new one."""
     changed = (name for name in sorted({*then, *now}) if then.get(name) != now.get(name))
     differing = (name for name in changed if not own or own.get(name) != now.get(name))
-    return ", ".join(f"{name} {then.get(name)}, now {now.get(name)}" for name in differing)
+    return ", ".join(f"{name} was {_said(then.get(name))}, is {_said(now.get(name))}" for name in differing)
+
+
+def _said(value: object) -> str:
+    return "unknown" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _conflict(key: Key, stand: Stand, what: str, details: str, revision: str) -> Conflict:

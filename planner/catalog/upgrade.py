@@ -16,14 +16,15 @@ from typing import TYPE_CHECKING, Final
 
 from planner.catalog import parked
 from planner.catalog.engine import plain_errors, shown, writing_engine
+from planner.catalog.foreign_keys import broken_references, refuse_broken_references
 from planner.catalog.location import core_revisions, database_url, migrations_directory, sqlite_path
+from planner.catalog.name_clashes import name_taken
 from planner.errors import CatalogError, CatalogWarning, InputError, PlannerError
 
 if TYPE_CHECKING:
     from alembic.config import Config
     from alembic.script import ScriptDirectory
     from sqlalchemy import Connection
-    from sqlalchemy.exc import IntegrityError
 
     from planner.catalog.overrides import Conflict, Key, Stand
 
@@ -32,8 +33,6 @@ CORE: Final = "core"
 UPGRADE_LOCK: Final = 7034121
 """The key of PostgreSQL's advisory lock that one upgrade at a time holds: a number that nobody else is likely to use."""
 _CORE_ID: Final = re.compile(r"\d{4}")
-_NAME_CLASH: Final = re.compile(r"uq_alias_kind_key_shared|alias\.kind, alias\.key|ix_\w+_slug|\w+\.slug")
-_DETAIL: Final = re.compile(r"Key \([^)]*\)=\(([^)]*)\) already exists")
 _RELATIVE: Final = re.compile(r"[+-]\d+")
 
 Branches = Mapping[str, Path]
@@ -183,7 +182,7 @@ def _migrate(url: str, command: str, target: str, branches: Branches) -> tuple[s
                 parked.restore(connection)
             else:
                 overrides.forget(connection, _applied(script, stored_heads(connection)))
-            _check_foreign_keys(connection, url)
+            refuse_broken_references(connection, url)
             _remember(connection, branches)
             reached = stored_heads(connection)
     if conflicts:
@@ -218,42 +217,13 @@ def _run(config: Config, connection: Connection, command: str, target: str) -> N
     except (CommandError, RevisionError) as error:
         raise InputError(f"revision: {str(error).splitlines()[0]}", hint="planner db history lists them") from error
     except IntegrityError as error:
-        raise (_name_taken(connection, error) or error) from error
+        raise (name_taken(connection, error) or error) from error
     except (SQLAlchemyError, PlannerError):
         raise
     except Exception as error:
         # Anything: a revision may be a stranger's.
         message = f"a revision of the catalog failed: {type(error).__name__}: {error}"
         raise CatalogError(message, hint="nothing was changed") from error
-
-
-def _name_taken(connection: Connection, error: IntegrityError) -> CatalogError | None:
-    """What to say where a revision brings an entry of a name that another one has; None for another violation."""
-    told = f"{error.orig} {getattr(getattr(error.orig, 'diag', None), 'constraint_name', '')}"
-    clash = _NAME_CLASH.search(told)
-    if clash is None:
-        return None
-    names = _brought_twice(connection, error) if connection.dialect.name == "sqlite" else _DETAIL.findall(told)
-    told = f": {'; '.join(names[:3])}{' …' if len(names) > 3 else ''}" if names else ""
-    return CatalogError(
-        f"a revision brings a name that another plugin or the planner has already{told}",
-        hint="uninstall one of the two; planner plugins list shows which there are; nothing was changed",
-    )
-
-
-def _brought_twice(connection: Connection, error: IntegrityError) -> list[str]:
-    """The names that a failed insertion would have brought and that are there, where the statement tells."""
-    insertion = re.match(r'INSERT INTO "?(\w+)"? \(([^)]*)\)', str(error.statement))
-    if insertion is None:
-        return []
-    table, columns = insertion[1], [name.strip(' "') for name in insertion[2].split(",")]
-    keys = ("kind", "key") if table == "alias" else ("slug",)
-    given = error.params if isinstance(error.params, list) else [error.params]
-    brought = [row if isinstance(row, Mapping) else dict(zip(columns, row or (), strict=False)) for row in given]
-    shared = connection.exec_driver_sql(f"SELECT {', '.join(keys)}, layer FROM \"{table}\" WHERE layer <> 'user'")
-    owners = {tuple(row[:-1]): str(row[-1]) for row in shared}
-    names = (tuple(row.get(key) for key in keys) for row in brought)
-    return [f"{', '.join(map(str, name))} of {owners[name]}" for name in names if name in owners]
 
 
 def _config(branches: Branches) -> Config:
@@ -379,7 +349,7 @@ def _orphans_kept(connection: Connection, url: str, gone: Sequence[str]) -> Iter
     for place, count in before.items():
         if after.get(place, 0) < count:
             raise _orphaned(url, place[0])
-    for _, _, layer in _broken_references(connection):
+    for _, _, layer in broken_references(connection):
         for head in gone:
             if head.startswith(f"{layer}_"):
                 raise _orphaned(url, head)
@@ -426,54 +396,6 @@ def refuse_strangers(connection: Connection, url: str) -> None:
         raise CatalogError(
             f"{shown(url)} holds other tables ({tables[0]} …) and no catalog", hint="name another with --database"
         )
-
-
-def _check_foreign_keys(connection: Connection, url: str) -> None:
-    for table, referred, _ in _broken_references(connection):
-        raise CatalogError(
-            f"catalog {shown(url)}: a row of {table} would refer to a row of {referred} that is gone",
-            hint="remove it first; nothing was changed",
-        )
-
-
-def _broken_references(connection: Connection) -> Iterator[tuple[str, str, str | None]]:
-    """The rows of SQLite that refer to nothing: their table, the table they refer to, their layer where they have one.
-
-    Where a table has an index of its shared slugs, the user's rows are passed over: they refer by slug alone, and there
-    may be a million of them.
-    """
-    if connection.dialect.name != "sqlite":
-        return
-    rows = connection.exec_driver_sql("SELECT name, tbl_name FROM sqlite_master WHERE type = 'index'").all()
-    indices = {str(name): str(table) for name, table in rows}
-    for (name,) in connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table'").all():
-        if indices.get(f"ix_{name}_slug") == name:
-            yield from _broken_facts(connection, name)
-        else:
-            yield from _broken_rows(connection, name)
-
-
-def _broken_facts(connection: Connection, name: str) -> Iterator[tuple[str, str, str | None]]:
-    keys: dict[int, list[tuple[str, str, str]]] = {}
-    for number, _, target, column, key, *_ in connection.exec_driver_sql(f'PRAGMA foreign_key_list("{name}")').all():
-        keys.setdefault(number, []).append((target, column, key))
-    for columns in keys.values():
-        target = columns[0][0]
-        given = " AND ".join(f'own."{column}" IS NOT NULL' for _, column, _ in columns)
-        same = " AND ".join(f'other."{key}" = own."{column}"' for _, column, key in columns)
-        found = connection.exec_driver_sql(
-            f'SELECT own.layer FROM "{name}" AS own INDEXED BY "ix_{name}_slug" WHERE own.layer <> \'user\' AND {given} '
-            f'AND NOT EXISTS (SELECT 1 FROM "{target}" AS other WHERE {same})'
-        )
-        for (layer,) in found.all():
-            yield name, target, layer
-
-
-def _broken_rows(connection: Connection, name: str) -> Iterator[tuple[str, str, str | None]]:
-    for _, rowid, target, _ in connection.exec_driver_sql(f'PRAGMA foreign_key_check("{name}")').all():
-        layered = any(column[1] == "layer" for column in connection.exec_driver_sql(f'PRAGMA table_info("{name}")'))
-        own = f'SELECT layer FROM "{name}" WHERE rowid = ?'
-        yield name, target, connection.exec_driver_sql(own, (rowid,)).scalar() if layered else None
 
 
 def _remember(connection: Connection, branches: Branches) -> None:

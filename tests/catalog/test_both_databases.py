@@ -93,9 +93,11 @@ def test_a_failing_revision_leaves_nothing_behind(any_url: str, tmp_path: Path) 
 
 def test_processes_that_start_at_once_migrate_once(any_empty_url: str) -> None:
     command = [sys.executable, "-c", OPEN, any_empty_url]
-    started = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(8)]
+    count = 8 if any_empty_url.startswith("sqlite") else 4
+    pipe = subprocess.PIPE
+    started = [subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) for _ in range(count)]
     answers = [process.communicate(timeout=120) for process in started]
-    assert [process.returncode for process in started] == [0] * 8, answers
+    assert [process.returncode for process in started] == [0] * count, answers
     assert set(answers) == {(answers[0][0], "")}
     assert contents(any_empty_url)["alembic_version"] == [(NEWEST,)]
     reference = contents(any_empty_url)

@@ -66,11 +66,11 @@ def test_a_changed_fact_that_a_users_row_shadows_is_said_and_noted(any_url: str,
     execute(any_url, OWN.format(capacity=2048, tdp=400))
     own = [row for row in contents(any_url)["accelerator"] if row[1] == "user"]
     (said,) = upgraded(any_url, acme)
-    assert "accelerators acme-1 (tdp_w None, now 450.0; acme_0002)" in said
+    assert "accelerators acme-1 (tdp_w was unknown, is 450; acme_0002)" in said
     assert "yours still count" in said
     (found,) = check(any_url, branches=acme).findings
     assert (found.check, found.severity, found.rows) == ("user rows", WARNING, 1)
-    assert found.examples == ("accelerators acme-1 (tdp_w None, now 450.0; acme_0002)",)
+    assert found.examples == ("accelerators acme-1 (tdp_w was unknown, is 450; acme_0002)",)
     assert [row for row in contents(any_url)["accelerator"] if row[1] == "user"] == own
     with Catalog.open(any_url, branches=acme) as catalog:
         assert catalog.accelerator("acme-1").capacity_bytes == 2048
@@ -131,7 +131,7 @@ def test_a_calibration_of_an_accelerator_whose_peak_changed_is_said(
     )
     store(any_url, [calibration])
     (said,) = upgraded(any_url, acme)
-    assert "accelerators acme-1 (bf16_flop_per_s None, now 100000000000000.0; acme_0002)" in said
+    assert "accelerators acme-1 (bf16_flop_per_s was unknown, is 1e+14; acme_0002)" in said
     (found,) = check(any_url, branches=acme).findings
     assert found.check == "user rows"
 
