@@ -41,7 +41,7 @@ class Link:
     chunk_bytes: float = 0.0
 
 
-def group_of(size: Array, stride: Array, domain: int, total: Array | float = np.inf) -> Group:
+def group_of(size: Array, stride: Array, domain: Array | float, total: Array | float = np.inf) -> Group:
     """The group of `size` ranks that lie `stride` apart, where each `domain` consecutive ranks of `total` share a scale-up
     domain. Where groups and domains do not line up, some group straddles one domain more than it needs.
 

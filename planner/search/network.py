@@ -88,6 +88,7 @@ def _network_share(cluster: Cluster) -> float:
 def group_for(axes: tuple[str, ...], layouts: Layouts, domain: int) -> Group:
     """The group of ranks that `axes` span, and how many of them share a scale-up domain. Raises PluginError."""
     total = layouts["n_gpus"]
+    domain = used_domain(domain, total)
     if len(axes) == 2 and SHARD_GROUP in axes:
         return _shard_group(axes, layouts, domain, total)
     if axes == (EXPERT_REPLICAS,):
@@ -116,7 +117,21 @@ def shard_width(replicas: str, layouts: Layouts) -> Array:
     return width
 
 
-def _shard_group(axes: tuple[str, ...], layouts: Layouts, domain: int, total: Array) -> Group:
+def used_domain(domain: int, total: Array) -> Array:
+    """How many ranks of a job of `total` share a scale-up domain: all that it has room for where domains come out full, else
+    a power of two, so that groups do not straddle two.
+
+    NVL72 racks are handed out so, 64 of 72 at a time (Slurm's topology/block, ``--segment=16`` of four-GPU nodes); MLPerf's jobs
+    of 2,496 GPUs are 39 × 64.
+
+    >>> used_domain(72, np.array([72.0, 144.0, 256.0, 2496.0])).tolist()
+    [72.0, 72.0, 64.0, 64.0]
+    """
+    full = (total <= domain) | (np.mod(total, domain) == 0)
+    return np.where(full, domain, 2.0 ** np.floor(np.log2(domain)))
+
+
+def _shard_group(axes: tuple[str, ...], layouts: Layouts, domain: Array, total: Array) -> Group:
     """The innermost part of the replicas, or the ranks at the same place of each such part."""
     inside = axes[0] == SHARD_GROUP
     replicas = axes[1] if inside else axes[0]
