@@ -92,12 +92,13 @@ def block_times(
     per_parameter_s = context.framework.accumulation_bytes_per_parameter / rates.memory_bytes_per_s
     backward = backward + accumulated * per_parameter_s
     # The host runs ahead of the device: it sets the pace only where the device would be done before the launches are.
-    host_s = context.framework.host_s_per_operator * len(costs)
+    launch_s = launch_s_per_operator(context)
+    host_s = launch_s * len(costs)
     forward, backward = np.maximum(forward, host_s), np.maximum(backward, host_s)
     again = np.zeros(1)
     if block.name not in ("embedding", "head"):
         share = share_of_model(context, layouts, recomputes)
-        again = _recompute_s(layouts, costs, recomputes, context.framework.host_s_per_operator) * share
+        again = _recompute_s(layouts, costs, recomputes, launch_s) * share
     sent = [
         communication
         for strategy in strategies
@@ -113,6 +114,11 @@ def block_times(
         exposed[Phase.BACKWARD] = _sent_again(layouts, recomputes, share, exposed)
     syncs = {phase: _total_s(sent, phase, layouts, network) for phase in (Phase.GRADIENT_SYNC, Phase.PARAMETER_SYNC)}
     return BlockTimes(forward, backward, again, weight_gradient, exposed, syncs)
+
+
+def launch_s_per_operator(context: Context) -> float:
+    """What the host needs to launch an operator; nothing where a compiler makes one program of the whole step (XLA on TPUs)."""
+    return 0.0 if context.cluster.accelerator.vendor == "google" else context.framework.host_s_per_operator
 
 
 def _sent_again(
@@ -275,7 +281,9 @@ def step_times(
     for component in EXPOSED_COMPONENTS:
         components[component] = m * slowest.values[component]
     components["pp"] = components["pp"] + _hops_s(context, layouts, strategies, network, m, pp)
-    sync = _sync_s(context, columns, times, stage)
+    chunks = layouts.degree("vpp")
+    behind = 1.0 + (chunks - 1.0) * np.minimum(m, pp)
+    sync = _sync_s(context, columns, times, stage, behind / chunks)
     components["dp"] = components["dp"] + sync
     components["bubble"] = np.where(pp > 1, np.maximum(bubble, 0.0), 0.0)
     components["optimizer"] = optimizer_s
@@ -299,8 +307,18 @@ def _hops_s(
     return np.where(pp > 1, total, 0.0)
 
 
-def _sync_s(context: Context, columns: Sequence[StageColumn], times: Sequence[BlockTimes], stage: StageTimes) -> Array:
-    """Gradient reduction may hide behind the last micro-batch's backward, gathering weights behind the first forward."""
+def _sync_s(
+    context: Context,
+    columns: Sequence[StageColumn],
+    times: Sequence[BlockTimes],
+    stage: StageTimes,
+    micro_batches: Array,
+) -> Array:
+    """Gradient reduction may hide behind the last micro-batch's backward, gathering weights behind the first forward.
+
+    `micro_batches` is how many of a stage lie between the end of its first chunk and of its last: one, or with v chunks
+    (1 + (v − 1)·p)/v, as p micro-batches pass each chunk before the next one's turn (arXiv 2104.04473, figure 4).
+    """
     overlaps = context.framework.overlaps
     total: Array = np.zeros(1)
     windows = (
@@ -311,7 +329,7 @@ def _sync_s(context: Context, columns: Sequence[StageColumn], times: Sequence[Bl
         took: Array = np.zeros(1)
         for column in columns:
             took = np.maximum(took, over_stage(column, [block.sync_s[phase] for block in times]))
-        total = total + took - np.minimum(took * overlap, window)
+        total = total + took - np.minimum(took * overlap, window * micro_batches)
     return total
 
 
