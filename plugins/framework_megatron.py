@@ -162,11 +162,13 @@ def planner_frameworks() -> Iterator[Framework]:
         footprints=FOOTPRINTS,
         overlaps=Overlaps(
             tiled_tensor=frozenset({"Hopper", "Blackwell"}),
+            input_gradients=1.0,
             context=1.0,
             pipeline=1.0,
             gradients=1.0,
             parameters=1.0,
-            source="Megatron-LM: --overlap-grad-reduce, --overlap-param-gather, --overlap-p2p-communication, --tp-comm-overlap",
+            source="Megatron-LM: --overlap-grad-reduce, --overlap-param-gather, --overlap-p2p-communication, --tp-comm-overlap; "
+            "megatron/core/tensor_parallel/layers.py, LinearWithGradAccumulationAndAsyncCommunication",
         ),
         overheads=OVERHEADS,
         offloads_states=frozenset({StateKind.OPTIMIZER, StateKind.MASTER}),

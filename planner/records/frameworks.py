@@ -44,12 +44,14 @@ class Overlaps:
     """The fraction of a communication that a framework can run beside compute (0 none, 1 all that fits).
 
     `tiled_tensor` names the accelerator generations on which tensor-parallel collectives run tile by tile with their GEMM, so
-    that one tile of t stays exposed. `slowdown` is the share of the hidden communication's time that compute loses to it
+    that one tile of t stays exposed. `input_gradients` is for the tensor-parallel reduction of a GEMM's input gradient, which
+    needs nothing of its weight gradient. `slowdown` is the share of the hidden communication's time that compute loses to it
     (processor use of the network).
     """
 
     tensor: float = 0.0
     tiled_tensor: frozenset[str] = frozenset()
+    input_gradients: float = 0.0
     context: float = 0.0
     expert: float = 0.0
     pipeline: float = 0.0

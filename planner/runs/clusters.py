@@ -178,7 +178,9 @@ def _measured(row: RunRow, node: Node, filled: list[str]) -> Node:
     measured_on = min((each for each in row.bus_bandwidths if each >= nodes), default=max(row.bus_bandwidths))
     crossing = (nodes - 1) / nodes * row.n_gpus / (row.n_gpus - 1)
     network = row.bus_bandwidths[measured_on] * crossing / NETWORK_EFFICIENCY
-    filled.append(f"network = {_gigabits(round(network))} per node (the source's own all-reduce on {measured_on} nodes)")
+    filled.append(
+        f"network = {_gigabits(round(network))} per node (the source's own all-reduce on {measured_on} nodes)"
+    )
     return replace(node, network_bytes_per_s=network)
 
 

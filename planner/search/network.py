@@ -88,16 +88,16 @@ def _network_share(cluster: Cluster) -> float:
 def group_for(axes: tuple[str, ...], layouts: Layouts, domain: int) -> Group:
     """The group of ranks that `axes` span, and how many of them share a scale-up domain. Raises PluginError."""
     total = layouts["n_gpus"]
-    domain = used_domain(domain, total)
+    used = used_domain(domain, total)
     if len(axes) == 2 and SHARD_GROUP in axes:
-        return _shard_group(axes, layouts, domain, total)
+        return _shard_group(axes, layouts, used, total)
     if axes == (EXPERT_REPLICAS,):
         return collectives.group_of(
-            layouts["expert_replicas"], layouts.degree("etp") * layouts.degree("ep"), domain, total
+            layouts["expert_replicas"], layouts.degree("etp") * layouts.degree("ep"), used, total
         )
     if axes == ("embedding_copies",):
         two = np.where(layouts["pp"] > 1, 2.0, 1.0)
-        return collectives.group_of(two, _stride("pp", layouts), domain, total)
+        return collectives.group_of(two, _stride("pp", layouts), used, total)
     names = ("cp", "dp") if axes == (REPLICAS,) else axes
     order = EXPERT_RANK_ORDER if names[0] in EXPERT_RANK_ORDER else RANK_ORDER
     size: Array = np.ones(1)
@@ -106,7 +106,7 @@ def group_for(axes: tuple[str, ...], layouts: Layouts, domain: int) -> Group:
             raise PluginError(f"a communication names the axis {name!r}, which no strategy brings")
         size = size * layouts[name]
     inner_most = min(names, key=lambda name: order.index(name) if name in order else len(order))
-    return collectives.group_of(size, _stride(inner_most, layouts), domain, total)
+    return collectives.group_of(size, _stride(inner_most, layouts), used, total)
 
 
 def shard_width(replicas: str, layouts: Layouts) -> Array:

@@ -21,7 +21,7 @@ fp8 reaches (matmul_mamf rows of the catalog)."""
 BEST_MATMUL: Final[Mapping[str, float]] = {"TPU": 1.0, "TPU v7": DEFAULT_MATMUL_EFFICIENCY}
 """The same for generations that the default is no figure of. Nobody published one of a TPU: `SUSTAINED_MATMUL` is of its peak."""
 SUSTAINED_MATMUL: Final[Mapping[str, float]] = {
-    "Ampere": 0.77, "Hopper": 0.72, "Blackwell": 0.64, "Blackwell Ultra": 0.72, "TPU": 0.83, "TPU v7": 0.69,
+    "Ampere": 0.76, "Hopper": 0.72, "Blackwell": 0.63, "Blackwell Ultra": 0.71, "TPU": 0.83, "TPU v7": 0.69,
 }  # fmt: skip
 """What GEMMs of a training step reach of the best shape's rate, by generation: other shapes and layouts, float32 accumulation, and
 the clock that the power limit leaves under sustained load, which falls from one generation to the next.

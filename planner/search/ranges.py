@@ -55,6 +55,7 @@ def at(context: Context, rates: Rates) -> Context:
     less = replace(
         hidden,
         tensor=hidden.tensor * rates.overlap,
+        input_gradients=hidden.input_gradients * rates.overlap,
         context=hidden.context * rates.overlap,
         expert=hidden.expert * rates.overlap,
         pipeline=hidden.pipeline * rates.overlap,
