@@ -101,7 +101,7 @@ def _group(
         when: Value,
         axes: tuple[str, ...] = (SHARD_GROUP, axis),
     ) -> Communication:
-        pieces = buckets if phase is Phase.GRADIENT_SYNC else 1.0
+        pieces = {Phase.GRADIENT_SYNC: buckets, Phase.PARAMETER_SYNC: np.minimum(buckets, 1.0)}.get(phase, 1.0)
         return Communication(
             collective=collective, axes=axes, payload_bytes=payload / pieces, phase=phase, component="dp",
             events=np.where(when, pieces, 0.0), overlap=overlap, source=SOURCE,
@@ -121,7 +121,8 @@ def _group(
 
 
 def _buckets(context: Context, layouts: Layouts, elements: Value) -> Value:
-    """In how many collectives, on average, a block's gradients are reduced: small blocks share one, large ones need several."""
+    """In how many collectives, on average, a block's gradients are reduced: small blocks share one, large ones need several.
+    Weights are gathered in no more than one per block."""
     bucket = context.framework.sync_bucket_elements
     return 1.0 if bucket is None else np.where(np.asarray(elements) > 0, elements / bucket(layouts), 1.0)
 
