@@ -136,12 +136,12 @@ def zero_buckets(_context: Context, layouts: Layouts) -> Iterator[Buffer]:
     )  # fmt: skip
 
 
-def zero_bucket_elements(_layouts: Layouts) -> float:
+def zero_bucket_elements(_context: Context, _layouts: Layouts) -> float:
     """What DeepSpeed reduces at once."""
     return ZERO_BUCKET_ELEMENTS
 
 
-def megatron_bucket_elements(layouts: Layouts) -> Array:
+def megatron_bucket_elements(_context: Context, layouts: Layouts) -> Array:
     """What Megatron reduces at once: larger buckets for more ranks, so that latency does not dominate
     (megatron/core/distributed/distributed_data_parallel_config.py, bucket_size)."""
     return np.maximum(40e6, 1e6 * layouts["replicas"])

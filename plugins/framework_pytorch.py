@@ -165,7 +165,7 @@ def planner_frameworks() -> Iterator[Framework]:
         fused=frozenset({"dropout"}),
         traffic=TRAFFIC,
         accumulation_bytes_per_parameter=10.0,
-        sync_bucket_elements=lambda _layouts: DDP_BUCKET_ELEMENTS,
+        sync_bucket_elements=lambda _context, _layouts: DDP_BUCKET_ELEMENTS,
         host_s_per_operator=EAGER_HOST_S_PER_OPERATOR,
         source="huggingface/nanotron, src/nanotron: PyTorch operators, FlashAttention-2, ZeRO-1",
     )
@@ -173,7 +173,7 @@ def planner_frameworks() -> Iterator[Framework]:
     yield replace(
         nanotron,
         name="internevo",
-        sync_bucket_elements=lambda _layouts: INTERNEVO_BUCKET_ELEMENTS,
+        sync_bucket_elements=lambda _context, _layouts: INTERNEVO_BUCKET_ELEMENTS,
         source="InternLM/InternEvo, internlm: PyTorch operators, FlashAttention-2, ZeRO-1; otherwise taken as nanotron",
     )
     yield Framework(

@@ -124,7 +124,7 @@ def _buckets(context: Context, layouts: Layouts, elements: Value) -> Value:
     """In how many collectives, on average, a block's gradients are reduced: small blocks share one, large ones need several.
     Weights are gathered in no more than one per block."""
     bucket = context.framework.sync_bucket_elements
-    return 1.0 if bucket is None else np.where(np.asarray(elements) > 0, elements / bucket(layouts), 1.0)
+    return 1.0 if bucket is None else np.where(np.asarray(elements) > 0, elements / bucket(context, layouts), 1.0)
 
 
 def shard_groups(layouts: Layouts) -> Value:

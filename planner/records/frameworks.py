@@ -184,7 +184,7 @@ class Framework:
     attention_kernels: Mapping[str, str] = field(default_factory=dict)
     deduplicates_tokens: bool = False
     accumulation_bytes_per_parameter: float = 0.0
-    sync_bucket_elements: Callable[[Layouts], Value] | None = None
+    sync_bucket_elements: Callable[[Context, Layouts], Value] | None = None
     selective_recompute: str = "selective"
     host_s_per_operator: float = 0.0
     source: str

@@ -139,7 +139,7 @@ def test_buckets_pay_their_latency_each():
     """DistributedDataParallel's 25 MiB hold 13 million gradients in 16 bits: small ones for many ranks cost more."""
     of = context("nanotron")
     whole = replace(of, framework=replace(of.framework, sync_bucket_elements=None))
-    small = replace(of, framework=replace(of.framework, sync_bucket_elements=lambda _layouts: 1e5))
+    small = replace(of, framework=replace(of.framework, sync_bucket_elements=lambda _context, _layouts: 1e5))
     given = {"dp": 64, "zero": 0}
     synced = [
         sum(number(block.sync_s[Phase.GRADIENT_SYNC]) for block in evaluated(each, **given).blocks)
