@@ -127,8 +127,11 @@ def used_domain(domain: int, total: Array) -> Array:
     >>> used_domain(72, np.array([72.0, 144.0, 256.0, 2496.0])).tolist()
     [72.0, 72.0, 64.0, 64.0]
     """
+    power_of_two = 2.0 ** np.floor(np.log2(domain))
+    if power_of_two == domain:
+        return np.full(1, power_of_two)
     full = (total <= domain) | (np.mod(total, domain) == 0)
-    return np.where(full, domain, 2.0 ** np.floor(np.log2(domain)))
+    return np.where(full, domain, power_of_two)
 
 
 def _shard_group(axes: tuple[str, ...], layouts: Layouts, domain: Array, total: Array) -> Group:
