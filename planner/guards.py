@@ -297,6 +297,7 @@ _CHECKS: Final[tuple[tuple[type, str, Check], ...]] = (
     (Framework, "footprints", _footprint),
     (Framework, "buffers", _BUFFERS),
     (Framework, "stage_outputs_kept", partial(_number, within=_FROM_ZERO)),
+    (Framework, "sync_bucket_elements", partial(_number, within=_FROM_ONE)),
     (Sublayer, "build", _one(SublayerParts)),
     (ConfigReader, "read", _one(Architecture)),
     (Method, "apply", _one(Program)),

@@ -136,6 +136,17 @@ def zero_buckets(_context: Context, layouts: Layouts) -> Iterator[Buffer]:
     )  # fmt: skip
 
 
+def zero_bucket_elements(_context: Context, _layouts: Layouts) -> float:
+    """What DeepSpeed reduces at once."""
+    return ZERO_BUCKET_ELEMENTS
+
+
+def megatron_bucket_elements(_context: Context, layouts: Layouts) -> Array:
+    """What Megatron reduces at once: larger buckets for more ranks, so that latency does not dominate
+    (megatron/core/distributed/distributed_data_parallel_config.py, bucket_size)."""
+    return np.maximum(40e6, 1e6 * layouts["replicas"])
+
+
 def split_outputs(_context: Context, layouts: Layouts) -> Array:
     """A stage keeps its output for the backward pass; tensor-parallel ranks hold a part each (runtime/pipe/engine.py)."""
     return 1.0 / layouts.degree("tp")
@@ -151,11 +162,13 @@ def planner_frameworks() -> Iterator[Framework]:
         footprints=FOOTPRINTS,
         overlaps=Overlaps(
             tiled_tensor=frozenset({"Hopper", "Blackwell"}),
+            input_gradients=1.0,
             context=1.0,
             pipeline=1.0,
             gradients=1.0,
             parameters=1.0,
-            source="Megatron-LM: --overlap-grad-reduce, --overlap-param-gather, --overlap-p2p-communication, --tp-comm-overlap",
+            source="Megatron-LM: --overlap-grad-reduce, --overlap-param-gather, --overlap-p2p-communication, --tp-comm-overlap; "
+            "megatron/core/tensor_parallel/layers.py, LinearWithGradAccumulationAndAsyncCommunication",
         ),
         overheads=OVERHEADS,
         offloads_states=frozenset({StateKind.OPTIMIZER, StateKind.MASTER}),
@@ -170,8 +183,9 @@ def planner_frameworks() -> Iterator[Framework]:
         fused=frozenset({"dropout"}),
         traffic=TRAFFIC,
         deduplicates_tokens=True,
+        sync_bucket_elements=megatron_bucket_elements,
         attention_kernels={"Hopper": "flash-3", "Blackwell": "flash-3"},
-        host_s_per_operator=4.0e-6,
+        host_s_per_operator=HOST_S_PER_OPERATOR,
         source="NVIDIA/Megatron-LM, megatron/core; arXiv:2205.05198, table 2",
     )
     yield Framework(
@@ -199,6 +213,7 @@ def planner_frameworks() -> Iterator[Framework]:
         buffers=zero_buckets,
         traffic=TRAFFIC,
         accumulation_bytes_per_parameter=10.0,
+        sync_bucket_elements=zero_bucket_elements,
         host_s_per_operator=HOST_S_PER_OPERATOR,
         source="deepspeedai/DeepSpeed, deepspeed/runtime/zero/stage_1_and_2.py, stage3.py, runtime/pipe/engine.py",
     )

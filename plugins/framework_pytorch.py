@@ -7,6 +7,7 @@ llmfoundry/models/mpt; arXiv 2304.11277.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -79,6 +80,15 @@ TRAFFIC: Final = {
 product, cast); logits cast to float32, log-softmax, and their gradients."""
 
 
+DDP_BUCKET_ELEMENTS: Final = 25 * 2**20 / 2
+"""16-bit gradients in a bucket of 25 MiB, DistributedDataParallel's default (torch/nn/parallel/distributed.py, bucket_cap_mb)."""
+INTERNEVO_BUCKET_ELEMENTS: Final = 512 * 2**20 / 2
+"""The same of InternEvo (configs: hybrid_zero_optimizer, reduce_bucket_size of 512 MiB)."""
+EAGER_HOST_S_PER_OPERATOR: Final = 93e-6
+"""As of Megatron-DeepSpeed, where it was fitted (`HOST_S_PER_OPERATOR` of framework_megatron.py): PyTorch launches one kernel at a
+time from Python whatever the framework. An assumption; a compiled model needs less."""
+
+
 def storage(precision: Precision) -> Storage:
     """FSDP's mixed-precision policy: float32 shards of weights, gradients and moments, units in the compute format while at
     work, reduction in float32. Pure recipes keep their own formats."""
@@ -135,10 +145,9 @@ def whole_outputs(_context: Context, _layouts: Layouts) -> float:
 
 @hookimpl
 def planner_frameworks() -> Iterator[Framework]:
-    """torchtitan, llm-foundry and nanotron."""
-    yield Framework(
+    """nanotron, InternEvo, torchtitan and llm-foundry."""
+    nanotron = Framework(
         name="nanotron",
-        aliases=("internevo",),
         storage=main_gradient_storage,
         footprints=FOOTPRINTS,
         overlaps=Overlaps(
@@ -156,8 +165,16 @@ def planner_frameworks() -> Iterator[Framework]:
         fused=frozenset({"dropout"}),
         traffic=TRAFFIC,
         accumulation_bytes_per_parameter=10.0,
-        host_s_per_operator=6.0e-6,
-        source="huggingface/nanotron, src/nanotron; InternLM/InternEvo: PyTorch operators, FlashAttention-2, ZeRO-1",
+        sync_bucket_elements=lambda _context, _layouts: DDP_BUCKET_ELEMENTS,
+        host_s_per_operator=EAGER_HOST_S_PER_OPERATOR,
+        source="huggingface/nanotron, src/nanotron: PyTorch operators, FlashAttention-2, ZeRO-1",
+    )
+    yield nanotron
+    yield replace(
+        nanotron,
+        name="internevo",
+        sync_bucket_elements=lambda _context, _layouts: INTERNEVO_BUCKET_ELEMENTS,
+        source="InternLM/InternEvo, internlm: PyTorch operators, FlashAttention-2, ZeRO-1; otherwise taken as nanotron",
     )
     yield Framework(
         name="torchtitan",
@@ -180,7 +197,7 @@ def planner_frameworks() -> Iterator[Framework]:
         traffic=TRAFFIC,
         selective_recompute="selective:op",
         accumulation_bytes_per_parameter=6.0,
-        host_s_per_operator=6.0e-6,
+        host_s_per_operator=EAGER_HOST_S_PER_OPERATOR,
         source="pytorch/torchtitan, torchtitan/models/llama3/infra/parallelize.py; arXiv:2410.06511",
     )
     yield Framework(
@@ -203,6 +220,6 @@ def planner_frameworks() -> Iterator[Framework]:
         traffic=TRAFFIC | {"loss": Traffic(forward=2, backward=4)},
         attention_kernels={"Ampere": "flash-triton", "Hopper": "flash-triton"},
         accumulation_bytes_per_parameter=6.0,
-        host_s_per_operator=6.0e-6,
+        host_s_per_operator=EAGER_HOST_S_PER_OPERATOR,
         source="mosaicml/llm-foundry, llmfoundry/models/mpt; arXiv:2304.11277",
     )

@@ -48,6 +48,8 @@ SOURCE: Final = (
     "pytorch/pytorch, tools/autograd/derivatives.yaml"
 )
 FLOAT32: Final = 4.0
+EAGER_HOST_S_PER_OPERATOR: Final = 93e-6
+"""As of Megatron-DeepSpeed, where it was fitted (`HOST_S_PER_OPERATOR` of framework_megatron.py): an assumption."""
 
 
 def storage(precision: Precision) -> Storage:
@@ -345,7 +347,7 @@ def profile(name: str, aliases: tuple[str, ...], *, autocasts: bool, zero_stages
         keeps_gathered_inputs=True,
         root_stays_unsharded=True,
         traffic=TRAFFIC,
-        host_s_per_operator=6.0e-6,
+        host_s_per_operator=EAGER_HOST_S_PER_OPERATOR,
         source=SOURCE,
     )  # fmt: skip
 

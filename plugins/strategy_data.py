@@ -91,6 +91,8 @@ def _group(
     groups = shard_groups(layouts)
     shard_bytes = gradient_bytes / np.maximum(1.0, layouts[axis] / groups)
 
+    buckets = _buckets(context, layouts, trained)
+
     def send(
         collective: Collective,
         payload: Value,
@@ -99,9 +101,10 @@ def _group(
         when: Value,
         axes: tuple[str, ...] = (SHARD_GROUP, axis),
     ) -> Communication:
+        pieces = {Phase.GRADIENT_SYNC: buckets, Phase.PARAMETER_SYNC: np.minimum(buckets, 1.0)}.get(phase, 1.0)
         return Communication(
-            collective=collective, axes=axes, payload_bytes=payload, phase=phase, component="dp",
-            events=np.where(when, 1.0, 0.0), overlap=overlap, source=SOURCE,
+            collective=collective, axes=axes, payload_bytes=payload / pieces, phase=phase, component="dp",
+            events=np.where(when, pieces, 0.0), overlap=overlap, source=SOURCE,
         )  # fmt: skip
 
     yield send(Collective.ALL_REDUCE, gradient_bytes, Phase.GRADIENT_SYNC, overlaps.gradients, zero == 0, (axis,))
@@ -115,6 +118,13 @@ def _group(
     )
     yield send(Collective.ALL_GATHER, weight_bytes, Phase.FORWARD, overlaps.parameters, zero >= 3)
     yield send(Collective.ALL_GATHER, weight_bytes, Phase.BACKWARD, overlaps.parameters, (zero >= 3) & (reshards == 1))
+
+
+def _buckets(context: Context, layouts: Layouts, elements: Value) -> Value:
+    """In how many collectives, on average, a block's gradients are reduced: small blocks share one, large ones need several.
+    Weights are gathered in no more than one per block."""
+    bucket = context.framework.sync_bucket_elements
+    return 1.0 if bucket is None else np.where(np.asarray(elements) > 0, elements / bucket(context, layouts), 1.0)
 
 
 def shard_groups(layouts: Layouts) -> Value:

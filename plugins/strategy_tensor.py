@@ -92,10 +92,12 @@ def _pair_communications(context: Context, layouts: Layouts, payload: Value, pai
     if context.generation in overlaps.tiled_tensor:  # tiles travel through peers' memory, so within a scale-up domain
         inside = layouts["tp"] <= context.cluster.node.scaleup_domain
         overlap = np.where(inside, 1.0 - 1.0 / layouts["tp"], overlaps.tensor)
-    for phase in (Phase.FORWARD, Phase.BACKWARD):
-        yield _send(Collective.ALL_REDUCE, payload, phase, np.where(sequence, 0, pairs), overlaps.tensor)
+    for phase, reduced in ((Phase.FORWARD, 0.0), (Phase.BACKWARD, overlaps.input_gradients)):
+        yield _send(Collective.ALL_REDUCE, payload, phase, np.where(sequence, 0, pairs), max(overlaps.tensor, reduced))
         yield _send(Collective.ALL_GATHER, payload, phase, np.where(sequence, pairs, 0), overlap)
-        yield _send(Collective.REDUCE_SCATTER, payload, phase, np.where(sequence, pairs, 0), overlap)
+        yield _send(
+            Collective.REDUCE_SCATTER, payload, phase, np.where(sequence, pairs, 0), np.maximum(overlap, reduced)
+        )
     if not context.framework.keeps_gathered_inputs:
         yield _send(Collective.ALL_GATHER, payload, Phase.BACKWARD, np.where(sequence, pairs, 0), 1.0)
 

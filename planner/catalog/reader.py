@@ -179,7 +179,8 @@ class Catalog:
         """The accelerator called `name`, with its dense rates and published efficiencies."""
         with self._whole_rows():
             row = self._row("accelerators", self.resolve("accelerators", name))
-            return records.accelerator(row, self._peaks(row), self._efficiencies(row))
+            peaks = self._peaks(row)
+            return records.accelerator(row, peaks, [*self._efficiencies(row), *self._of_same_chip(row, peaks)])
 
     def node(self, name: str) -> Node:
         """The node called `name`, with its latest on-demand price."""
@@ -444,6 +445,23 @@ class Catalog:
     def _efficiencies(self, row: Row) -> list[Row]:
         rows = self._select("SELECT * FROM efficiency WHERE accelerator = :slug", slug=row["slug"])
         return sorted(rows, key=itemgetter("metric", "format", "condition", "layer"))
+
+    def _of_same_chip(self, row: Row, peaks: Mapping[str, float]) -> list[Row]:
+        """What GEMMs reach on accelerators of the same architecture, power and peaks, which differ in memory, where nobody
+        published it of this one."""
+        published = "EXISTS (SELECT 1 FROM efficiency WHERE accelerator = slug AND metric = 'gemm_best')"
+        if self._select(f"SELECT 1 FROM accelerator WHERE slug = :slug AND {published}", slug=row["slug"]):
+            return []
+        alike = "architecture = :architecture AND form_factor = :form_factor AND tdp_w = :tdp_w"
+        same = {name: row[name] for name in ("architecture", "form_factor", "tdp_w")}
+        twins = self._select(f"SELECT * FROM accelerator WHERE {alike} AND {published} ORDER BY slug", **same)
+        return [
+            efficiency
+            for twin in twins
+            if self._peaks(twin).get("bf16") == peaks.get("bf16")
+            for efficiency in self._efficiencies(twin)
+            if efficiency["metric"] == "gemm_best"
+        ]
 
     def _price_series(self, column: str, slug: str) -> list[Row]:
         """The newest prices; `planner.catalog.series` has those before."""

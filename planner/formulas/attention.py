@@ -41,13 +41,16 @@ RATES: Final[Mapping[tuple[str, str], AttentionRate]] = {
     ("flash-2", "Hopper"): AttentionRate(
         asymptote=0.34, half_length=600.0, source="[1], section 4.1: 335 of 989 TFLOP/s"
     ),
+    ("flash-2", "Blackwell"): AttentionRate(
+        asymptote=0.15, half_length=600.0, source="335 TFLOP/s as on Hopper, of a larger peak: an assumption"
+    ),
     ("flash-triton", "Ampere"): AttentionRate(
-        asymptote=0.43,
+        asymptote=0.355,
         half_length=600.0,
-        source="[1], section 1: flash-2 is 1.3 to 2.5 times as fast; 1.5 for long sequences",
+        source="[1], section 4.1: flash-2 is 1.3 to 1.5 times as fast in the forward, 2 times in the backward: 1.83 in all",
     ),
     ("flash-triton", "Hopper"): AttentionRate(
-        asymptote=0.23, half_length=600.0, source="the same ratio to flash-2 as on Ampere: an assumption"
+        asymptote=0.186, half_length=600.0, source="the same ratio to flash-2 as on Ampere: an assumption"
     ),
     ("flash-3", "Hopper"): AttentionRate(asymptote=0.66, half_length=1700.0, source="[2]: 0.36 at 2k to 0.60 at 16k"),
 }

@@ -41,7 +41,7 @@ class Link:
     chunk_bytes: float = 0.0
 
 
-def group_of(size: Array, stride: Array, domain: int, alone: Mask | bool = False) -> Group:
+def group_of(size: Array, stride: Array, domain: Array | float, alone: Mask | bool = False) -> Group:
     """The group of `size` ranks that lie `stride` apart, where each `domain` consecutive ranks share a scale-up domain, or all
     ranks do (`alone`). Where groups and domains do not line up, some group straddles one domain more than it needs.
 

@@ -423,6 +423,19 @@ SOURCES_OF_PEAKS: Final[Mapping[str, PeakKind]] = {
 """What a source says once of all its rows, by the part of the `source` cell that names its file or folder."""
 
 
+BUS_BANDWIDTHS: Final[Mapping[str, Mapping[int, float]]] = {
+    "vinjn/nanotron-ultrascale-playbook:": {2: 361.7, 4: 160.1, 8: 99.6, 16: 84.7, 32: 64.9, 64: 32.9},
+}
+"""What a source measured of its own cluster's network, by the part of the `source` cell that names it: GB/s of bus bandwidth of
+all-reduces of 256 MB, by number of nodes (the playbook's figure in the chapter on pipeline parallelism, medians)."""
+
+
+def bus_bandwidths(source: str | None) -> Mapping[int, float]:
+    """Bus bandwidth [byte/s] of all-reduces by number of nodes, where the source measured it; else nothing."""
+    found = next((table for part, table in BUS_BANDWIDTHS.items() if part in (source or "")), {})
+    return {nodes: gigabytes_per_s * GIGA for nodes, gigabytes_per_s in found.items()}
+
+
 def peak_kind(unit: str | None, source: str | None = None) -> PeakKind:
     """The tool that `unit` names, else the one that `source` says it used; allocated where neither says.
 

@@ -48,6 +48,7 @@ class RunRow:
     n_gpus: int
     gpus_per_node: int | None = None
     network_bytes_per_s: float | None = None
+    bus_bandwidths: Mapping[int, float] = field(default_factory=dict)
     degrees: Mapping[str, int] = field(default_factory=dict)
     sequence_parallel: bool | None = None
     sharding: Sharding | None = None
@@ -106,6 +107,7 @@ def parse_row(cell: Mapping[str, str], vocabulary: Vocabulary) -> RunRow:
         n_gpus=n_gpus,
         gpus_per_node=cells.whole("gpus_per_node", cell.get("gpus_per_node")),
         network_bytes_per_s=cells.network_bytes_per_s(cell.get("interconnect_note")),
+        bus_bandwidths=cells.bus_bandwidths(cell.get("source")),
         degrees=_counts(cell, DEGREES),
         sequence_parallel=cells.flag("sequence_parallel", cell.get("sequence_parallel")),
         sharding=sharding,

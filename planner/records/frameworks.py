@@ -44,12 +44,14 @@ class Overlaps:
     """The fraction of a communication that a framework can run beside compute (0 none, 1 all that fits).
 
     `tiled_tensor` names the accelerator generations on which tensor-parallel collectives run tile by tile with their GEMM, so
-    that one tile of t stays exposed. `slowdown` is the share of the hidden communication's time that compute loses to it
+    that one tile of t stays exposed. `input_gradients` is for the tensor-parallel reduction of a GEMM's input gradient, which
+    needs nothing of its weight gradient. `slowdown` is the share of the hidden communication's time that compute loses to it
     (processor use of the network).
     """
 
     tensor: float = 0.0
     tiled_tensor: frozenset[str] = frozenset()
+    input_gradients: float = 0.0
     context: float = 0.0
     expert: float = 0.0
     pipeline: float = 0.0
@@ -139,6 +141,8 @@ class Framework:
     `accumulation_bytes_per_parameter` is the traffic of adding a micro-batch's gradient to its buffer where the GEMM does not
     write there itself. `selective_recompute` is the policy that the framework means by "selective".
     `deduplicates_tokens`: a token crosses to a node once however many of its experts are there.
+    `sync_bucket_elements` says of how many parameters gradients are reduced at once (None: a block's): each collective pays its
+    own latency.
     `host_s_per_operator` is what the host needs to launch one operator's kernels: a block takes no less than that times its
     operators, however fast the device. `buffers` is memory beside states and saved tensors. `autocasts`: mixed precision keeps
     float32 weights and a float32
@@ -180,6 +184,7 @@ class Framework:
     attention_kernels: Mapping[str, str] = field(default_factory=dict)
     deduplicates_tokens: bool = False
     accumulation_bytes_per_parameter: float = 0.0
+    sync_bucket_elements: Callable[[Context, Layouts], Value] | None = None
     selective_recompute: str = "selective"
     host_s_per_operator: float = 0.0
     source: str

@@ -93,7 +93,7 @@ def _time_blocks(time: Summary) -> Iterator[Block]:
             ("all sources", _rates_line(throughput)),
             ("sources held out", f"{_rates_line(parts['held_out'])} ({parts['held_out']['n']:,} runs)"),
             ("sources fitted to", f"{_rates_line(parts['fitted'])} ({parts['fitted']['n']:,} runs)"),
-            ("range", _range_line(time["range"])),
+            ("range", _range_line(time["range"], time["held_out"]["held_out_range"])),
             ("fitted constants", ", ".join(fit["constant"] for fit in parts["constants"]) or "none"),
             *(("your calibration", text) for text in time["calibrations"]),
         )
@@ -106,11 +106,14 @@ def _time_blocks(time: Summary) -> Iterator[Block]:
     yield from _reasons("Runs that are not scored", time["excluded"])
 
 
-def _range_line(found: Summary) -> str:
+def _range_line(found: Summary, held_out: Summary) -> str:
     if not found["n_bounded"]:
         return "not asked for"
+    unseen = (
+        f" ({percent(held_out['covered'])} of the {held_out['n_bounded']:,} held out)" if held_out["n_bounded"] else ""
+    )
     return (
-        f"{percent(found['covered'])} of {found['n_bounded']:,} measured values lie between the fastest and the slowest "
+        f"{percent(found['covered'])} of {found['n_bounded']:,} measured values{unseen} lie between the fastest and the slowest "
         f"prediction, which are {found['median_width']:.2f} x apart in the median"
     )
 

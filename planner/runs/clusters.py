@@ -11,6 +11,7 @@ from typing import Final
 from planner.domain.hardware import Accelerator, Cluster, Node
 from planner.errors import InputError, UnknownNameError
 from planner.importers.runs import RunRow
+from planner.search.network import NETWORK_EFFICIENCY
 from planner.units import GIB, GIGA
 
 LARGEST_PLAIN_NODE: Final = 8
@@ -103,6 +104,8 @@ class Machines:
         if row.network_bytes_per_s is not None:
             return replace(node, network_bytes_per_s=row.network_bytes_per_s)
         reach = max(node.accelerators_per_node, node.scaleup_domain)
+        if row.bus_bandwidths and row.n_gpus > reach:
+            return _measured(row, node, filled)
         if node.network_bytes_per_s is not None:
             if row.n_gpus > reach and not node.synthetic:
                 filled.append(f"network = {_gigabits(node.network_bytes_per_s)} per node ({node.slug})")
@@ -166,6 +169,19 @@ def gpu_names(gpu: str) -> Iterator[str]:
 
 def _gigabits(bytes_per_s: float) -> str:
     return f"{bytes_per_s * 8 / GIGA:g} Gb/s"
+
+
+def _measured(row: RunRow, node: Node, filled: list[str]) -> Node:
+    """The network on which rings of the row's length reach the bus bandwidth that its source measured: of a buffer S, (r − 1)/r
+    cross to r nodes where a bus bandwidth counts (n − 1)/n of it for n accelerators."""
+    nodes = -(-row.n_gpus // node.accelerators_per_node)
+    measured_on = min((each for each in row.bus_bandwidths if each >= nodes), default=max(row.bus_bandwidths))
+    crossing = (nodes - 1) / nodes * row.n_gpus / (row.n_gpus - 1)
+    network = row.bus_bandwidths[measured_on] * crossing / NETWORK_EFFICIENCY
+    filled.append(
+        f"network = {_gigabits(round(network))} per node (the source's own all-reduce on {measured_on} nodes)"
+    )
+    return replace(node, network_bytes_per_s=network)
 
 
 def _plain_node(accelerator: Accelerator, per_node: int) -> Node:

@@ -91,15 +91,16 @@ def _network_share(cluster: Cluster) -> float:
 def group_for(axes: tuple[str, ...], layouts: Layouts, domain: int) -> Group:
     """The group of ranks that `axes` span, and how many of them share a scale-up domain. Raises PluginError."""
     alone = layouts[ONE_DOMAIN] > 0
+    used = used_domain(domain, layouts)
     if len(axes) == 2 and SHARD_GROUP in axes:
-        return _shard_group(axes, layouts, domain, alone)
+        return _shard_group(axes, layouts, used, alone)
     if axes == (EXPERT_REPLICAS,):
         return collectives.group_of(
-            layouts["expert_replicas"], layouts.degree("etp") * layouts.degree("ep"), domain, alone
+            layouts["expert_replicas"], layouts.degree("etp") * layouts.degree("ep"), used, alone
         )
     if axes == ("embedding_copies",):
         two = np.where(layouts["pp"] > 1, 2.0, 1.0)
-        return collectives.group_of(two, _stride("pp", layouts), domain, alone)
+        return collectives.group_of(two, _stride("pp", layouts), used, alone)
     names = ("cp", "dp") if axes == (REPLICAS,) else axes
     order = EXPERT_RANK_ORDER if names[0] in EXPERT_RANK_ORDER else RANK_ORDER
     size: Array = np.ones(1)
@@ -108,7 +109,7 @@ def group_for(axes: tuple[str, ...], layouts: Layouts, domain: int) -> Group:
             raise PluginError(f"a communication names the axis {name!r}, which no strategy brings")
         size = size * layouts[name]
     inner_most = min(names, key=lambda name: order.index(name) if name in order else len(order))
-    return collectives.group_of(size, _stride(inner_most, layouts), domain, alone)
+    return collectives.group_of(size, _stride(inner_most, layouts), used, alone)
 
 
 def shard_width(replicas: str, layouts: Layouts) -> Array:
@@ -119,7 +120,23 @@ def shard_width(replicas: str, layouts: Layouts) -> Array:
     return width
 
 
-def _shard_group(axes: tuple[str, ...], layouts: Layouts, domain: int, alone: Mask) -> Group:
+def used_domain(domain: int, layouts: Layouts) -> Array:
+    """How many ranks of each job share a scale-up domain: all that it has room for where domains come out full, else
+    a power of two, so that groups do not straddle two.
+
+    NVL72 racks are handed out so, 64 of 72 at a time (Slurm's topology/block, ``--segment=16`` of four-GPU nodes); MLPerf's jobs
+    of 2,496 GPUs are 39 × 64.
+    Where a domain is a power of two, that is all of it, and the jobs' sizes are not even read.
+    """
+    power_of_two = 2.0 ** np.floor(np.log2(domain))
+    if power_of_two == domain:
+        return np.full(1, power_of_two)
+    total = layouts["n_gpus"]
+    full = (total <= domain) | (np.mod(total, domain) == 0)
+    return np.where(full, domain, power_of_two)
+
+
+def _shard_group(axes: tuple[str, ...], layouts: Layouts, domain: Array, alone: Mask) -> Group:
     """The innermost part of the replicas, or the ranks at the same place of each such part."""
     inside = axes[0] == SHARD_GROUP
     replicas = axes[1] if inside else axes[0]

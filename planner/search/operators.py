@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -21,28 +21,36 @@ fp8 reaches (matmul_mamf rows of the catalog)."""
 BEST_MATMUL: Final[Mapping[str, float]] = {"TPU": 1.0, "TPU v7": DEFAULT_MATMUL_EFFICIENCY}
 """The same for generations that the default is no figure of. Nobody published one of a TPU: `SUSTAINED_MATMUL` is of its peak."""
 SUSTAINED_MATMUL: Final[Mapping[str, float]] = {
-    "Ampere": 0.75, "Hopper": 0.69, "Blackwell": 0.63, "Blackwell Ultra": 0.71, "TPU": 0.83, "TPU v7": 0.69,
+    "Ampere": 0.76, "Hopper": 0.72, "Blackwell": 0.63, "Blackwell Ultra": 0.71, "TPU": 0.83, "TPU v7": 0.72,
 }  # fmt: skip
-"""What GEMMs of a training step reach of the best shape's rate, by generation: other shapes and layouts, float32 accumulation, and
-the clock that the power limit leaves under sustained load, which falls from one generation to the next.
+"""What GEMMs of a training step reach of the best shape's rate, by generation, beside half-empty waves: memory layouts, float32
+accumulation, and the clock that the power limit leaves under sustained load, which falls from one generation to the next.
 
 Fitted, one number for all formats and accelerators of a generation: where the mean of the sources' median errors is zero, over the
-dense rows of the validation data. Ampere: BLOOM, KORTH, internevo, fms (any one left out: 0.73 to 0.78). Hopper: MB, DGXC, NEMO,
-fms (0.67 to 0.72). Blackwell: MB, DGXC, MLPERF, NEMO (0.61 to 0.66). TPU: maxtext, the rows without tensor parallelism, which
-state TFLOP/s with attention in full; v4 alone gives 0.78, v5e alone 0.89; v5p and v6e were not used.
+dense rows of the validation data (benchmarks/accuracy_time.py). Ampere: BLOOM, KORTH, internevo, fms (any one left out: 0.75 to
+0.79). Hopper: MB, DGXC, NEMO, fms (0.69 to 0.74). Blackwell: MB, DGXC, MLPERF, NEMO (0.62 to 0.66). TPU: maxtext, the rows
+without tensor parallelism, which state TFLOP/s with attention in full; v4 alone gives 0.78, v5e alone 0.89; v5p and v6e were not
+used.
 
 TPU v2, v3, v5p and v6e are taken as those two. TPU v7 has the default, a placeholder, as its published runs do not say what they
 recompute.
 
 An assumption: Blackwell Ultra, which is Blackwell's number times the power that it may draw more for the same dense peaks, the
 mean of 1,400 W to GB200's 1,200 and 1,100 W to B200's 1,000 (datasheets, in the catalog): rates grow as power does at most."""
-DEFAULT_SUSTAINED_MATMUL: Final = 0.69
+DEFAULT_SUSTAINED_MATMUL: Final = 0.72
 """The middle of the three NVIDIA generations in `SUSTAINED_MATMUL`, for every other one: an assumption."""
 MEMORY_EFFICIENCY: Final = 0.8
 """Achieved over nominal HBM bandwidth of streaming kernels: the planning factor of ai-dynamo/aiconfigurator (commit 095f58a5,
 systems/*.yaml; hbm_bandwidth_planning_factor in the catalog's facts)."""
 HALF_BYTES: Final = 2.0
 """`Traffic` is stated for 16-bit activations."""
+ALIGNED_ELEMENTS: Final = 8
+"""Batched 16-bit GEMMs whose rows are no multiple of 16 bytes miss the matrix units (NVIDIA, "Matrix Multiplication Background
+User's Guide", section on tensor-core requirements): taken at the rate of plain float32."""
+QUANTISED_BYTES: Final[Mapping[str, float]] = {"fp8": 1.0, "fp4": 0.5}
+"""Bytes of a GEMM operand in formats that activations are quantised to."""
+PLAIN_LINEARS: Final = frozenset({"head", "router"})
+"""GEMMs that stay in the compute format."""
 DEFAULT_COMPUTE_UNITS: Final = 108
 
 ATTENTION_BACKWARD: Final = 2.5
@@ -59,12 +67,13 @@ _SHARDED_WIDTH: Final = frozenset({Region.INTERIOR, Region.KEY_VALUE, Region.EXP
 class Rates:
     """The accelerator's peaks for layers' GEMMs and for those in the compute format (head, router), with what GEMMs reach of
     them; what attention reaches [FLOP/s]; what memory reaches [byte/s]; compute units for wave quantisation; the share of the
-    best shape's rate that a step's GEMMs sustain."""
+    best shape's rate that a step's GEMMs sustain; the peak without matrix units."""
 
     matmul_peak: float
     matmul_best: float
     compute_peak: float
     compute_best: float
+    plain_peak: float
     attention_flop_per_s: float
     memory_bytes_per_s: float
     compute_units: int
@@ -126,6 +135,7 @@ def rates_of(context: Context) -> Rates:
         matmul_best=matmul_efficiency(accelerator, precision.matmul) * calibrated,
         compute_peak=compute,
         compute_best=matmul_efficiency(accelerator, precision.compute) * calibrated,
+        plain_peak=accelerator.peak_flop_per_s.get("fp32", compute),
         attention_flop_per_s=compute * _attention_fraction(context) * calibrated,
         memory_bytes_per_s=accelerator.memory_bandwidth_bytes_per_s * MEMORY_EFFICIENCY,
         compute_units=accelerator.compute_units or DEFAULT_COMPUTE_UNITS,
@@ -142,7 +152,13 @@ def block_costs(
     context: Context, layouts: Layouts, block: Block, divisors: Mapping[Region, Array], rates: Rates
 ) -> tuple[OperatorCost, ...]:
     """The cost of every operator of `block`; frozen weights need no gradient of their own."""
-    costs = (operator_cost(context, layouts, operator, divisors, rates) for operator in block.operators)
+    costs = _with_casts(
+        context,
+        layouts,
+        [operator_cost(context, layouts, operator, divisors, rates) for operator in block.operators],
+        divisors,
+        rates,
+    )
     share = trained_share(block)
     if share == 1.0:
         return tuple(costs)
@@ -154,6 +170,33 @@ def block_costs(
         )
         for cost in costs
     )
+
+
+def _with_casts(
+    context: Context,
+    layouts: Layouts,
+    costs: Sequence[OperatorCost],
+    divisors: Mapping[Region, Array],
+    rates: Rates,
+) -> Iterator[OperatorCost]:
+    """The costs with the quantising of GEMM operands to 8 or 4 bits: inputs in the forward, once where GEMMs share one, the
+    gradients of outputs in the backward. Each is read and written twice, along its rows and along its columns (NVIDIA/
+    TransformerEngine, docs/features/low_precision_training); weights are quantised once per step, which is left out."""
+    width = QUANTISED_BYTES.get(context.precision.matmul)
+    quantised: set[str] = set()
+    for cost in costs:
+        operator = cost.operator
+        if width is None or not isinstance(operator, Linear) or operator.kind in PLAIN_LINEARS:
+            yield cost
+            continue
+        per_element_s = (context.precision.activation_bytes + 2.0 * width) / rates.memory_bytes_per_s
+        source, target = operator.inputs[0], operator.outputs[0]
+        forward_s = cost.forward_s
+        if source.name not in quantised:
+            forward_s = forward_s + _elements(context, layouts, source, divisors) * per_element_s
+        quantised.add(source.name)
+        backward_s = cost.backward_s + _elements(context, layouts, target, divisors) * per_element_s
+        yield replace(cost, forward_s=forward_s, backward_s=backward_s)
 
 
 def trained_share(block: Block) -> float:
@@ -190,6 +233,10 @@ def _pointwise_cost(
     scale = context.precision.activation_bytes / HALF_BYTES / rates.memory_bytes_per_s
     forward, backward = elements * (traffic.forward * scale), elements * (traffic.backward * scale)
     return OperatorCost(operator, forward, backward, np.zeros(1))
+
+
+def _elements(context: Context, layouts: Layouts, tensor: Tensor, divisors: Mapping[Region, Array]) -> Array:
+    return context.tokens(layouts) / divisors[tensor.region] * tensor.width
 
 
 def _tensor_bytes(context: Context, layouts: Layouts, tensor: Tensor, divisors: Mapping[Region, Array]) -> Array:
@@ -229,11 +276,10 @@ def _linear_s(
             rows = tokens / divisors[Region.ROUTING]
     flops = 2.0 * rows * columns * depth * batch
     traffic = (rows * depth + depth * columns + rows * columns) * batch * context.precision.activation_bytes
-    plain = linear.kind in ("head", "router")
+    plain = linear.kind in PLAIN_LINEARS
     best = rates.compute_peak * rates.compute_best if plain else rates.matmul_peak * rates.matmul_best
-    # The sustained rate already has its share of half-empty waves: only shapes that fill less than that are slower.
     waves = split_k_efficiency(rows, columns, depth, batch, rates.compute_units)
-    rate = best * np.minimum(rates.sustained, waves)
+    rate = best * rates.sustained * waves
     written = rows * columns * batch * context.precision.activation_bytes
     return gemm_s(flops, traffic, written, rate, rates.memory_bytes_per_s)
 
@@ -260,5 +306,7 @@ def _score_attention_s(
     flops = 2.0 * tokens * keys * heads * (attention.qk_dim + attention.v_dim)
     passes = 4.0 + (2.5 if context.numerics.dropout else 0.0)
     scores = tokens * keys * heads * context.precision.activation_bytes * passes
-    compute_s = flops / (rates.compute_peak * rates.compute_best * rates.sustained)
+    aligned = all(width % ALIGNED_ELEMENTS == 0 for width in (attention.qk_dim, attention.v_dim))
+    peak = rates.compute_peak if aligned else min(rates.compute_peak, rates.plain_peak)
+    compute_s = flops / (peak * rates.compute_best * rates.sustained)
     return compute_s + (scores + _traffic(context, layouts, attention, divisors)) / rates.memory_bytes_per_s

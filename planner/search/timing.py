@@ -91,12 +91,13 @@ def block_times(
     per_parameter_s = context.framework.accumulation_bytes_per_parameter / rates.memory_bytes_per_s
     backward = backward + accumulated * per_parameter_s
     # The host runs ahead of the device: it sets the pace only where the device would be done before the launches are.
-    host_s = context.framework.host_s_per_operator * len(costs)
+    launch_s = launch_s_per_operator(context)
+    host_s = launch_s * len(costs)
     forward, backward = np.maximum(forward, host_s), np.maximum(backward, host_s)
     again = np.zeros(1)
     if block.name not in ("embedding", "head"):
         share = share_of_model(context, layouts, recomputes)
-        again = _recompute_s(layouts, costs, recomputes, context.framework.host_s_per_operator) * share
+        again = _recompute_s(layouts, costs, recomputes, launch_s) * share
     sent = communications(context, layouts, block, strategies)
     sent = [_hidden_by_schedule(communication, layouts, schedules) for communication in sent]
     exposed = {
@@ -118,6 +119,11 @@ def communications(
         if strategy.communications is not None
         for communication in strategy.communications(context, layouts, block)
     ]
+
+
+def launch_s_per_operator(context: Context) -> float:
+    """What the host needs to launch an operator; nothing where a compiler makes one program of the whole step (XLA on TPUs)."""
+    return 0.0 if context.cluster.accelerator.vendor == "google" else context.framework.host_s_per_operator
 
 
 def _sent_again(
@@ -292,7 +298,9 @@ def step_times(
     for component in EXPOSED_COMPONENTS:
         components[component] = m * slowest[component]
     components["pp"] = components["pp"] + _hops_s(context, layouts, strategies, traffic, m, pp)
-    components["dp"] = components["dp"] + _exposed_sync_s(context, syncs, stage)
+    chunks = layouts.degree("vpp")
+    behind = 1.0 + (chunks - 1.0) * np.minimum(m, pp)
+    components["dp"] = components["dp"] + _exposed_sync_s(context, syncs, stage, behind / chunks)
     components["bubble"] = np.where(pp > 1, np.maximum(bubble, 0.0), 0.0)
     components["optimizer"] = optimizer_s
     total: Array = np.zeros(1)
@@ -339,8 +347,12 @@ def synchronisation_s(columns: Sequence[StageColumn], blocks: Sequence[Mapping[P
     return found
 
 
-def _exposed_sync_s(context: Context, syncs: Mapping[Phase, Array], stage: StageTimes) -> Array:
-    """Gradient reduction may hide behind the last micro-batch's backward, gathering weights behind the first forward."""
+def _exposed_sync_s(context: Context, syncs: Mapping[Phase, Array], stage: StageTimes, micro_batches: Array) -> Array:
+    """Gradient reduction may hide behind the last micro-batch's backward, gathering weights behind the first forward.
+
+    `micro_batches` is how many of a stage lie between the end of its first chunk and of its last: one, or with v chunks
+    (1 + (v − 1)·p)/v, as p micro-batches pass each chunk before the next one's turn (arXiv 2104.04473, figure 4).
+    """
     overlaps = context.framework.overlaps
     windows = {
         Phase.GRADIENT_SYNC: (stage.slowest_backward_s, overlaps.gradients),
@@ -349,7 +361,7 @@ def _exposed_sync_s(context: Context, syncs: Mapping[Phase, Array], stage: Stage
     total: Array = np.zeros(1)
     for phase in SYNC_PHASES:
         window, overlap = windows[phase]
-        total = total + syncs[phase] - np.minimum(syncs[phase] * overlap, window)
+        total = total + syncs[phase] - np.minimum(syncs[phase] * overlap, window * micro_batches)
     return total
 
 

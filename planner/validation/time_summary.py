@@ -96,10 +96,12 @@ def _measured(row: Row, column: str, predicted: float, predicted_step_s: float) 
 
 def _held_out(scores: Sequence[Score]) -> dict[str, Any]:
     """The figures of the sources that no constant has seen, apart from those that one was fitted to."""
+    unseen = [score for score in scores if not fitted(score.row)]
     return {
         "constants": [{"constant": fit.constant, "fitted_to": list(fit.rows)} for fit in FITS],
         "fitted": spread([score.error for score in scores if fitted(score.row)]),
-        "held_out": spread([score.error for score in scores if not fitted(score.row)]),
+        "held_out": spread([score.error for score in unseen]),
+        "held_out_range": coverage(unseen),
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from planner.calibration.fit import ARITHMETIC_KNOTS, FEWEST_RUNS, NETWORK_KNOTS, Runs, fit, folds_of
@@ -62,6 +62,7 @@ def test_a_run_is_held_out_of_its_own_factor():
     assert found.held_out == pytest.approx(np.log(odd), abs=1e-9)
 
 
+@settings(deadline=None)
 @given(st.permutations(range(9)), st.booleans())
 def test_the_order_of_the_runs_changes_nothing(order, one_model):
     whole = runs(0.93, noise=0.06, count=9, kinds=["a"] * 9 if one_model else None)

@@ -158,3 +158,13 @@ def test_prices_with_a_year_alone_stand_in_where_none_has_a_day() -> None:
     assert (price.usd_per_accelerator_hour, price.date) == (6, "2026")
     assert typical([offer(1, "A", "2026-01-01", kind="spot")]) is None
     assert newest([]) is None
+
+
+def gemm_rates(catalog: Catalog, slug: str) -> list[float]:
+    return sorted(row.fraction for row in catalog.accelerator(slug).efficiencies if row.metric == "gemm_best")
+
+
+def test_gemms_run_as_on_the_same_chip_with_another_memory(catalog: Catalog) -> None:
+    assert gemm_rates(catalog, "a100-sxm4-40gb") == gemm_rates(catalog, "a100-sxm4-80gb") != []
+    # 500 W instead of 700 W, and cards of another form: nobody says that they run as fast.
+    assert gemm_rates(catalog, "h100-sxm5-96gb") == gemm_rates(catalog, "a100-pcie-40gb") == []

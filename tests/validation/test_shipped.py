@@ -140,7 +140,10 @@ def test_without_a_file_steps_and_runs_are_both_validated(database, predict_runs
     assert time["throughput"]["n"] + sum(row["n"] for row in time["excluded"]) == time["n_rows"]
     assert time["range"]["n_bounded"] == time["throughput"]["n"]
     assert time["range"]["covered"] >= 0.8
-    assert time["range"]["median_width"] < 1.7
+    assert time["range"]["median_width"] < 1.6
+    assert time["held_out"]["held_out_range"]["covered"] >= 0.8
+    assert time["throughput"]["median_abs_error"] < 0.08
+    assert time["held_out"]["held_out"]["median_abs_error"] < 0.08
     for table in ("by_source", "by_framework", "by_accelerator", "by_family", "by_scale", "by_statement"):
         assert sum(group["n"] for group in time[table]) == time["throughput"]["n"] > 1000
     assert len(time["worst"]) == 15
