@@ -11,9 +11,9 @@ from search.meshes import RULES, context, evaluated, mesh, number
 from planner.formulas.attention import RATES
 from planner.plugin import Linear, Phase
 from planner.search.memory import region_divisors
-from planner.search.network import group_for
+from planner.search.network import Traffic, group_for, network_of
 from planner.search.operators import PLAIN_LINEARS, block_costs, rates_of
-from planner.search.timing import launch_s_per_operator
+from planner.search.timing import block_syncs, launch_s_per_operator
 
 
 def costs(of, **given):
@@ -140,11 +140,12 @@ def test_buckets_pay_their_latency_each():
     of = context("nanotron")
     whole = replace(of, framework=replace(of.framework, sync_bucket_elements=None))
     small = replace(of, framework=replace(of.framework, sync_bucket_elements=lambda _context, _layouts: 1e5))
-    given = {"dp": 64, "zero": 0}
-    synced = [
-        sum(number(block.sync_s[Phase.GRADIENT_SYNC]) for block in evaluated(each, **given).blocks)
-        for each in (whole, of, small)
-    ]
+    synced = []
+    for each in (whole, of, small):
+        layouts = mesh(each, dp=64, zero=0)
+        traffic = Traffic(layouts, network_of(each.cluster))
+        took = [block_syncs(each, layouts, block, RULES.strategies, traffic) for block in each.program.blocks]
+        synced.append(sum(number(syncs[Phase.GRADIENT_SYNC]) for syncs in took))
     assert synced[2] > 2.0 * synced[0]
     assert np.isfinite(synced).all()
 
