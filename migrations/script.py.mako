@@ -7,11 +7,14 @@ Revises: ${down_revision | comma,n}
 # Rules for authors
 # - Import alembic, sqlalchemy and the standard library, nothing of the planner: this file runs unchanged in five years.
 # - The next number is the id: 0003, 0004 … A plugin's ids begin with its branch label: gh200_0001.
+# - A release of facts is not written by hand: python -m planner.catalog.release OLD NEW writes its revision.
 # - Facts come from a frozen, dated file beside this package (seed_data/releases/…). A file that a published revision
 #   reads never changes: a test pins its checksum. A correction is a new file and a new revision.
 # - Write a true downgrade. It removes exactly the rows that the upgrade brought, by slug and layer, and never a row of
 #   the layer "user". A test goes up, down and up again and compares all rows.
 # - A reference that two tables need of each other is a slug, not a foreign key.
+# - A stricter constraint first moves the rows of the layer "user" that break it into a table parked_NAME beside theirs;
+#   the planner puts them back once they fit. What a downgrade drops of that layer the planner keeps by itself.
 # - Name every constraint; on SQLite alter tables in batch mode. Foreign keys are off while revisions run and checked
 #   before the commit: delete children yourself, nothing cascades.
 # - Never commit: one transaction holds the whole upgrade. Keep it short, readers wait for it.

@@ -52,10 +52,12 @@ class ReleaseEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """What leads from the facts at revision `old` to those at `new`, in one layer."""
+    """What leads from the facts at revision `old` to those at `new`, in one layer; the names are those asked for."""
 
     old: str
     new: str
+    old_name: str
+    new_name: str
     layer: str
     tables: tuple[TableChanges, ...]
 
@@ -72,7 +74,8 @@ def difference(old: str, new: str, *, branches: Branches | None = None) -> Diffe
         layer, first, second = _ends(old, new, revisions)
         states = _states(url, layer, first, second, known)
     keys = {table: _key(table) for state in states for table in state}
-    return Difference(old=first, new=second, layer=layer, tables=changes(*states, keys))
+    tables = changes(*states, keys)
+    return Difference(old=first, new=second, old_name=old, new_name=new, layer=layer, tables=tables)
 
 
 def changelog(url: str | None = None, *, branches: Branches | None = None) -> tuple[ReleaseEntry, ...]:

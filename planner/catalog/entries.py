@@ -22,6 +22,7 @@ KIND: Final = "entry"
 MOST_ALIASES: Final = 64
 MOST_RATES: Final = 32
 LARGEST_NUMBER: Final = 1e30
+LONGEST_NUMBER: Final = 40
 _DATES: Final = frozenset({"date", "source_date"})
 _DATE: Final = re.compile(r"\d{4}(?:-\d{2}(?:-\d{2})?)?")
 _FORMAT: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,19}")
@@ -153,26 +154,31 @@ def _number(fact: Field, value: object) -> int | float:
 
 def amount(name: str, value: object) -> int | float:
     """A number, or a text of a number with the unit that the field's name ends in. Raises InputError."""
-    if isinstance(value, str) and value.isascii() and value.strip().isdecimal() and len(value) < 40:
-        return int(value)
-    if isinstance(value, str):
-        try:
-            return next((parse for ending, parse in _UNITS if name.endswith(ending)), parse_quantity)(_plain(value))
-        except (ValueError, OverflowError):
-            unit = next((ending.strip("_") for ending, _ in _UNITS if name.endswith(ending)), "number")
-            raise InputError(f"{name} {clipped(value)} is no {unit} that can be read") from None
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    number = _read_amount(name, value) if isinstance(value, str) else value
+    if isinstance(number, bool) or not isinstance(number, int | float):
         raise InputError(f"{name} must be a number, not {clipped(value)}")
-    if isinstance(value, float) and not math.isfinite(value):
-        raise InputError(f"{name} must be a finite number, not {value}")
-    if abs(value) > LARGEST_NUMBER:
+    if isinstance(number, float) and not math.isfinite(number):
+        raise InputError(f"{name} must be a finite number, not {clipped(value)}")
+    if abs(number) > LARGEST_NUMBER:
         raise InputError(f"{name} is more than {LARGEST_NUMBER:g}")
-    return value
+    return number
+
+
+def _read_amount(name: str, text: str) -> int | float:
+    if text.isascii() and text.strip().isdecimal() and len(text) < LONGEST_NUMBER:
+        return int(text)
+    unit, parse = next(
+        ((ending, parse) for ending, parse in _UNITS if name.endswith(ending)), ("number", parse_quantity)
+    )
+    try:
+        return parse(_plain(text))
+    except (ValueError, OverflowError):
+        raise InputError(f"{name} {clipped(text)} is no {unit.strip('_')} that can be read") from None
 
 
 def _plain(text: str) -> str:
     stripped = text.strip()
-    if len(stripped) > 40:
+    if len(stripped) > LONGEST_NUMBER:
         raise ValueError("longer than any number")
     # A sign is no part of any amount, but deserves its own message.
     if stripped.startswith("-"):

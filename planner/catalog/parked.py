@@ -171,10 +171,12 @@ def _same(connection: Connection, table: str, other: str) -> str:
 
 def _in_order(tables: Iterable[str]) -> Iterator[tuple[str, str]]:
     """The tables of parked rows, each with the one that its rows belong to; those that others refer to first."""
+    found = [(name, match["table"]) for name in tables if (match := _PARKED.fullmatch(name))]
+    if not found:
+        return
     from planner.catalog.tables import Base
 
     order = [table.name for table in Base.metadata.sorted_tables]
-    found = [(name, match["table"]) for name in tables if (match := _PARKED.fullmatch(name))]
     yield from sorted(found, key=lambda pair: (order.index(pair[1]) if pair[1] in order else len(order), pair))
 
 

@@ -9,11 +9,11 @@ from operator import itemgetter
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from planner.catalog import cluster_spec, prices, records, shadows
+from planner.catalog import browse, cluster_spec, prices, records, shadows
 from planner.catalog.engine import SchemaError, plain_errors, reading_engine, schema_error, shown, upgradable
 from planner.catalog.location import core_revisions, database_url, sqlite_path
 from planner.catalog.names import lookup_keys, name_key
-from planner.errors import CatalogError, CatalogWarning, UnknownNameError, nearest_names
+from planner.errors import CatalogError, CatalogWarning, UnknownNameError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,10 +62,10 @@ _KIND_OF_RECORD: Final = {
     "Goodput": "goodput",
 }
 """The kind of entries that each record of `planner.domain.operation` is made from."""
+NEWEST_PRICES: Final = 200
+"""Prices that an entry is shown with."""
 # A user's own row shadows a released one of the same slug.
 _USER_FIRST: Final = "CASE WHEN layer = 'user' THEN 0 ELSE 1 END"
-# Slugs come last: where an alias is spelled as the slug is but for case, the slug is what a suggestion shows.
-_ALL_NAMES: Final = "SELECT alias, slug FROM alias WHERE kind = :kind ORDER BY role, alias"
 
 
 class Catalog:
@@ -227,7 +227,10 @@ class Catalog:
     def accelerator_price(self, slug: str) -> Price | None:
         """The median of the accelerator's latest dated on-demand prices; None where there is none."""
         with self._whole_rows():
-            return prices.typical(self._select("SELECT * FROM price WHERE accelerator = :slug", slug=slug))
+            # Of very many prices only the columns that count, and the current ones.
+            columns = "provider, kind, date, usd_per_accelerator_hour, superseded"
+            query = f"SELECT {columns} FROM price WHERE accelerator = :slug AND kind = :kind"
+            return prices.typical(self._select(query, slug=slug, kind=prices.ON_DEMAND))
 
     def carbon_intensity(self, name: str) -> CarbonIntensity:
         """The carbon intensity of a country, cloud region (``gcp-us-central1``) or technology called `name`."""
@@ -270,16 +273,12 @@ class Catalog:
         slug = self.find(kind, name)
         if slug is not None:
             return slug
-        owners = {row["alias"]: row["slug"] for row in self._select(_ALL_NAMES + self._bytewise, kind=kind)}
-        if not owners:
+        if not self._select("SELECT 1 FROM alias WHERE kind = :kind LIMIT 1", kind=kind):
             raise self._older() or CatalogError(
                 f"catalog {shown(self.url)} holds no {kind}", hint="name another with --database"
             )
-        # Of the near names one for each entry, so that three suggestions are three entries.
-        near: dict[str, str] = {}
-        for known in nearest_names(name, owners, limit=12):
-            near.setdefault(owners[known], known)
-        raise UnknownNameError(_SINGULAR[kind], name, near.values(), listing=f"planner catalog list {kind} shows them")
+        near = browse.near_names(self, kind, name)
+        raise UnknownNameError(_SINGULAR[kind], name, near, listing=f"planner catalog list {kind} shows them")
 
     def rows(self, kind: str) -> list[Row]:
         """All entries of a kind by slug, with their columns; accelerators with their bf16 rate.
@@ -333,28 +332,45 @@ class Catalog:
         return {"shadows": behind[0]["layer"], "differences": shadows.differences(own, behind[0])}
 
     def search(self, text: str) -> list[Row]:
-        """Entries with a name that contains every word of `text`, best first: kind, slug, name, which name matched."""
-        keys = [key for word in text.split() if (key := name_key(word))]
-        if not keys:
-            return []
-        where = " AND ".join(f"key LIKE :key{index}" for index in range(len(keys)))
-        values = {f"key{index}": f"%{key}%" for index, key in enumerate(keys)}
-        found: dict[tuple[str, str], Row] = {}
-        # The shortest key that contains what was typed is the closest to it.
-        by = ", ".join(f"{column}{self._bytewise}" for column in ("kind", "slug", "alias"))
-        query = f"SELECT kind, slug, alias AS matched FROM alias WHERE {where} ORDER BY length(key), {by}"
-        for row in self._select(query, **values):
-            found.setdefault((row["kind"], row["slug"]), row)
+        """Entries with a name that contains every word of `text`, best first: kind, slug, name, layer, which name matched."""
         with self._whole_rows():
-            for (kind, slug), entry in found.items():
-                entry["name"] = self._row(kind, slug)["name"]
-        return list(found.values())
+            return browse.search(self, text).rows
+
+    def page(self, kind: str, filters: browse.Filters) -> browse.Page:
+        """Some entries of a kind: see `planner.catalog.browse.page`."""
+        with self._whole_rows():
+            found = browse.page(self, kind, filters)
+        if not found.rows and not upgradable(self.url) and (older := self._older()):
+            raise older
+        return found
+
+    def kinds(self) -> tuple[str, ...]:
+        """Every kind of entry."""
+        return tuple(TABLES)
+
+    def table(self, kind: str) -> str:
+        """The table of a kind. Raises UnknownNameError."""
+        return self._table(kind)
+
+    def select(self, query: str, **values: object) -> list[Row]:
+        """The rows of a query that reads, for the other modules of this package."""
+        return self._select(query, **values)
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether the database is an SQLite file."""
+        return self._engine.dialect.name == "sqlite"
+
+    @property
+    def bytewise(self) -> str:
+        """What follows a column in ORDER BY, so that every database sorts alike."""
+        return self._bytewise
 
     def accelerator_names(self, beginning: str) -> dict[str, str]:
         """The slug of every accelerator's name whose key begins so, by that name."""
         query = (
-            "SELECT alias, slug FROM alias WHERE kind = 'accelerators' AND key >= :first AND key < :after "
-            "ORDER BY key LIMIT 1000"
+            f"SELECT alias, slug FROM alias WHERE kind = 'accelerators' AND key{self._bytewise} >= :first "
+            f"AND key{self._bytewise} < :after ORDER BY key{self._bytewise} LIMIT 1000"
         )
         key = name_key(beginning)
         return {row["alias"]: row["slug"] for row in self._select(query, first=key, after=f"{key}\uffff")}
@@ -430,7 +446,9 @@ class Catalog:
         return sorted(rows, key=itemgetter("metric", "format", "condition", "layer"))
 
     def _price_series(self, column: str, slug: str) -> list[Row]:
-        rows = self._select(f"SELECT * FROM price WHERE {column} = :slug", slug=slug)
+        """The newest prices; `planner.catalog.series` has those before."""
+        query = f"SELECT * FROM price WHERE {column} = :slug ORDER BY date DESC LIMIT {NEWEST_PRICES}"
+        rows = self._select(query, slug=slug)
         rows.sort(key=itemgetter("provider", "slug"))
         rows.sort(key=itemgetter("date"), reverse=True)
         shown_columns = ("provider", "region", "kind", "usd_per_accelerator_hour", "date", "superseded", "source")

@@ -175,6 +175,8 @@ class Accelerator(Fact, Base):
         *at_most(1e6, "tdp_w"),
         CheckConstraint("year BETWEEN 2000 AND 2100", name="year_plausible"),
         CheckConstraint("usable_bytes <= capacity_bytes", name="usable_at_most_capacity"),
+        Index(None, "vendor", "capacity_bytes"),
+        Index(None, "capacity_bytes"),
         refers("vendor", "vendor"),
         refers("scaleup_link", "link"),
     )  # fmt: skip
@@ -209,6 +211,7 @@ class PeakRate(Base):
         refers("accelerator", "accelerator", layer="layer", ondelete="CASCADE"),
         *positive("flop_per_s"),
         _peak_plausible(),
+        Index(None, "format", "accelerator"),
     )
 
     accelerator: Mapped[str] = mapped_column(SLUG, primary_key=True, comment="slug of the accelerator")
@@ -301,6 +304,9 @@ class Price(Fact, Base):
         refers("node", "node"),
         refers("cluster", "cluster"),
         Index("ix_price_accelerator", "accelerator", "kind"),
+        Index(None, "accelerator", "date"),
+        Index(None, "node", "date"),
+        Index(None, "cluster", "date"),
     )
 
     accelerator: Mapped[str] = mapped_column(SLUG, comment="slug of the accelerator")

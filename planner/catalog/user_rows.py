@@ -142,7 +142,7 @@ def slugs_like(connection: Connection, kind: str, name: str, own: bool = False) 
     alias = table_named("alias")
     ours: ColumnElement[bool] = alias.c.layer == USER
     key = name_key(name)[:3]
-    near = select(alias.c.slug).where(alias.c.kind == kind, ours, alias.c.key >= key, alias.c.key < f"{key}\uffff")
+    near = select(alias.c.slug).where(alias.c.kind == kind, ours, alias.c.key.startswith(key, autoescape=True))
     found = list(connection.execute(near.limit(CHUNK)).scalars())
     if not own:
         found += connection.execute(select(alias.c.slug).where(alias.c.kind == kind, ~ours)).scalars()

@@ -7,7 +7,7 @@ from typing import Final
 
 import click
 
-from planner.units import parse_duration_s, parse_quantity
+from planner.units import parse_bytes, parse_duration_s, parse_quantity
 
 _GPU_RANGE: Final = re.compile(r"(\d+)(?:-(\d+))?")
 
@@ -23,6 +23,14 @@ def quantity(text: str) -> float:
 def us_dollars(text: str) -> float:
     """An amount of US dollars: ``100000``, ``100k``, ``$2M``."""
     return quantity(text.strip().removeprefix("$"))
+
+
+def size_in_bytes(text: str) -> float:
+    """An amount of memory: ``80GB``, ``80GiB``; a bare number is bytes."""
+    try:
+        return _positive(parse_bytes(text), text)
+    except ValueError as problem:
+        raise click.BadParameter(str(problem)) from problem
 
 
 def duration_s(text: str) -> float:

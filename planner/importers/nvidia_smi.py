@@ -17,7 +17,7 @@ from planner.importers.machines import MachineFormat, SeenNodes, whole
 from planner.units import MIB
 
 DEEPEST: Final = 24
-MOST_ELEMENTS: Final = 200_000
+MOST_ELEMENTS: Final = 100_000
 CUT: Final = "..."
 _LISTED: Final = re.compile(r"^GPU \d+: (?P<name>.+?) \(UUID: ", re.MULTILINE)
 # The name stands before the persistence mode, the bus id in the next cell.

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
 from planner.reports import columns
 from planner.reports.blocks import Flat, Report
-from planner.reports.listing import entry, listing
+from planner.reports.listing import entry, listing, table_of
 
 SHOWN: Final[Mapping[str, tuple[str, ...]]] = {
     "models": ("slug", "family", "layers", "hidden", "heads", "kv_heads", "vocab"),
@@ -31,14 +31,16 @@ SHOWN: Final[Mapping[str, tuple[str, ...]]] = {
 _OTHERWISE: Final = 6
 
 
-def kind_report(kind: str, items: Iterable[Mapping[str, Any]]) -> Report:
-    """All entries of a kind."""
+def kind_report(kind: str, items: Iterable[Mapping[str, Any]], *, more: int = 0, chosen: bool = False) -> Report:
+    """Entries of a kind; `more` counts those that are not among them, `chosen` says that filters picked them."""
     rows = tuple(items)
     every = tuple(dict.fromkeys(key for row in rows for key in row))
     shown = SHOWN.get(kind, every[:_OTHERWISE])
     if any(row.get("shadows") for row in rows):
         shown = (*shown, "shadows")
-    return listing("planner.catalog.list/1", rows, shown, empty=f"no {kind} in the catalog: planner db upgrade")
+    empty = f"no {kind} that fit" if chosen else f"no {kind} in the catalog: planner db upgrade"
+    report = listing("planner.catalog.list/1", rows, shown, empty=empty)
+    return replace(report, document={**report.document, "more": more})
 
 
 def entry_report(kind: str, fields: Mapping[str, Any]) -> Report:
@@ -76,7 +78,39 @@ def _in_words(fields: Mapping[str, Any]) -> list[dict[str, str]]:
     ]
 
 
-def search_report(text: str, found: Iterable[Mapping[str, Any]]) -> Report:
-    """Entries of every kind that match a text."""
-    shown = ("kind", "slug", "name", "matched")
-    return listing("planner.catalog.search/1", found, shown, empty=f"nothing in the catalog contains {text!r}")
+def search_report(text: str, found: Iterable[Mapping[str, Any]], *, near: Sequence[str] = ()) -> Report:
+    """Entries of every kind that match a text; `near` are names to suggest where there is none."""
+    shown = ("kind", "slug", "name")
+    hint = f"; did you mean {', '.join(near)}?" if near else ""
+    rows = tuple(found)
+    report = listing("planner.catalog.search/1", rows, shown, empty=f"nothing in the catalog contains {text!r}{hint}")
+    brief = [{**row, "name": _with_match(row)} for row in rows]
+    blocks = (table_of(brief, shown),) if brief else report.blocks
+    return replace(report, document={**report.document, "near": list(near)}, blocks=blocks)
+
+
+def _with_match(row: Mapping[str, Any]) -> str:
+    """The name, and the alias that matched where it is another."""
+    told = {str(row["slug"]), str(row["name"]).casefold()}
+    return str(row["name"]) if str(row["matched"]).casefold() in told else f"{row['name']} ({row['matched']})"
+
+
+def history_report(kind: str, slug: str, events: Iterable[Mapping[str, Any]]) -> Report:
+    """The dated facts of one entry, newest first."""
+    shown = ("date", "event", "detail", "value", "source")
+    report = listing("planner.catalog.history/1", events, shown, empty=f"nothing of {slug} is dated")
+    return replace(
+        report, document={"schema": "planner.catalog.history/1", "kind": kind, "slug": slug, "items": list(events)}
+    )
+
+
+def documents_report(rows: Iterable[Mapping[str, Any]]) -> Report:
+    """Documents with the number of facts that rest on each."""
+    return listing("planner.catalog.sources/1", rows, ("slug", "kind", "facts", "name"), empty="no documents")
+
+
+def resting_report(slug: str, rows: Iterable[Mapping[str, Any]]) -> Report:
+    """The facts that rest on one document."""
+    shown = ("kind", "slug", "name", "source")
+    report = listing("planner.catalog.source/1", rows, shown, empty=f"no fact rests on {slug}")
+    return replace(report, document={**report.document, "document": slug})

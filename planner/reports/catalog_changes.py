@@ -47,8 +47,8 @@ def difference_report(found: Difference, kind: str | None = None) -> Report:
     items = tuple(item for each in tables for item in _items(each))
     document = {
         "schema": "planner.catalog.diff/1",
-        "from": found.old,
-        "to": found.new,
+        "from": {"name": found.old_name, "revision": found.old},
+        "to": {"name": found.new_name, "revision": found.new},
         "layer": found.layer,
         "summary": [_count(each) for each in tables],
         "items": [dict(item) for item in items],
@@ -62,6 +62,10 @@ def difference_report(found: Difference, kind: str | None = None) -> Report:
 def kind_of(table: str) -> str:
     """What the rows of a table are called."""
     return KINDS.get(table, f"{table}s").replace("_", " ")
+
+
+def _end(name: str, revision: str) -> str:
+    return name if name == revision else f"{name} ({revision})"
 
 
 def _title(found: TableChanges) -> str:
@@ -106,10 +110,11 @@ def _flat_rows(item: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _blocks(found: Difference, tables: Sequence[TableChanges], shown: int | None) -> Iterator[Block]:
+    old, new = _end(found.old_name, found.old), _end(found.new_name, found.new)
     if not tables:
-        yield Paragraph(f"{found.old} and {found.new} hold the same facts", Tone.FAINT)
+        yield Paragraph(f"{old} and {new} hold the same facts", Tone.FAINT)
         return
-    yield Heading(f"From {found.old} to {found.new}")
+    yield Heading(f"From {old} to {new}")
     yield Table(
         columns=(left("kind"), right("added"), right("changed"), right("removed")),
         rows=tuple(

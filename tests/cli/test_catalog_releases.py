@@ -28,7 +28,9 @@ def database(tmp_path: Path) -> str:
 def test_a_diff_says_what_changed_field_by_field(planner):
     document = json.loads(planner("catalog", "diff", "2026-11", "2026-11b", "-f", "json").out)
     assert document["schema"] == "planner.catalog.diff/1"
-    assert (document["from"], document["to"], document["layer"]) == ("0002", "0005", "vendor")
+    assert document["from"] == {"name": "2026-11", "revision": "0002"}
+    assert document["to"] == {"name": "2026-11b", "revision": "0005"}
+    assert document["layer"] == "vendor"
     changed = {item["entry"]: item["fields"] for item in document["items"] if item["change"] == "changed"}
     assert changed["trainium1"]["memory_bandwidth_bytes_per_s"] == {"old": 820e9, "new": 820 * 2**30}
     added = {(item["kind"], item["entry"]) for item in document["items"] if item["change"] == "added"}

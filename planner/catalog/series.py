@@ -1,0 +1,134 @@
+"""What is known of an entry over time, and what rests on a document."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from planner.catalog.location import migrations_directory
+from planner.domain.hardware import CALIBRATED
+
+if TYPE_CHECKING:
+    from planner.catalog.reader import Catalog
+
+Row = dict[str, Any]
+
+MOST_EVENTS: Final = 1000
+"""Prices of one entry that are looked at, the newest first."""
+_PRICED: Final = {"accelerators": "accelerator", "nodes": "node", "clusters": "cluster"}
+_PARTS: Final = ("added", "changed", "removed")
+
+
+def history(catalog: Catalog, kind: str, name: str) -> list[Row]:
+    """The dated facts of the entry that `name` means, newest first: prices, efficiencies, calibrations, and the releases that
+    brought or changed it. Each has ``date``, ``event``, ``detail``, ``value``, ``layer`` and ``source``.
+
+    Raises UnknownNameError.
+    """
+    row = catalog.row(kind, name)
+    slug = row["slug"]
+    events = [*_of_releases(catalog, kind, row), *_of_prices(catalog, kind, slug)]
+    if kind == "accelerators":
+        events += _of_efficiencies(catalog, slug)
+    return sorted(events, key=lambda event: event["date"] or "", reverse=True)
+
+
+def documents(catalog: Catalog) -> list[Row]:
+    """Every document with how many entries of each kind rest on it: slug, name, kind, licence, ``facts``, ``of``."""
+    counts: dict[str, dict[str, int]] = {}
+    for kind, table in _cited(catalog):
+        query = f"SELECT document, count(*) AS n FROM {table} WHERE document IS NOT NULL GROUP BY document"
+        for row in catalog.select(query):
+            counts.setdefault(row["document"], {})[kind] = row["n"]
+    found = catalog.rows("sources")
+    return [
+        {
+            **{name: row[name] for name in ("slug", "name", "kind", "licence", "layer")},
+            "facts": sum(counts.get(row["slug"], {}).values()),
+            "of": counts.get(row["slug"], {}),
+        }
+        for row in found
+    ]
+
+
+def resting_on(catalog: Catalog, name: str, most: int) -> list[Row]:
+    """The entries that rest on the document that `name` means: kind, slug, name, layer, and where in it they were read.
+
+    Raises UnknownNameError.
+    """
+    slug = catalog.resolve("sources", name)
+    found: list[Row] = []
+    for kind, table in _cited(catalog):
+        shown = "accelerator AS slug, metric AS name" if kind == "efficiencies" else "slug, name"
+        query = f"SELECT {shown}, layer, source FROM {table} WHERE document = :slug ORDER BY 1 LIMIT :most"
+        found += [{"kind": kind, **row} for row in catalog.select(query, slug=slug, most=most)]
+    return found[:most]
+
+
+def _cited(catalog: Catalog) -> Iterator[tuple[str, str]]:
+    """The kinds whose entries name documents, and their tables."""
+    for kind in catalog.kinds():
+        if kind != "sources":
+            yield kind, catalog.table(kind)
+    yield "efficiencies", "efficiency"
+
+
+def _event(date: str | None, event: str, detail: str, layer: str, source: str, value: str = "") -> Row:
+    return {"date": date, "event": event, "detail": detail, "value": value, "layer": layer, "source": source}
+
+
+def _of_prices(catalog: Catalog, kind: str, slug: str) -> Iterator[Row]:
+    column = _PRICED.get(kind)
+    if column is None:
+        return
+    query = f"SELECT * FROM price WHERE {column} = :slug ORDER BY date DESC LIMIT :most"
+    for row in catalog.select(query, slug=slug, most=MOST_EVENTS):
+        said = " ".join(part for part in (row["provider"], row["region"], row["kind"]) if part)
+        value = f"${row['usd_per_accelerator_hour']:,.2f} per GPU-h"
+        yield _event(row["date"], "price", said, row["layer"], row["source"], value)
+
+
+def _of_efficiencies(catalog: Catalog, slug: str) -> Iterator[Row]:
+    query = "SELECT * FROM efficiency WHERE accelerator = :slug AND source_date IS NOT NULL"
+    for row in catalog.select(query, slug=slug):
+        event = "calibration" if row["metric"] in CALIBRATED else "efficiency"
+        said = " ".join((row["metric"], row["format"], f"({row['condition']})" if row["condition"] else ""))
+        yield _event(row["source_date"], event, said.strip(), row["layer"], row["source"], f"{row['fraction']:.4g}")
+
+
+def _of_releases(catalog: Catalog, kind: str, row: Mapping[str, Any]) -> Iterator[Row]:
+    """Which release brought the entry, which changed it; for one of the user's when it was brought in."""
+    if row["layer"] == "user":
+        yield _event(row.get("source_date"), "brought in", "an entry of your own", "user", row.get("source") or "")
+    layer = row["layer"] if row["layer"] != "user" else row.get("shadows")
+    if layer is None:
+        return
+    query = "SELECT slug, released_on, note FROM release WHERE layer = :layer ORDER BY revision"
+    releases = catalog.select(query, layer=layer)
+    changes = {release["slug"]: _changes(release["slug"], catalog.table(kind), row["slug"]) for release in releases}
+    # The first release has no list of changes: what no later one added was there from the start.
+    if releases and not any("added" in (each or {}) for each in changes.values()):
+        changes[releases[0]["slug"]] = {"added": {}}
+    # Of two releases on one day the later comes first, as it does by date.
+    for release in reversed(releases):
+        for part, columns in (changes[release["slug"]] or {}).items():
+            said = f"{part} {', '.join(columns)}".strip()
+            moved = "; ".join(f"{old} → {new}" for old, new in columns.values() if not isinstance(new or old, str))
+            yield _event(release["released_on"], f"release {release['slug']}", said, layer, release["note"], moved)
+
+
+def _changes(release: str, table: str, slug: str) -> dict[str, dict[str, tuple[Any, Any]]] | None:
+    """What a release did to one row: the part of its list, with the columns that changed and both values; None without a list."""
+    frozen = migrations_directory().parent / "seed_data" / "releases" / release / "changes.json"
+    if not frozen.is_file():
+        return None
+    found: dict[str, dict[str, tuple[Any, Any]]] = {}
+    for each in json.loads(frozen.read_text(encoding="utf-8"))["tables"]:
+        if each["table"] != table:
+            continue
+        for part in _PARTS:
+            for row in each[part]:
+                if row.get("slug", row.get("key", {}).get("slug")) == slug:
+                    found[part] = {name: (row["old"].get(name), new) for name, new in row.get("new", {}).items()}
+    return found

@@ -1,0 +1,183 @@
+"""`planner catalog list`, `search`, `show`, `history` and `sources`: filters, pages, near names, dated series, documents."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+
+import pytest
+
+from planner.catalog.entries import entry
+from planner.catalog.user_layer import keep
+
+
+@pytest.fixture
+def listed(planner):
+    """The slugs of a list, in order."""
+
+    def call(*arguments: str) -> list[str]:
+        outcome = planner("catalog", "list", *arguments, "-f", "json")
+        assert outcome.status == 0
+        return [item["slug"] for item in json.loads(outcome.out)["items"]]
+
+    return call
+
+
+def test_accelerators_are_chosen_by_vendor_memory_and_format(listed) -> None:
+    found = listed("accelerators", "--vendor", "AMD", "--min-mem", "128GB", "--has", "fp8")
+    assert {"mi300x", "mi325x", "mi355x"} <= set(found)
+    assert not {"mi250x", "h200-sxm5-141gb", "mi210"} & set(found)
+    assert "h100-sxm5-80gb" in listed("accelerators", "--min-mem", "80GB", "--has", "fp8")
+    assert "a100-sxm4-80gb" not in listed("accelerators", "--min-mem", "80GB", "--has", "fp8")
+    assert "a100-sxm4-40gb" not in listed("accelerators", "--min-mem", "80GiB")
+
+
+def test_nodes_clusters_and_prices_are_chosen_by_their_accelerator(listed) -> None:
+    assert set(listed("clusters", "--accelerator", "h100")) >= {"h100-pool"}
+    assert "a100-pool" not in listed("clusters", "--vendor", "nvidia", "--has", "fp8")
+    assert "mi300x-oam8" in listed("nodes", "--vendor", "amd")
+    assert "dgx-h100" not in listed("nodes", "--vendor", "amd")
+    assert set(listed("nodes", "--provider", "aws", "--accelerator", "h100")) == {"aws-p5-48xlarge", "aws-p5-4xlarge"}
+    assert listed("prices", "--accelerator", "h100", "--provider", "AWS")
+
+
+def test_a_sorted_list_is_in_order_and_what_is_unknown_comes_last(planner) -> None:
+    for sign in ("", "-"):
+        text = planner("catalog", "list", "accelerators", "--sort", f"{sign}tdp_w", "-f", "json").out
+        powers = [item["tdp_w"] for item in json.loads(text)["items"]]
+        known = [power for power in powers if power is not None]
+        assert known == sorted(known, reverse=bool(sign))
+        assert powers[: len(known)] == known
+
+
+def test_a_list_is_a_page_with_a_note_of_how_many_more_there_are(planner, listed) -> None:
+    every = listed("models")
+    outcome = planner("catalog", "list", "models", "--limit", "10", "--offset", "5", "-f", "json")
+    document = json.loads(outcome.out)
+    assert [item["slug"] for item in document["items"]] == every[5:15]
+    assert document["more"] == len(every) - 15
+    assert f"6 to 15 are shown, there are {len(every) - 15} more" in outcome.err
+    assert listed("models", "--limit", "0") == every
+    assert listed("models", "--limit", "0", "--offset", "100") == every[100:]
+
+
+def test_a_layer_is_listed_alone_and_what_counts_by_default(listed, database: str) -> None:
+    keep(database, [
+        entry("vendors", {"slug": "amd", "name": "ours", "source": "a test"}),
+        entry("vendors", {"slug": "own", "source": "a test"}),
+    ])  # fmt: skip
+    assert listed("vendors", "--layer", "user") == ["amd", "own"]
+    assert listed("vendors").count("amd") == 1
+    assert listed("vendors", "--layer", "all").count("amd") == 2
+    assert "own" not in listed("vendors", "--layer", "vendor")
+
+
+def test_an_own_accelerator_without_rates_has_those_of_the_one_that_it_stands_in_for(listed, database: str) -> None:
+    fields = {"slug": "mi300x", "vendor": "amd", "year": 2023, "capacity_bytes": "200 GiB",
+              "memory_bandwidth_bytes_per_s": "5 TB/s"}  # fmt: skip
+    keep(database, [entry("accelerators", {**fields, "source": "a test"})])
+    assert "mi300x" in listed("accelerators", "--has", "fp8", "--vendor", "amd")
+    assert "mi300x" not in listed("accelerators", "--has", "fp4", "--vendor", "amd")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("models", "--vendor", "amd"), "models have no vendor to choose by"),
+        (("accelerators", "--family", "x"), "accelerators have no family to choose by"),
+        (("accelerators", "--vendor", "amdd"), "unknown vendor 'amdd' (did you mean amd"),
+        (("accelerators", "--sort", "memory"), "unknown column 'memory' (did you mean memory_"),
+        (("accelerators", "--min-mem", "lots"), "write 80GiB or 80GB"),
+        (("accelerators", "--limit", "-1"), "--limit"),
+        (("accelerators", "--layer", "x' OR '1'='1"), ""),
+        (("accelerators", "--sort", "slug; DROP TABLE alias"), "unknown column"),
+    ],
+)
+def test_a_filter_that_cannot_be_is_named(planner, arguments: tuple[str, ...], said: str) -> None:
+    outcome = planner("catalog", "list", *arguments, "-f", "json")
+    if not said:
+        assert json.loads(outcome.out)["items"] == []
+        return
+    assert (outcome.status, outcome.out) == (2, "")
+    assert said in outcome.err
+
+
+@pytest.mark.parametrize("format_name", ["text", "json", "yaml", "csv", "markdown"])
+@pytest.mark.parametrize(
+    "arguments", [("history", "gpu", "a100"), ("sources",), ("sources", "planner"), ("search", "h100")], ids=" ".join
+)
+def test_every_look_is_printed_in_every_format(planner, arguments: tuple[str, ...], format_name: str) -> None:
+    outcome = planner("catalog", *arguments, "-f", format_name)
+    assert outcome.status == 0
+    assert outcome.out.strip()
+    if format_name == "text":
+        assert max(map(len, outcome.out.splitlines())) <= 100
+
+
+def test_a_search_suggests_what_is_spelled_alike(planner) -> None:
+    outcome = planner("catalog", "search", "lamma-3-8b")
+    assert outcome.status == 0
+    assert "did you mean llama-3-8b" in outcome.out
+    document = json.loads(planner("catalog", "search", "h100", "--kind", "gpu", "-f", "json").out)
+    assert {item["kind"] for item in document["items"]} == {"accelerators"}
+    assert document["items"][0]["slug"] == "h100-sxm5-80gb"
+
+
+def test_a_search_finds_one_s_own_and_says_whose_it_is(planner, database: str) -> None:
+    keep(database, [entry("vendors", {"slug": "zeta-works", "source": "a test", "aliases": ["The Zeta"]})])
+    (item,) = json.loads(planner("catalog", "search", "zeta", "works", "-f", "json").out)["items"]
+    assert (item["slug"], item["layer"], item["kind"]) == ("zeta-works", "user", "vendors")
+    assert "zeta-works" in planner("catalog", "search", "eta").out
+    assert "The Zeta" in planner("catalog", "show", "vendors", "zeta-works").out
+
+
+def test_a_history_has_prices_efficiencies_and_the_release_that_brought_the_entry(planner, database: str) -> None:
+    items = json.loads(planner("catalog", "history", "gpu", "H100", "--limit", "1000", "-f", "json").out)["items"]
+    dates = [item["date"] for item in items]
+    assert dates == sorted(dates, reverse=True)
+    assert {"price", "efficiency"} <= {item["event"] for item in items}
+    assert [(item["event"], item["detail"]) for item in items if "release" in item["event"]] == [
+        ("release 2026-11", "added")
+    ]
+    with sqlite3.connect(database.removeprefix("sqlite:///")) as connection:
+        count = connection.execute("SELECT count(*) FROM price WHERE accelerator = 'h100-sxm5-80gb'").fetchone()[0]
+    assert sum(item["event"] == "price" for item in items) == count
+
+
+def test_a_fact_of_the_second_release_was_brought_by_it(planner, database: str) -> None:
+    with sqlite3.connect(database.removeprefix("sqlite:///")) as connection:
+        slug = connection.execute("SELECT slug FROM pue ORDER BY slug LIMIT 1").fetchone()[0]
+    items = json.loads(planner("catalog", "history", "pue", slug, "-f", "json").out)["items"]
+    assert [(item["event"], item["detail"]) for item in items] == [("release 2026-11b", "added")]
+
+
+def test_a_correction_is_in_the_history_with_both_values(planner) -> None:
+    items = json.loads(planner("catalog", "history", "gpu", "trainium1", "-f", "json").out)["items"]
+    corrected, brought = [item for item in items if "release" in item["event"]]
+    assert (corrected["event"], brought["event"]) == ("release 2026-11b", "release 2026-11")
+    assert "memory_bandwidth_bytes_per_s" in corrected["detail"]
+    old, new = corrected["value"].split(" → ")
+    shown = json.loads(planner("catalog", "show", "gpu", "trainium1", "-f", "json").out)
+    assert float(new) == shown["memory_bandwidth_bytes_per_s"] != float(old)
+
+
+def test_one_s_own_entry_and_its_calibration_are_in_its_history(planner, database: str) -> None:
+    fields = {"slug": "ours", "vendor": "amd", "year": 2023, "capacity_bytes": "200 GiB", "source_date": "2026-10-01",
+              "memory_bandwidth_bytes_per_s": "5 TB/s", "source": "a test"}  # fmt: skip
+    factor = {"accelerator": "ours", "metric": "calibrated_arithmetic", "format": "all", "condition": "3 runs",
+              "fraction": 0.9, "source": "planner calibrate", "source_date": "2026-11-02"}  # fmt: skip
+    keep(database, [entry("accelerators", fields), entry("efficiencies", factor)])
+    items = json.loads(planner("catalog", "history", "gpu", "ours", "-f", "json").out)["items"]
+    assert [(item["date"], item["event"], item["value"]) for item in items] == [
+        ("2026-11-02", "calibration", "0.9"), ("2026-10-01", "brought in", ""),
+    ]  # fmt: skip
+
+
+def test_sources_count_the_facts_that_rest_on_each_document(planner, database: str) -> None:
+    items = {item["slug"]: item for item in json.loads(planner("catalog", "sources", "-f", "json").out)["items"]}
+    with sqlite3.connect(database.removeprefix("sqlite:///")) as connection:
+        count = connection.execute("SELECT count(*) FROM node WHERE document = 'karpenter-aws-1d927085'").fetchone()[0]
+    assert items["karpenter-aws-1d927085"]["of"]["nodes"] == count
+    facts = json.loads(planner("catalog", "sources", "karpenter-aws-1d927085", "-f", "json").out)["items"]
+    assert sum(fact["kind"] == "nodes" for fact in facts) == count
+    assert len(facts) == items["karpenter-aws-1d927085"]["facts"]
