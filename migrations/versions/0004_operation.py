@@ -112,6 +112,11 @@ def above(table: str, column: str, most: float) -> sa.CheckConstraint:
     return check(table, f"{column}_plausible", f'"{column}" > 0 AND "{column}" <= {most:.0f}')
 
 
+def whole(table: str, column: str, most: int) -> sa.CheckConstraint:
+    """The column is a whole number of at most `most`, or unknown. SQLite would keep 1.5 and words."""
+    return check(table, f"{column}_whole", f'"{column}" <= {most} AND round("{column}") = "{column}"')
+
+
 def provenance(table: str) -> tuple[sa.Constraint, ...]:
     """The constraints of every table of facts."""
     return (
@@ -145,6 +150,7 @@ def _carbon_intensity() -> None:
         within("carbon_intensity", "g_co2e_per_kwh", 0, 5_000),
         check("carbon_intensity", "kind_known", "kind IN ('country', 'cloud-region', 'technology')"),
         within("carbon_intensity", "year", 2000, 2_100),
+        whole("carbon_intensity", "year", 2_100),
     )
 
 
@@ -156,6 +162,7 @@ def _pue() -> None:
         required("year", sa.Integer(), "the year that it was true of"),
         within("pue", "pue", 1, 5),
         within("pue", "year", 2000, 2_100),
+        whole("pue", "year", 2_100),
     )
 
 
@@ -174,6 +181,7 @@ def _power_draw() -> None:
         refers("power_draw", "accelerator", "accelerator"),
         refers("power_draw", "node", "node"),
         within("power_draw", "accelerators", 1, 100_000),
+        whole("power_draw", "accelerators", 100_000),
         check("power_draw", "kind_known", "kind IN ('rated', 'measured', 'planned', 'assumed')"),
         above("power_draw", "rated_watts", 1e9),
         above("power_draw", "watts", 1e9),
@@ -201,6 +209,7 @@ def _footprint() -> None:
             "energy_kwh IS NOT NULL OR emissions_t_co2e IS NOT NULL OR accelerator_hours IS NOT NULL",
         ),
         within("footprint", "year", 2000, 2_100),
+        whole("footprint", "year", 2_100),
     )
 
 
@@ -223,14 +232,17 @@ def _failure_rate() -> None:
         required("year", sa.Integer(), "when it was published"),
         refers("failure_rate", "accelerator", "accelerator"),
         within("failure_rate", "accelerators", 1, 1e7),
+        whole("failure_rate", "accelerators", 1_000_000_000),
         above("failure_rate", "events_per_accelerator_day", 100),
         above("failure_rate", "events_per_node_day", 1_000),
         above("failure_rate", "events", 1e9),
+        whole("failure_rate", "events", 1_000_000_000),
         above("failure_rate", "job_mtti_s", 1e10),
         check("failure_rate", "kind_known", "kind IN ('job', 'component', 'hardware', 'projection')"),
         above("failure_rate", "period_days", 100_000),
         within("failure_rate", "share", 0, 1),
         within("failure_rate", "year", 2000, 2_100),
+        whole("failure_rate", "year", 1_000_000_000),
     )
 
 
@@ -248,12 +260,15 @@ def _checkpoint_write() -> None:
         required("year", sa.Integer(), "when it was published"),
         refers("checkpoint_write", "accelerator", "accelerator"),
         within("checkpoint_write", "accelerators", 1, 1e7),
+        whole("checkpoint_write", "accelerators", 1_000_000_000_000_000_000),
         above("checkpoint_write", "checkpoint_bytes", 1e18),
+        whole("checkpoint_write", "checkpoint_bytes", 1_000_000_000_000_000_000),
         check("checkpoint_write", "highest_is_highest", "write_bytes_per_s <= highest_write_bytes_per_s"),
         above("checkpoint_write", "highest_write_bytes_per_s", 1e16),
         above("checkpoint_write", "write_bytes_per_s", 1e16),
         above("checkpoint_write", "write_s", 1e9),
         within("checkpoint_write", "year", 2000, 2_100),
+        whole("checkpoint_write", "year", 1_000_000_000_000_000_000),
     )
 
 
@@ -270,6 +285,7 @@ def _goodput() -> None:
         required("year", sa.Integer(), "when it was published"),
         refers("goodput", "accelerator", "accelerator"),
         within("goodput", "accelerators", 1, 1e7),
+        whole("goodput", "accelerators", 10_000_000),
         check("goodput", "bound_known", "bound IN ('equal', 'at least')"),
         check(
             "goodput",
@@ -278,4 +294,5 @@ def _goodput() -> None:
         ),
         within("goodput", "share", 0, 1),
         within("goodput", "year", 2000, 2_100),
+        whole("goodput", "year", 10_000_000),
     )

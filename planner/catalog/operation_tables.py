@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import BigInteger, CheckConstraint, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from planner.catalog.declarations import LAYER, SLUG, Base, Fact, above, fact, refers, within
+from planner.catalog.declarations import LAYER, SLUG, Base, Fact, above, fact, refers, whole, within
 
 
 class CarbonIntensity(Fact, Base):
@@ -16,6 +16,7 @@ class CarbonIntensity(Fact, Base):
         *within("g_co2e_per_kwh", 0, 5_000),
         *within("carbon_free_share", 0, 1),
         *within("year", 2000, 2100),
+        *whole(2_100, "year"),
         CheckConstraint("kind IN ('country', 'cloud-region', 'technology')", name="kind_known"),
     )
 
@@ -32,7 +33,7 @@ class PowerUsageEffectiveness(Fact, Base):
     """Energy of a data centre ÷ energy of its computers, as its operator reports it."""
 
     __tablename__ = "pue"
-    __table_args__ = fact(*within("pue", 1, 5), *within("year", 2000, 2100))
+    __table_args__ = fact(*within("pue", 1, 5), *within("year", 2000, 2100), *whole(2_100, "year"))
 
     operator: Mapped[str] = mapped_column(Text, comment="who runs it")
     pue: Mapped[float] = mapped_column(comment="ratio, 1 or more")
@@ -45,6 +46,7 @@ class PowerDraw(Fact, Base):
     __tablename__ = "power_draw"
     __table_args__ = fact(
         *within("accelerators", 1, 100_000),
+        *whole(100_000, "accelerators"),
         *above(1e9, "watts"),
         *above(1e9, "rated_watts"),
         CheckConstraint("kind IN ('rated', 'measured', 'planned', 'assumed')", name="kind_known"),
@@ -72,6 +74,7 @@ class Footprint(Fact, Base):
         *above(1e9, "emissions_t_co2e"),
         *above(1e12, "accelerator_hours"),
         *within("year", 2000, 2100),
+        *whole(2_100, "year"),
         CheckConstraint(
             "energy_kwh IS NOT NULL OR emissions_t_co2e IS NOT NULL OR accelerator_hours IS NOT NULL",
             name="says_something",
@@ -102,6 +105,7 @@ class FailureRate(Fact, Base):
         *above(1e10, "job_mtti_s"),
         *within("share", 0, 1),
         *within("year", 2000, 2100),
+        *whole(1_000_000_000, "accelerators", "events", "year"),
         CheckConstraint("kind IN ('job', 'component', 'hardware', 'projection')", name="kind_known"),
         refers("accelerator", "accelerator"),
     )
@@ -135,6 +139,7 @@ class CheckpointWrite(Fact, Base):
         *above(1e16, "write_bytes_per_s"),
         *above(1e16, "highest_write_bytes_per_s"),
         *within("year", 2000, 2100),
+        *whole(10**18, "accelerators", "checkpoint_bytes", "year"),
         CheckConstraint("write_bytes_per_s <= highest_write_bytes_per_s", name="highest_is_highest"),
         refers("accelerator", "accelerator"),
     )
@@ -158,6 +163,7 @@ class Goodput(Fact, Base):
         *within("accelerators", 1, 10_000_000),
         *within("share", 0, 1),
         *within("year", 2000, 2100),
+        *whole(10_000_000, "accelerators", "year"),
         CheckConstraint(
             "kind IN ('effective-time', 'availability', 'capacity', 'efficiency', 'affected-jobs')", name="kind_known"
         ),

@@ -67,6 +67,8 @@ def refused(connection: sqlite3.Connection, statement: str) -> str:
         ("UPDATE power_draw SET watts = 9e999", "watts_plausible"),
         ("UPDATE failure_rate SET events_per_accelerator_day = 0", "events_per_accelerator_day_plausible"),
         ("UPDATE checkpoint_write SET highest_write_bytes_per_s = write_bytes_per_s - 1", "highest_is_highest"),
+        ("UPDATE failure_rate SET accelerators = 1.5", "accelerators_whole"),
+        ("UPDATE checkpoint_write SET checkpoint_bytes = 'much'", "checkpoint_bytes"),
         ("UPDATE goodput SET share = 1.01", "share_plausible"),
         ("UPDATE footprint SET energy_kwh = NULL, emissions_t_co2e = NULL, accelerator_hours = NULL", "says_something"),
         ("UPDATE vendor SET slug = ' amd' WHERE slug = 'amd'", "slug_plain"),
@@ -80,7 +82,7 @@ def refused(connection: sqlite3.Connection, statement: str) -> str:
     ],
 )
 def test_what_cannot_be_true_is_refused(connection: sqlite3.Connection, statement: str, constraint: str) -> None:
-    assert refused(connection, statement).endswith(constraint)
+    assert constraint in refused(connection, statement)
 
 
 @pytest.mark.parametrize(
