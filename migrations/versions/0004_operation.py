@@ -1,7 +1,10 @@
-"""Tables of operation: carbon, PUE, power, footprints, failures, checkpoints, goodput.
+"""Tables of operation: carbon, PUE, power, footprints, failures, checkpoints, goodput; and indexes for many rows.
 
 Revision ID: 0004
 Revises: 0003
+
+The indexes are for catalogs with very many rows of a user's: prices of an entry by date, accelerators by vendor and memory,
+rates by format are what lists and single entries look for.
 """
 
 from __future__ import annotations
@@ -22,10 +25,16 @@ SHARED = sa.text("layer <> 'user'")
 TABLES = (
     "carbon_intensity", "pue", "power_draw", "footprint", "failure_rate", "checkpoint_write", "goodput",
 )  # fmt: skip
+INDEXES = {
+    "price": (("accelerator", "date"), ("node", "date"), ("cluster", "date")),
+    "accelerator": (("vendor", "capacity_bytes"), ("capacity_bytes",)),
+    "peak_rate": (("format", "accelerator"),),
+}
+"""The columns of each new index, by its table."""
 
 
 def upgrade() -> None:
-    """Create every table."""
+    """Create every table and index."""
     _carbon_intensity()
     _pue()
     _power_draw()
@@ -33,10 +42,16 @@ def upgrade() -> None:
     _failure_rate()
     _checkpoint_write()
     _goodput()
+    for table, indexes in INDEXES.items():
+        for columns in indexes:
+            op.create_index(f"ix_{table}_{'_'.join(columns)}", table, list(columns))
 
 
 def downgrade() -> None:
-    """Drop every table."""
+    """Drop every table and index."""
+    for table, indexes in INDEXES.items():
+        for columns in indexes:
+            op.drop_index(f"ix_{table}_{'_'.join(columns)}", table_name=table)
     for table in reversed(TABLES):
         op.drop_table(table)
 
