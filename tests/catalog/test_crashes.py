@@ -10,7 +10,7 @@ from catalog.crashes import ON_A_SERVER, OPERATIONS, copied_file, crash, file_in
 from catalog.servers import Server
 
 
-@pytest.mark.parametrize(("seed", "name"), enumerate(OPERATIONS))
+@pytest.mark.parametrize(("seed", "name"), list(enumerate(OPERATIONS)))
 def test_a_killed_writer_leaves_the_old_or_the_new_state(tmp_path: Path, name: str, seed: int) -> None:
     """One crash each, for the time that they take: an odd seed dies anywhere, an even one near the end."""
     interrupted = subject(name, tmp_path, file_in(tmp_path), copied_file(tmp_path))

@@ -89,7 +89,7 @@ def test_an_unknown_release_or_kind_is_one_line(planner, arguments, line):
 
 
 def test_the_changelog_lists_releases_newest_first_and_what_this_catalog_has(planner, database):
-    planner("--database", database, "db", "downgrade", "-1")
+    planner("--database", database, "db", "downgrade", "0004")
     document = json.loads(planner("--database", database, "catalog", "changelog", "-f", "json").out)
     assert document["schema"] == "planner.catalog.changelog/1"
     assert [(item["slug"], item["applied"]) for item in document["items"]] == [("2026-11b", False), ("2026-11", True)]
