@@ -195,6 +195,15 @@ def _first(error: DBAPIError) -> BaseException:
     return found
 
 
+def change_refused(url: str) -> CatalogError | None:
+    """Why a server's tables cannot be changed: it is a replica, or the role does not own them; None where they can."""
+    if not url.startswith("postgresql") or upgradable(url):
+        return None
+    with plain_errors(url), reading_engine(url).connect() as connection:
+        replica = connection.exec_driver_sql(_IS_REPLICA).scalar()
+    return _failure(url, "read-only transaction" if replica else "insufficientprivilege", "")
+
+
 def _failure(url: str, text: str, kind: str) -> CatalogError:
     first = text.strip().splitlines()[0] if text.strip() else kind
     searched = f"{kind} {first}".lower()

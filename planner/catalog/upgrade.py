@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from planner.catalog import parked
-from planner.catalog.engine import plain_errors, shown, writing_engine
+from planner.catalog.engine import change_refused, plain_errors, shown, writing_engine
 from planner.catalog.foreign_keys import broken_references, refuse_broken_references
 from planner.catalog.location import core_revisions, database_url, migrations_directory, sqlite_path
 from planner.catalog.name_clashes import name_taken
@@ -84,7 +84,11 @@ def downgrade(url: str | None = None, revision: str = "-1", *, branches: Branche
     """
     relative = _RELATIVE.fullmatch(revision) is not None
     target = f"{CORE}@{revision}" if relative or revision == "base" else revision
-    return _migrate(database_url(url), "downgrade", target, branches or {})
+    wanted = database_url(url)
+    # Asked first: a driver that is refused in the middle of many statements says so on its own.
+    if refusal := change_refused(wanted):
+        raise refusal
+    return _migrate(wanted, "downgrade", target, branches or {})
 
 
 def current(url: str | None = None) -> tuple[str, ...]:
