@@ -4,7 +4,8 @@ Bars: the space of `gpt3_space.toml` (GPT-3 175B, every number of GPUs up to 4,0
 300 MB, at 5 million layouts a second or more; a 405B model on 16,384 GPUs in at most 2 s. All of it on one core.
 
 A layout is counted whether it is refused (most tuples of an open product are void) or evaluated with the whole memory and time
-model; both rates are printed. Seconds are CPU seconds of the process, which other programs on the machine disturb least.
+model; both rates are printed. Seconds are CPU seconds of the process, which other programs on the machine disturb least; with
+--jobs they leave out the processes that share the work, and wall seconds count.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import sys
 import time
 import tomllib
 from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -82,8 +84,8 @@ def large_model(jobs: int) -> Findings:
 
 def measured(work: Callable[[int], Findings], jobs: int) -> tuple[float, float, int, int, float]:
     """CPU seconds, wall seconds, layouts, evaluated layouts and peak memory [MB] of `work` in a process of its own."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(_timed, (work, jobs))
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(_timed, work, jobs).result()
 
 
 def _timed(work: Callable[[int], Findings], jobs: int) -> tuple[float, float, int, int, float]:
@@ -120,7 +122,7 @@ def one_pass_ns(elements: int = 1 << 17) -> float:
 def main() -> int:
     """Measure, print, and say whether every bar holds."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--jobs", type=int, default=1, help="threads that search")
+    parser.add_argument("--jobs", type=int, default=1, help="processes that search")
     jobs = parser.parse_args().jobs
     print(
         f"{'space':>6} {'layouts':>12} {'evaluated':>11} {'CPU s':>7} {'wall s':>7} {'M/s':>6} {'ns each':>8} {'MB':>5}"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from math import inf
 from typing import TYPE_CHECKING
 
-from planner.domain.plan import Compared, Plan, PlanAnswer
+from planner.choosing import rank
+from planner.domain.plan import Compared, NearestMiss, Plan, PlanAnswer
 from planner.errors import InputError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -37,22 +37,20 @@ def answer_among(recipes: Sequence[Recipe], objective: str, ask: Callable[[Recip
         compared.append(_entry(recipe, answer))
     if not answers:
         raise faults[0]
-    compared.sort(key=lambda entry: rank(entry.recommended, objective))
-    answers.sort(key=lambda pair: rank(pair[1].recommended, objective))
+    compared.sort(key=lambda entry: _order(entry.recommended, entry.nearest_miss, objective))
+    answers.sort(key=lambda pair: _order(pair[1].recommended, pair[1].nearest_miss, objective))
     _recipe, best = answers[0]
     return replace(best, compared=tuple(compared))
 
 
-def rank(plan: Plan | None, objective: str) -> tuple[float, float, float]:
-    """What answers are sorted by, least first; what is not known, or does not fit, comes last."""
-    if plan is None:
-        return (inf, inf, inf)
-    cost = inf if plan.cost_usd is None else plan.cost_usd
-    if objective == "time":
-        return (plan.duration_s, cost, plan.n_gpus)
-    if objective == "energy":
-        return (inf if plan.energy_kwh is None else plan.energy_kwh, cost, plan.n_gpus)
-    return (cost, plan.n_gpus, plan.duration_s)
+def _order(plan: Plan | None, miss: NearestMiss | None, objective: str) -> tuple[float, ...]:
+    """What answers are sorted by: the goal (the fewest GPUs say nothing across clusters, so cost stands in for them); then the
+    misses, those of a limit before those of memory, by how far they miss."""
+    if plan is not None:
+        return (0.0, *rank(plan, "cost" if objective == "min-gpus" else objective))
+    if miss is None:
+        return (3.0,)
+    return (2.0 if miss.missing_bytes else 1.0, miss.excess)
 
 
 def _entry(recipe: Recipe, answer: PlanAnswer) -> Compared:
@@ -65,4 +63,5 @@ def _entry(recipe: Recipe, answer: PlanAnswer) -> Compared:
         min_gpus=answer.min_gpus,
         recommended=answer.recommended,
         nearest_miss=answer.nearest_miss,
+        why=answer.why,
     )

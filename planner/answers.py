@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from math import ceil, floor, prod
+from math import ceil, inf, prod
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -30,13 +30,12 @@ from planner.registry import Registry
 from planner.search.candidates import Candidate
 from planner.search.evaluation import offloads, refusals
 from planner.search.growth import knee, pareto_front
-from planner.search.objectives import OBJECTIVES, Findings, Limits, ignore, recommended
+from planner.search.objectives import OBJECTIVES, Findings, Limits, ignore
 from planner.search.plans import plans_of
 from planner.search.ranges import step_time_range_s
 from planner.search.sensitivity import shifts
 from planner.search.space import (
     Pin,
-    all_choices,
     all_degrees,
     check_axes,
     choice_values,
@@ -46,7 +45,7 @@ from planner.search.space import (
 )
 from planner.search.stage_memory import stage_memories
 from planner.search.trace import memory_terms, scalar, time_terms
-from planner.searching import Progress, plans_for, searched
+from planner.searching import Progress, best_by, plans_for, searched
 from planner.units import GIB, SECONDS_PER_DAY
 from planner.why_not import why_not
 
@@ -57,6 +56,8 @@ MOST_REASONS: Final = 3
 GROWTH: Final = (2, 4, 8, 16, 32, 64)
 """By how many times more nodes a question that does not fit is asked again, to say from how many GPUs on it would."""
 
+MOST_GPUS_FACTOR: Final = 8
+"""Up to how many times as many GPUs may be advised: beyond, a batch is too small to be shared out."""
 REFUSED: Final = ("This layout cannot run: its figures are what the formulas give, and mean little.",)
 HOSTED: Final = (
     "What is offloaded travels at 78 % of the host link's nominal rate, and the time of the host's optimizer is uncertain by a "
@@ -78,15 +79,13 @@ def answer_plan(
     limits = Limits(headroom=recipe.memory_headroom, deadline_s=wanted.deadline_s, budget_usd=wanted.budget_usd)
     most = min(wanted.max_gpus or context.cluster.accelerators, context.cluster.accelerators)
     findings = searched(question, wanted, limits, most, progress)
-    best = recommended(findings, wanted.objective)
-    chosen = _chosen(findings, best, wanted.top)
-    plans = plans_for(question, [candidate for group in chosen for candidate in group], limits.headroom)
-    alternatives = plans[: len(chosen[0])]
-    scaling = plans[len(chosen[0]) :]
+    scaling, best = best_by(question, findings, wanted.objective, limits.headroom)
+    same = [] if best is None else findings.by_gpus[best.n_gpus][: wanted.top + 1]
+    alternatives = plans_for(question, same, limits.headroom)
     miss = None if best is not None else _nearest_miss(question, wanted, limits, findings)
     return PlanAnswer(
         question=recipe.to_dict() | wanted.to_dict(),
-        assumptions=(*question.assumptions, *_searched(wanted, most)),
+        assumptions=(*question.assumptions, *_searched(question, wanted, most)),
         min_gpus=min(findings.by_gpus) if findings.by_gpus else None,
         recommended=_detailed(question, best.layouts, alternatives[0]) if best is not None else None,
         nearest_miss=miss,
@@ -104,14 +103,25 @@ def answer_plan(
         notes=(
             *_name_notes(recipe, context.architecture),
             *_host_notes(alternatives[0] if alternatives else None),
+            *_network_notes(question),
             *operation_notes(context.operating),
         ),
     )
 
 
+def _network_notes(question: Question) -> tuple[str, ...]:
+    cluster = question.context.cluster
+    if cluster.nodes == 1 or cluster.node.network_bytes_per_s is not None:
+        return ()
+    return (
+        f"The network of {cluster.slug} is not known: only layouts within one scale-up domain or node are considered.",
+    )
+
+
 def _front(scaling: Sequence[Plan]) -> tuple[int, ...]:
-    """The numbers of GPUs that no other beats in duration, cost and GPUs at once; without a price cost is left out."""
-    points = [(plan.duration_s, plan.cost_usd or 0.0, float(plan.n_gpus)) for plan in scaling]
+    """The numbers of GPUs that no other beats in expected duration, cost and GPUs at once; without a price cost is left out."""
+    endless = [inf if plan.due_s is None else plan.due_s for plan in scaling]
+    points = [(due_s, plan.due_usd or 0.0, float(plan.n_gpus)) for due_s, plan in zip(endless, scaling, strict=True)]
     return tuple(scaling[position].n_gpus for position in pareto_front(points)) if points else ()
 
 
@@ -157,7 +167,8 @@ def _with_one_pin_less(question: Question, wanted: Search, limits: Limits, most:
         found = searched(question, replace(wanted, pins=others), Limits(headroom=limits.headroom), most)
         if found.by_gpus:
             free = f"{axis} = {_pin_text(wanted.pins[axis])}"
-            return f"; without {free} it fits on {min(found.by_gpus)} GPUs"
+            count = min(found.by_gpus)
+            return f"; without {free} it fits on {count} GPU{'s' if count > 1 else ''}"
     return ""
 
 
@@ -173,7 +184,7 @@ def _check(question: Question, wanted: Search) -> None:
         raise InputError(f"{cluster.slug} has {cluster.accelerators} GPUs, fewer than {wanted.min_gpus}")
 
 
-def _searched(wanted: Search, most: int) -> tuple[Assumption, ...]:
+def _searched(question: Question, wanted: Search, most: int) -> tuple[Assumption, ...]:
     pinned = ", ".join(f"{axis} = {_pin_text(pin)}" for axis, pin in wanted.pins.items()) or "none"
     return (
         Assumption(
@@ -181,21 +192,26 @@ def _searched(wanted: Search, most: int) -> tuple[Assumption, ...]:
             value=f"{wanted.min_gpus}-{most}",
             origin="every number that the degrees multiply to: dp divides the batch, tp the heads",
         ),
-        Assumption(name="pinned axes", value=pinned, origin="all other degrees and choices are searched"),
+        Assumption(name="pinned axes", value=pinned, origin="the candidates of all other degrees are searched"),
+        *_searched_choices(question, wanted),
         *(Assumption(name="left out", value=name, origin="--without") for name in wanted.without),
     )
 
 
+def _searched_choices(question: Question, wanted: Search) -> Iterator[Assumption]:
+    """Which values of each choice are tried, where it has others that must be pinned."""
+    tried = []
+    for choice in question.choices:
+        values = choice_values(question.context, choice, {})
+        if choice.name not in wanted.pins and len(values) < len(choice.values):
+            tried.append(f"{choice.name.replace('_', ' ')} {', '.join(map(str, values))}")
+    if tried:
+        offered = f"what {question.context.framework.name} offers; other values are tried where they are pinned"
+        yield Assumption(name="choices tried", value="; ".join(tried), origin=offered)
+
+
 def _pin_text(pin: Pin) -> str:
     return " or ".join(str(value) for value in pinned_values(pin))
-
-
-def _chosen(findings: Findings, best: Candidate | None, top: int) -> tuple[list[Candidate], list[Candidate]]:
-    """The recommended layout with the next ones on as many GPUs, and the fastest for every number of GPUs."""
-    scaling = [candidates[0] for _, candidates in sorted(findings.by_gpus.items())]
-    if best is None:
-        return [], []
-    return findings.by_gpus[best.n_gpus][: top + 1], scaling
 
 
 def _detailed(question: Question, layouts: Layouts, plan: Plan) -> Plan:
@@ -229,7 +245,7 @@ def _sensitivity(
     def answer(context: Context) -> tuple[int | None, Plan | None]:
         altered = replace(question, context=context)
         findings = searched(altered, wanted, limits, most)
-        found = recommended(findings, wanted.objective)
+        _scaling, found = best_by(altered, findings, wanted.objective, limits.headroom)
         fewest = min(findings.by_gpus) if findings.by_gpus else None
         return fewest, None if found is None else plans_for(altered, [found], limits.headroom)[0]
 
@@ -263,6 +279,7 @@ def _nearest_miss(question: Question, wanted: Search, limits: Limits, findings: 
         stage=plan.memory.stage,
         missing_bytes=plan.memory.missing_bytes or plan.memory.host_missing_bytes,
         fix=_nearest_fix(question, wanted, limits, plan),
+        excess=plan.memory.missing_bytes / plan.memory.capacity_bytes,
     )
 
 
@@ -282,7 +299,7 @@ def _fix(question: Question, wanted: Search, limits: Limits, plan: Plan, pool: i
     context = question.context
     missing = f"{plan.memory.missing_bytes / GIB:.1f} GiB per GPU are missing"
     if wanted.max_gpus is not None and wanted.max_gpus < pool:
-        wider = searched(question, replace(wanted, max_gpus=None, deadline_s=None, budget_usd=None), limits, pool)
+        wider = searched(question, replace(wanted, max_gpus=None), Limits(headroom=limits.headroom), pool)
         if wider.by_gpus:
             return f"{missing}; it fits on {min(wider.by_gpus)} GPUs of this pool: raise --gpus"
     node = context.cluster.node
@@ -311,39 +328,58 @@ def _on_the_host(question: Question, wanted: Search, limits: Limits) -> str:
     for name, offload in question.rules.offloads.items():
         if not (offload.states or offload.activations) or not offloads(question.context.framework, offload):
             continue
-        asked = replace(wanted, pins=dict(wanted.pins) | {"offload": name}, deadline_s=None, budget_usd=None)
+        asked = replace(wanted, pins=dict(wanted.pins) | {"offload": name})
         found = searched(question, asked, memory_only, wanted.max_gpus or question.context.cluster.accelerators)
         if found.by_gpus:
-            return f"; or, slower, --offload {name} (in the host's memory): {min(found.by_gpus)} GPUs"
+            return f"; or --offload {name} (in the host's memory): {min(found.by_gpus)} GPUs"
     return ""
 
 
 def _missed_limit(question: Question, limits: Limits, findings: Findings) -> NearestMiss:
     """Layouts fit, but none meets the deadline or the budget."""
-    late = limits.deadline_s is not None
-    candidate = findings.fastest if late else findings.cheapest
+    in_time = findings.cheapest_in_time
+    late = limits.deadline_s is not None and in_time is None
+    candidate = in_time or (findings.fastest if late else findings.cheapest)
     assert candidate is not None  # _nearest_miss looked
     plan = plans_for(question, [candidate], limits.headroom)[0]
     due_s = float("inf") if plan.due_s is None else plan.due_s
     days = "forever" if plan.due_s is None else f"{due_s / SECONDS_PER_DAY:,.1f} days"
     days += "" if plan.expected is None else " with failures and checkpoints"
     cost = "" if plan.due_usd is None else f" for ${plan.due_usd:,.0f}"
-    kind = "fastest" if late else "cheapest"
+    kind = "fastest layout that fits" if late else "cheapest layout that fits"
+    kind += " and meets the deadline" if in_time is not None else ""
     if late and limits.deadline_s is not None:
         share = due_s / limits.deadline_s
         advice = (
             "its GPUs are interrupted faster than they start again: use fewer of them"
             if plan.due_s is None
-            else f"train on {floor(100 / share)}% of the tokens, or find about {ceil(share * plan.n_gpus):,} such GPUs"
-            if share > 1
-            else "raise the budget"
+            else _less_to_do(share, plan)
         )
     else:
         advice = "raise the budget, or train on fewer tokens"
     return NearestMiss(
         layout=plan.layout, n_gpus=plan.n_gpus, stage=None, missing_bytes=None,
-        fix=f"the {kind} layout that fits takes {days}{cost} on {plan.n_gpus} GPUs: {advice}",
+        fix=f"the {kind} takes {days}{cost} on {plan.n_gpus} GPUs: {advice}",
+        excess=_excess(plan, limits),
     )  # fmt: skip
+
+
+def _excess(plan: Plan, limits: Limits) -> float:
+    """By what fraction the expected run passes its deadline or budget, whichever is further."""
+    over = [
+        (inf if due is None else due) / limit - 1.0
+        for due, limit in ((plan.due_s, limits.deadline_s), (plan.due_usd, limits.budget_usd))
+        if limit is not None
+    ]
+    return max(over)
+
+
+def _less_to_do(share: float, plan: Plan) -> str:
+    """What helps a run that takes `share` times as long as it may."""
+    tokens = f"train on {100 / share:.2g} % of the tokens"
+    if share > MOST_GPUS_FACTOR:
+        return f"{tokens}; no number of GPUs speeds one batch up so far"
+    return f"{tokens}, or find about {ceil(share * plan.n_gpus):,} such GPUs"
 
 
 def answer_evaluate(
@@ -383,7 +419,7 @@ def exact_layout(
     """
     context, rules = question.context, question.rules
     degrees = all_degrees(rules.strategies)
-    choices = all_choices(rules.strategies, tuple(rules.schedules), tuple(rules.recomputes), tuple(rules.offloads))
+    choices = question.choices
     given = {axis: value for axis, value in layout.items() if axis != "n_gpus" and value is not None}
     filled = dict(given)
     for degree in degrees:

@@ -118,6 +118,7 @@ def plan_among(
     from planner.search.objectives import ignore
 
     wanted = Search() if search is None else search
+    _check_search(wanted)
     for recipe in recipes:
         _check_fraction("memory headroom", recipe.memory_headroom)
 
@@ -132,9 +133,22 @@ def plan_among(
                 return answer_plan(question, registry, recipe, pinned, origin, progress or ignore)
 
             every = _every(catalog, recipes)
+            for recipe in every:
+                # A cluster that cannot be read is an error, whatever the others answer.
+                catalog.cluster(recipe.cluster, node=recipe.node)
             return ask(every[0]) if len(every) == 1 else answer_among(every, wanted.objective, ask)
 
     return answered(ask_all, strict=strict_plugins)
+
+
+def _check_search(wanted: Search) -> None:
+    if wanted.jobs < 1:
+        raise InputError(f"jobs must be 1 or more, not {wanted.jobs}")
+    if wanted.max_gpus is not None and not 1 <= wanted.min_gpus <= wanted.max_gpus:
+        raise InputError(f"{wanted.min_gpus} to {wanted.max_gpus} is no range of GPUs")
+    for name, limit in (("deadline", wanted.deadline_s), ("budget", wanted.budget_usd)):
+        if limit is not None and not limit > 0:
+            raise InputError(f"the {name} must be above zero, not {limit}")
 
 
 def _every(catalog: Catalog, recipes: Sequence[Recipe]) -> list[Recipe]:

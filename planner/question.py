@@ -12,11 +12,12 @@ from planner.domain.job import Job
 from planner.domain.plan import Assumption
 from planner.errors import InputError, UnknownNameError
 from planner.losses import FRAMEWORK, with_loss
-from planner.plugin import Axis, Context, Framework, Numerics, Precision, Program
+from planner.plugin import Axis, Choice, Context, Framework, Numerics, Precision, Program
 from planner.program.assemble import assemble
 from planner.registry import Registry
 from planner.search.conventions import CONVENTIONS, DEFAULT_CONVENTION
 from planner.search.evaluation import Rules
+from planner.search.space import all_choices
 
 DEFAULT_FRAMEWORK: Final = "megatron-core"
 PORTABLE_FRAMEWORK: Final = "torchtitan"
@@ -63,6 +64,12 @@ class Question:
     context: Context
     rules: Rules
     assumptions: tuple[Assumption, ...]
+
+    @property
+    def choices(self) -> tuple[Choice, ...]:
+        """Every choice of a layout."""
+        rules = self.rules
+        return all_choices(rules.strategies, tuple(rules.schedules), tuple(rules.recomputes), tuple(rules.offloads))
 
 
 class Assumptions:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from planner.choosing import best_of
 from planner.domain.plan import Plan
 from planner.errors import InputError, UnknownNameError
 from planner.plugin import Strategy
@@ -12,7 +13,7 @@ from planner.question import Question
 from planner.search.candidates import Candidate, joined
 from planner.search.objectives import Findings, Limits, ignore, search
 from planner.search.plans import plans_of
-from planner.search.space import Pin, all_choices, all_degrees, build_space
+from planner.search.space import Pin, all_degrees, build_space
 
 if TYPE_CHECKING:
     from planner.api import Search
@@ -23,9 +24,8 @@ Progress = Callable[[float], None]
 def searched(question: Question, wanted: Search, limits: Limits, most: int, progress: Progress = ignore) -> Findings:
     """Look at every layout of up to `most` GPUs. Raises InputError and UnknownNameError for what no axis or plugin has."""
     context, rules = question.context, question.rules
-    choices = all_choices(rules.strategies, tuple(rules.schedules), tuple(rules.recomputes), tuple(rules.offloads))
     pins = {**wanted.pins, **banned(wanted.without, wanted.pins, rules.strategies)}
-    space = build_space(context, all_degrees(rules.strategies), choices, pins, wanted.min_gpus, most)
+    space = build_space(context, all_degrees(rules.strategies), question.choices, pins, wanted.min_gpus, most)
     keep = max(1, wanted.top) + 1
     return search(context, space, rules, limits, keep, wanted.objective, wanted.jobs, progress)
 
@@ -52,6 +52,19 @@ def banned(names: Sequence[str], pins: Mapping[str, Pin], strategies: Sequence[S
                 raise InputError(f"{name} is left out, but {axis} is pinned", hint="drop one of the two")
             left_out[axis] = 1 if axis in degrees else firsts[axis]
     return left_out
+
+
+def best_by(
+    question: Question, findings: Findings, objective: str, headroom: float
+) -> tuple[tuple[Plan, ...], Candidate | None]:
+    """The best plan for every number of GPUs, fewest first, and the best of all by the goal (None: nothing meets what was asked).
+
+    On as many GPUs the best is the fastest, or of least energy, with failures as without; between numbers of GPUs failures count.
+    """
+    best = [candidates[0] for _, candidates in sorted(findings.by_gpus.items())]
+    plans = plans_for(question, best, headroom)
+    position = best_of(plans, objective)
+    return plans, None if position is None else best[position]
 
 
 def plans_for(question: Question, candidates: Sequence[Candidate], headroom: float) -> tuple[Plan, ...]:

@@ -6,16 +6,19 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from planner.choosing import rank
 from planner.domain.plan import TIME_COMPONENTS, Plan, WhyNot
 from planner.question import Question
-from planner.search.objectives import Findings, Limits, recommended
-from planner.searching import plans_for, searched
+from planner.search.objectives import MISSES_BUDGET, MISSES_DEADLINE, Findings, Limits
+from planner.search.space import choice_values, pinned_values
+from planner.searching import banned, best_by, plans_for, searched
 from planner.units import GIB, format_duration, format_usd
 
 if TYPE_CHECKING:
     from planner.api import Search
 
 MOST_NAMED: Final = 3
+LIMITED: Final = (MISSES_DEADLINE, MISSES_BUDGET)
 
 
 def why_not(question: Question, wanted: Search, limits: Limits, most: int, chosen: Plan | None) -> WhyNot | None:
@@ -25,25 +28,28 @@ def why_not(question: Question, wanted: Search, limits: Limits, most: int, chose
     """
     if not wanted.why_not:
         return None
-    pins = {**wanted.pins, **wanted.why_not}
-    without = tuple(name for name in wanted.without if name not in wanted.why_not)
-    findings = searched(question, replace(wanted, pins=pins, without=without), limits, most)
-    best = recommended(findings, wanted.objective)
-    if best is not None and chosen is not None:
+    left_out = banned(wanted.without, wanted.pins, question.rules.strategies)
+    pins = {**wanted.pins, **left_out, **wanted.why_not}
+    findings = searched(question, replace(wanted, pins=pins, without=()), limits, most)
+    _scaling, best = best_by(question, findings, wanted.objective, limits.headroom)
+    plan = None if best is None else plans_for(question, [best], limits.headroom)[0]
+    if plan is not None and chosen is not None and rank(plan, wanted.objective) >= rank(chosen, wanted.objective):
         # Side by side on as many GPUs, if the layouts asked about have any.
-        best = findings.by_gpus.get(chosen.n_gpus, [best])[0]
-    plan = plans_for(question, [best], limits.headroom)[0] if best is not None else None
+        same = findings.by_gpus.get(chosen.n_gpus, [])
+        plan = plans_for(question, same[:1], limits.headroom)[0] if same else plan
     return WhyNot(
         pins=wanted.why_not,
         layouts=findings.layouts,
         feasible=findings.feasible,
         rejected=findings.rejected,
         best=plan,
-        reason=_reason(question, limits, findings, plan, chosen),
+        reason=_reason(question, wanted, limits, findings, plan, chosen),
     )
 
 
-def _reason(question: Question, limits: Limits, findings: Findings, plan: Plan | None, chosen: Plan | None) -> str:
+def _reason(
+    question: Question, wanted: Search, limits: Limits, findings: Findings, plan: Plan | None, chosen: Plan | None
+) -> str:
     if not findings.layouts:
         return "no candidate has these values within the GPUs that may be used"
     if plan is None:
@@ -52,15 +58,33 @@ def _reason(question: Question, limits: Limits, findings: Findings, plan: Plan |
         return "such layouts can run"
     if plan.n_gpus == chosen.n_gpus and dict(plan.layout) == dict(chosen.layout):
         return "such a layout is what is recommended"
+    if rank(plan, wanted.objective) < rank(chosen, wanted.objective):
+        return f"it would be better ({_differences(plan, chosen)}), but {_unasked(question, wanted)}"
     if plan.n_gpus != chosen.n_gpus:
         return _other_number(limits, question, findings, plan, chosen)
     return _slower(plan, chosen)
 
 
+def _unasked(question: Question, wanted: Search) -> str:
+    """Why the search did not come across a better layout: values that are tried only where they are pinned, or left out."""
+    tried = {choice.name: choice_values(question.context, choice, {}) for choice in question.choices}
+    found = [
+        f"{axis} {value}"
+        for axis, pin in wanted.why_not.items()
+        for value in pinned_values(pin)
+        if axis in wanted.pins or value not in tried.get(axis, (value,))
+    ]
+    named = ", ".join(found)
+    return f"a search tries {named} only where it is pinned" if named else "the question leaves it out"
+
+
 def _why_none(question: Question, limits: Limits, findings: Findings) -> str:
     if findings.fastest is not None:
         plan = plans_for(question, [findings.fastest], limits.headroom)[0]
-        return f"such layouts fit, but the fastest takes {format_duration(plan.duration_s)}: {_most_common(findings.rejected)}"
+        limited: dict[str, int] = {
+            reason: findings.rejected[reason] for reason in LIMITED if reason in findings.rejected
+        }
+        return f"such layouts fit, but the fastest takes {format_duration(plan.duration_s)}: {_most_common(limited)}"
     if findings.closest is not None:
         plan = plans_for(question, [findings.closest], limits.headroom)[0]
         largest = max(plan.memory.components, key=lambda name: plan.memory.components[name])
@@ -89,7 +113,7 @@ def _slower(plan: Plan, chosen: Plan) -> str:
     """On as many GPUs: what a step takes more, and in what."""
     longer = plan.step_time_s - chosen.step_time_s
     if longer < 0:
-        return f"a step is {-longer / chosen.step_time_s:.1%} shorter, but {_differences(plan, chosen)}"
+        return f"a step is {-longer / chosen.step_time_s:.1%} shorter, but the goal prefers the other: {_differences(plan, chosen)}"
     lost = {name: plan.step_time_components_s[name] - chosen.step_time_components_s[name] for name in TIME_COMPONENTS}
     worst = sorted((name for name in TIME_COMPONENTS if lost[name] > 0), key=lambda name: -lost[name])[:MOST_NAMED]
     named = ", ".join(f"{name} +{lost[name]:.3g} s" for name in worst)
@@ -102,6 +126,8 @@ def _slower(plan: Plan, chosen: Plan) -> str:
 
 def _differences(plan: Plan, chosen: Plan) -> str:
     parts = [f"{format_duration(plan.duration_s)} instead of {format_duration(chosen.duration_s)}"]
+    if plan.n_gpus != chosen.n_gpus:
+        parts.append(f"{plan.n_gpus:,} GPUs instead of {chosen.n_gpus:,}")
     if plan.cost_usd is not None and chosen.cost_usd is not None:
         parts.append(f"{format_usd(plan.cost_usd)} instead of {format_usd(chosen.cost_usd)}")
     return ", ".join(parts)

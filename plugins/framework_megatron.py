@@ -179,6 +179,7 @@ def planner_frameworks() -> Iterator[Framework]:
         default_zero=0,
         zero_with_pipeline=1,
         schedules=("1f1b", "interleaved"),
+        recomputes=("none", "selective", "selective:norm", "full"),
         pads_vocabulary=True,
         fused=frozenset({"dropout"}),
         traffic=TRAFFIC,

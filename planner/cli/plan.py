@@ -83,7 +83,7 @@ OBJECTIVES: Final = ("min-gpus", "time", "cost", "energy")
     section=GOAL,
     help="Say what keeps a layout from being recommended, as tp=4,pp=2.",
 )
-@option("--jobs", type=POSITIVE, default=1, show_default=True, metavar="N", section=GOAL, help="Threads that search.")
+@option("--jobs", type=POSITIVE, default=1, show_default=True, metavar="N", section=GOAL, help="Processes that search.")
 @pin_options
 @plot_option
 def plan(model: str, plot: str | None, **given: Any) -> int:  # noqa: ANN401 - the options, by name

@@ -10,6 +10,7 @@ import click
 from planner.units import GIGA, parse_bytes, parse_duration_s, parse_quantity
 
 LONGEST_RANGE: Final = 4096
+_TRUTHS: Final = {"true": 1, "on": 1, "yes": 1, "false": 0, "off": 0, "no": 0}
 _GPU_RANGE: Final = re.compile(r"(\d+)(?:-(\d+))?")
 
 
@@ -78,8 +79,10 @@ def whole_numbers(text: str) -> int | tuple[int, ...]:
         if match is None:
             raise click.BadParameter(f"{text!r} is not a number, a list or a range: write 8, 1,2,4 or 1-8")
         first, last = int(match.group(1)), int(match.group(2) or match.group(1))
-        if last < first or last - first > LONGEST_RANGE:
-            raise click.BadParameter(f"{part.strip()!r} is not a range of up to {LONGEST_RANGE:,} numbers")
+        if last < first:
+            raise click.BadParameter(f"{part.strip()!r} runs backwards: write {last}-{first}")
+        if last - first > LONGEST_RANGE:
+            raise click.BadParameter(f"{part.strip()!r} is more than {LONGEST_RANGE:,} numbers")
         numbers.extend(range(first, last + 1))
     return numbers[0] if len(numbers) == 1 else tuple(dict.fromkeys(numbers))
 
@@ -100,7 +103,7 @@ def axes_and_values(text: str) -> dict[str, int | str]:
         axis = axis.lower().replace("-", "_")
         if axis in found:
             raise click.BadParameter(f"{text!r} names {axis} twice")
-        found[axis] = int(value) if value.isdecimal() else value
+        found[axis] = int(value) if value.isdecimal() else _TRUTHS.get(value.lower(), value)
     return found
 
 

@@ -198,13 +198,17 @@ class Assumption:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NearestMiss:
-    """The layout that came closest to fitting, or to the deadline or budget, and what would make it fit."""
+    """The layout that came closest to fitting, or to the deadline or budget, and what would make it fit.
+
+    `excess` is how much of what it may have it lacks: 0.1 for memory, time or money a tenth too small.
+    """
 
     layout: Mapping[str, Any]
     n_gpus: int
     stage: int | None
     missing_bytes: float | None
     fix: str
+    excess: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON."""
@@ -310,6 +314,7 @@ class Compared:
     min_gpus: int | None = None
     recommended: Plan | None = None
     nearest_miss: NearestMiss | None = None
+    why: str = ""
     error: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -322,6 +327,7 @@ class Compared:
             "min_gpus": self.min_gpus,
             "recommended": None if self.recommended is None else self.recommended.to_dict(),
             "nearest_miss": None if self.nearest_miss is None else self.nearest_miss.to_dict(),
+            "why": self.why,
             "error": self.error,
         }
 

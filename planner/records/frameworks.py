@@ -167,6 +167,7 @@ class Framework:
     default_zero: int = 0
     zero_with_pipeline: int = 1
     schedules: tuple[str, ...] = ("1f1b", "interleaved")
+    recomputes: tuple[str, ...] = ("none", "selective", "full")
     pads_vocabulary: bool = False
     vendors: frozenset[str] = frozenset()
     sharded_optimizers: frozenset[str] = frozenset()

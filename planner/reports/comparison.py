@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
 
 from planner.domain.plan import Compared, PlanAnswer, WhyNot
 from planner.reports.blocks import Block, Facts, Heading, Table, left, right
 from planner.reports.figures import NOTHING, gpus, percent, seconds, share
 from planner.reports.layout import layout_text
+from planner.reports.plan_table import flat_row
 from planner.units import format_duration, format_usd
 
-_MOST_REASONS = 5
+PRICED: Final = ("usd_per_gpu_hour", "price_kind", "price_date", "price_source", "error")
+"""Columns of CSV that a comparison has besides those of a plan."""
+_MOST_REASONS: Final = 5
 
 
 def compared_blocks(answer: PlanAnswer) -> Iterator[Block]:
     """One row for each that was asked, the best first; nothing where only one was."""
     if not answer.compared:
         return
-    yield Heading(f"Clusters and frameworks compared: {_order(answer)} first")
+    fewest = ", each at the fewest GPUs" if answer.question.get("objective") == "min-gpus" else ""
+    yield Heading(f"Clusters and frameworks compared: {_order(answer)} first{fewest}")
     frameworks = len({entry.framework for entry in answer.compared if entry.framework}) > 1
     yield Table(
         columns=(
-            left("cluster"), *((left("framework"),) if frameworks else ()), right("$/GPU-h"), right("priced"),
-            right("GPUs"), right("MFU"), right("duration"), right("cost"), right("energy"),
+            left("cluster"), *((left("framework"),) if frameworks else ()), right("$/GPU-h"), right("GPUs"), right("MFU"),
+            right("duration"), right("cost"), right("energy"),
         ),
         rows=tuple(_row(entry, frameworks=frameworks) for entry in answer.compared),
         strong=frozenset({0} if answer.compared[0].recommended is not None else ()),
@@ -30,6 +35,30 @@ def compared_blocks(answer: PlanAnswer) -> Iterator[Block]:
     without = tuple((entry.cluster, _why_none(entry)) for entry in answer.compared if entry.recommended is None)
     if without:
         yield Facts(without)
+    prices = {entry.cluster: _price_text(entry.price) for entry in answer.compared if entry.price is not None}
+    if prices:
+        yield Facts(tuple((f"price of {cluster}", text) for cluster, text in prices.items()))
+
+
+def _price_text(price: Mapping[str, Any]) -> str:
+    dated = f", {price['date']}" if price["date"] else ""
+    return f"${price['usd_per_gpu_hour']:.2f} {price['kind']}{dated}, {price['provider']}"
+
+
+def flat_comparison(entry: Compared) -> dict[str, Any]:
+    """One answer as a row of CSV, with the price behind it, or what keeps it from having one."""
+    row = {"role": "compared"} if entry.recommended is None else dict(flat_row("compared", entry.recommended))
+    price = entry.price or {}
+    return {
+        **row,
+        "cluster": entry.cluster,
+        "framework": entry.framework,
+        "usd_per_gpu_hour": price.get("usd_per_gpu_hour"),
+        "price_kind": price.get("kind"),
+        "price_date": price.get("date"),
+        "price_source": price.get("source"),
+        "error": _why_none(entry) if entry.recommended is None else None,
+    }
 
 
 def _order(answer: PlanAnswer) -> str:
@@ -39,12 +68,12 @@ def _order(answer: PlanAnswer) -> str:
 def _row(entry: Compared, *, frameworks: bool) -> tuple[str, ...]:
     plan, price = entry.recommended, entry.price
     where = (entry.cluster, *((entry.framework or NOTHING,) if frameworks else ()))
-    priced = (NOTHING, NOTHING) if price is None else (f"{price['usd_per_gpu_hour']:.2f}", str(price["date"]))
+    priced = NOTHING if price is None else f"{price['usd_per_gpu_hour']:.2f}"
     if plan is None:
-        return (*where, *priced, *([NOTHING] * 5))
+        return (*where, priced, *([NOTHING] * 5))
     return (
         *where,
-        *priced,
+        priced,
         f"{plan.n_gpus:,}",
         percent(plan.mfu),
         format_duration(plan.duration_s),
@@ -56,7 +85,9 @@ def _row(entry: Compared, *, frameworks: bool) -> tuple[str, ...]:
 def _why_none(entry: Compared) -> str:
     if entry.error is not None:
         return entry.error
-    return "does not fit" if entry.nearest_miss is None else entry.nearest_miss.fix
+    if entry.nearest_miss is not None:
+        return entry.nearest_miss.fix
+    return entry.why or "does not fit"
 
 
 def why_not_blocks(found: WhyNot | None) -> Iterator[Block]:

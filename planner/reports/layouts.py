@@ -8,7 +8,7 @@ from typing import Any, Final
 from planner.domain.plan import Plan
 from planner.domain.ranked import SCHEMA, Ranked
 from planner.reports.blocks import Block, Facts, Flat, Heading, Paragraph, Report, Table, left, right
-from planner.reports.figures import NOTHING, percent, seconds
+from planner.reports.figures import NOTHING, percent
 
 AXES: Final = ("tp", "pp", "vpp", "cp", "dp", "zero", "micro_batch", "recompute")
 COLUMNS: Final = (
@@ -27,19 +27,19 @@ def report(ranked: Sequence[Ranked]) -> Report:
 
 def _blocks(ranked: Sequence[Ranked]) -> Iterator[Block]:
     yield Paragraph(
-        "Each published layout, the fastest one found with its means (recomputation, sequence parallelism, ZeRO, vpp), and the "
-        "fastest of all, by predicted step time on the same GPUs. better: the share of layouts that fit which are faster than "
-        "the published one."
+        "Each published layout, the fastest one found with its means (recomputation, sequence and context parallelism, "
+        "ZeRO, vpp), and the fastest of all, by predicted step time on the same GPUs. better: the share of layouts that fit "
+        "which are faster than the published one."
     )
     answered = [each for each in ranked if each.published is not None]
     yield Table(
         columns=(
-            left("model"), right("GPUs"), left("published"), right("step"), right("better"),
-            left("with its means"), right("step"), right("better"), left("fastest"), right("step"),
+            left("model"), right("GPUs"), left("published"), right("s"), right("better"),
+            left("its means"), right("s"), right("better"), left("fastest"), right("s"),
         ),
         rows=tuple(_row(each) for each in answered),
     )  # fmt: skip
-    yield Heading("Layouts are tp.pp.vpp.cp.dp/micro-batch and what is recomputed: none, s(elective), f(ull)")
+    yield Heading("Layouts are tp.pp.dp, v(pp), c(p), /micro-batch, and what is recomputed: s(elective), f(ull)")
     yield Facts(
         (
             ("at least as fast", f"{sum(map(_is_at_least_as_fast, answered))} of {len(answered)}"),
@@ -73,13 +73,14 @@ def _layout(plan: Plan | None) -> str:
     if plan is None:
         return NOTHING
     layout = plan.layout
-    degrees = ".".join(str(layout[axis]) for axis in ("tp", "pp", "vpp", "cp", "dp"))
+    degrees = ".".join(str(layout[axis]) for axis in ("tp", "pp", "dp"))
+    degrees += "".join(f"{letter}{layout[axis]}" for letter, axis in (("v", "vpp"), ("c", "cp")) if layout[axis] > 1)
     again = str(layout["recompute"])
     return f"{degrees}/{layout['micro_batch']}" + ("" if again == "none" else f" {again[0]}")
 
 
 def _step(plan: Plan | None) -> str:
-    return NOTHING if plan is None else seconds(plan.step_time_s)
+    return NOTHING if plan is None else f"{plan.step_time_s:.1f}"
 
 
 def _share(fraction: float | None) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from planner.domain.plan import NearestMiss, Plan, PlanAnswer
 from planner.reports.blocks import Block, Facts, Flat, Heading, Paragraph, Report, Table, Tone, left, right
-from planner.reports.comparison import compared_blocks, why_not_blocks
+from planner.reports.comparison import PRICED, compared_blocks, flat_comparison, why_not_blocks
 from planner.reports.figures import NOTHING, gpus, percent, share
 from planner.reports.footnotes import footnote_blocks
 from planner.reports.layout import layout_text
@@ -31,15 +31,11 @@ def _flat(answer: PlanAnswer) -> Flat:
     rows += [flat_row("scaling", plan) for plan in answer.scaling]
     if answer.why_not is not None and answer.why_not.best is not None:
         rows.append(flat_row("why-not", answer.why_not.best))
-    rows += [
-        {"cluster": entry.cluster, **flat_row("compared", entry.recommended)}
-        for entry in answer.compared
-        if entry.recommended is not None
-    ]
+    rows += [flat_comparison(entry) for entry in answer.compared]
     if answer.nearest_miss is not None:
         miss = answer.nearest_miss.to_dict()
         rows.append({"role": "nearest-miss", **miss.pop("layout"), **miss})
-    columns = (*COLUMNS, "missing_bytes", "fix")
+    columns = (*COLUMNS, "missing_bytes", "fix", *(PRICED if answer.compared else ()))
     if answer.sensitivity:
         rows += flat_shifts(answer.sensitivity)
         columns = (*columns, *SENSITIVITY_COLUMNS)
@@ -122,7 +118,7 @@ def _more(answer: PlanAnswer) -> Iterator[Block]:
         yield side_by_side((*strong, *answer.alternatives), strong)
     if answer.scaling:
         yield Heading("What more GPUs buy")
-        yield scaling_table(answer.scaling, strong, answer.knee)
+        yield scaling_table(answer.scaling, strong, answer.knee, answer.front)
         yield Facts(tuple(_growth(answer)))
     search = answer.search
     yield Heading(f"Searched {search.layouts:,} layouts in {format_duration(search.elapsed_s)}")
@@ -158,7 +154,10 @@ def _growth(answer: PlanAnswer) -> Iterator[tuple[str, str]]:
 
 def _searched(answer: PlanAnswer) -> Table:
     counted = sorted(answer.rejected.items(), key=lambda entry: -entry[1])
-    rows = [("fit", answer.search.feasible), *((f"refused: {reason}", count) for reason, count in counted)]
+    rows = [
+        ("meet all that was asked", answer.search.feasible),
+        *((f"refused: {reason}", count) for reason, count in counted),
+    ]
     return Table(
         columns=(left(""), right(""), right("")),
         rows=tuple((label, f"{count:,}", percent(share(count, answer.search.layouts))) for label, count in rows),

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from planner.domain.plan import LAYOUT_FIELDS, MEMORY_COMPONENTS, TIME_COMPONENTS, Plan
-from planner.reports.blocks import Column, Table, left, right, wrapped
+from planner.reports.blocks import Column, Table, left, right
 from planner.reports.figures import NOTHING, percent, seconds, value_text
-from planner.reports.step import LABELS
 from planner.units import format_bytes, format_duration, format_usd
 
 ENERGY_COLUMNS: Final = ("accelerators_kwh", "hosts_kwh", "carbon_kg")
@@ -17,7 +16,8 @@ EXPECTED_COLUMNS: Final = (
     "goodput", "expected_duration_s", "expected_cost_usd", "expected_energy_kwh", "expected_carbon_kg",
 )  # fmt: skip
 COLUMNS: Final = (
-    "role", "n_gpus", *LAYOUT_FIELDS, "total_bytes", "capacity_bytes", "headroom_bytes", "stage", "when",
+    "role", "cluster", "n_gpus", *LAYOUT_FIELDS, "recompute_layers", "offload", "cp_kind",
+    "total_bytes", "capacity_bytes", "headroom_bytes", "stage", "when",
     *(f"{name}_bytes" for name in MEMORY_COMPONENTS), "step_time_s", *(f"{name}_s" for name in TIME_COMPONENTS),
     "mfu", "hfu", "tokens_per_s", "tokens_per_s_per_gpu", "duration_s", "cost_usd", "energy_kwh",
     *ENERGY_COLUMNS, *EXPECTED_COLUMNS,
@@ -43,11 +43,11 @@ def flat_row(role: str, plan: Plan) -> Mapping[str, Any]:
     }
 
 
-def side_by_side(plans: Iterable[Plan], strong: Sequence[Plan] = ()) -> Table:
-    """Plans one a row, as a person compares them; those with a layout of `strong` stand out."""
+def side_by_side(plans: Iterable[Plan], strong: Sequence[Plan] = (), leave_out: Collection[str] = ()) -> Table:
+    """Plans one a row, as a person compares them; those with a layout of `strong` stand out. Axes of `leave_out` have no column."""
     listed = tuple(plans)
     outstanding = [plan.layout for plan in strong]
-    axes = tuple(axis for axis in _AXES if axis.is_worth_a_column(listed))
+    axes = tuple(axis for axis in _AXES if axis.field not in leave_out and axis.is_worth_a_column(listed))
     return Table(
         columns=(
             right("GPUs"), *(axis.column for axis in axes), right("memory"), right("step"), right("MFU"),
@@ -59,22 +59,22 @@ def side_by_side(plans: Iterable[Plan], strong: Sequence[Plan] = ()) -> Table:
 
 
 def scaling_table(
-    plans: Sequence[Plan], strong: Sequence[Plan] = (), knee: int | None = None, limit: int = 12
+    plans: Sequence[Plan],
+    strong: Sequence[Plan] = (),
+    knee: int | None = None,
+    front: Collection[int] = (),
+    limit: int = 12,
 ) -> Table:
     """What more GPUs buy: the first, then each that at least doubles the one before, the last, the strong and the knee; with
     what takes most time beside compute."""
-    numbers, outstanding = _doublings(plans), [plan.layout for plan in strong]
-    kept = [
-        plan
-        for number, plan in enumerate(plans)
-        if number in numbers or plan.layout in outstanding or plan.n_gpus == knee
-    ]
+    worth = [plan for plan in plans if plan.n_gpus in front] or list(plans)
+    doubled = {worth[number].n_gpus for number in _doublings(worth)}
+    layouts = [plan.layout for plan in strong]
+    kept = [plan for plan in plans if plan.n_gpus in doubled or plan.layout in layouts or plan.n_gpus == knee]
     shown = kept if len(plans) > limit else plans
-    table = side_by_side(shown, strong)
-    rows = tuple(
-        (*row, LABELS.get(plan.limited_by, plan.limited_by)) for row, plan in zip(table.rows, shown, strict=True)
-    )
-    return Table(columns=(*table.columns, wrapped("limited by")), rows=rows, strong=table.strong)
+    table = side_by_side(shown, strong, leave_out=("zero", "schedule"))
+    rows = tuple((*row, plan.limited_by) for row, plan in zip(table.rows, shown, strict=True))
+    return Table(columns=(*table.columns, left("limit")), rows=rows, strong=table.strong)
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,9 +39,9 @@ class Candidate:
         return self.mesh.at(np.asarray([self.row]))
 
     @property
-    def order(self) -> tuple[float, int, int]:
-        """What candidates are sorted by: the score; of equals the simpler one, then the one that comes first in the space."""
-        return (self.score, self.mechanisms, self.place)
+    def order(self) -> tuple[float, int, int, int]:
+        """What candidates are sorted by: the score; of equals fewer GPUs, then the simpler one, then the first in the space."""
+        return (self.score, self.n_gpus, self.mechanisms, self.place)
 
 
 def first_of(one: Candidate | None, other: Candidate | None) -> Candidate | None:

@@ -10,6 +10,9 @@ import numpy as np
 LEAST_BEND: Final = 0.05
 """By what share of the whole gain a curve must rise above the straight line between its ends to have a knee."""
 
+MOST_KEPT: Final = 0.9
+"""What a GPU may still do at the end of a curve of what it does at the knee: above that, the curve only begins steeply."""
+
 
 def pareto_front(points: Sequence[tuple[float, ...]]) -> tuple[int, ...]:
     """The positions of the points that no other is at least as good as in everything and better in something; less is better.
@@ -28,7 +31,8 @@ def pareto_front(points: Sequence[tuple[float, ...]]) -> tuple[int, ...]:
 
 
 def knee(counts: Sequence[float], rates: Sequence[float]) -> int | None:
-    """The position after which more GPUs buy less throughput than before; None where the curve is straight.
+    """The position after which more GPUs buy less throughput than before; None where the curve is straight, or where a GPU at its
+    end does nearly as much as at the knee.
 
     Both ends are put at 0 and 1; the knee is where what was gained is furthest ahead of what was spent (Satopää et al.,
     "Finding a 'Kneedle' in a Haystack", ICDCSW 2011, section III). `counts` ascend; a rate below an earlier one counts as that.
@@ -43,4 +47,5 @@ def knee(counts: Sequence[float], rates: Sequence[float]) -> int | None:
         return None
     ahead = (gained - gained[0]) / (gained[-1] - gained[0]) - (spent - spent[0]) / (spent[-1] - spent[0])
     best = int(np.argmax(ahead))
-    return best if ahead[best] >= LEAST_BEND else None
+    kept = (gained[-1] / spent[-1]) / (gained[best] / spent[best])
+    return best if ahead[best] >= LEAST_BEND and kept <= MOST_KEPT else None

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -18,7 +17,8 @@ from planner.search.candidates import Best, Candidate, Part, first_of
 from planner.search.evaluation import Rules, evaluate_factored, host_capacity_bytes, refused
 from planner.search.factoring import Factoring
 from planner.search.measures import measures, step_energy_j
-from planner.search.space import Chunk, Space
+from planner.search.processes import can_fork, shared_out
+from planner.search.space import Space
 
 DOES_NOT_FIT: Final = "does not fit in memory"
 FILLS_THE_HOST: Final = "does not fit in the host's memory"
@@ -45,9 +45,12 @@ def ignore(_fraction: float) -> None:
 
 @dataclass(slots=True)
 class Findings:
-    """What a search has seen so far. `closest` is the allowed layout that needs least memory; `fastest` the one that fits
-    and takes least time, `cheapest` the one that takes least GPU time, whether or not they meet deadline and budget.
-    `leanest` is the smallest peak [bytes] of the allowed layouts for each number of GPUs."""
+    """What a search has seen so far.
+
+    `closest` is the allowed layout that needs least memory. `fastest` is the one that fits and takes least time, `cheapest` the
+    one that takes least GPU time, whether or not they meet deadline and budget; `cheapest_in_time` meets a deadline, where there
+    is a budget as well. `leanest` is the smallest peak [bytes] of the allowed layouts for each number of GPUs.
+    """
 
     best: Best
     rejected: dict[str, int] = field(default_factory=dict)
@@ -60,6 +63,7 @@ class Findings:
     closest: Candidate | None = None
     fastest: Candidate | None = None
     cheapest: Candidate | None = None
+    cheapest_in_time: Candidate | None = None
 
     @property
     def by_gpus(self) -> dict[int, list[Candidate]]:
@@ -79,6 +83,7 @@ class Findings:
         self.closest = first_of(self.closest, others.closest)
         self.fastest = first_of(self.fastest, others.fastest)
         self.cheapest = first_of(self.cheapest, others.cheapest)
+        self.cheapest_in_time = first_of(self.cheapest_in_time, others.cheapest_in_time)
         self.best.merge(others.best)
 
     def count(self, reason: str, number: int) -> None:
@@ -113,42 +118,38 @@ def search(
     """Evaluate every layout of `space`; keep the `keep` best feasible ones for each number of GPUs: the fastest, or by the
     objective ``energy`` those that take least of it.
 
-    `jobs` threads look at as many chunks at a time (NumPy lets go of the interpreter while it computes), each with memory of
-    its own; the answer does not depend on their number. `progress` is told the fraction that has been looked at. Feasible
-    layouts whose step takes less than `faster_than_s` are counted.
+    `jobs` processes share the chunks out, each with memory of its own (threads where a system does not fork); the answer does not
+    depend on their number. `progress` is told the fraction that has been looked at. Feasible layouts whose step takes less than
+    `faster_than_s` are counted.
     """
     started = time.perf_counter()
-    findings = Findings(Best(keep))
     searched = Searched(context, rules, limits, objective, faster_than_s, {})
 
-    def look_at(chunk: Chunk) -> Findings:
+    def look_at_every(number: int, tell: Callable[[float], None]) -> Findings:
         own = Findings(Best(keep))
-        _look_at(searched, chunk.layouts, chunk.first, own)
+        for position, chunk in enumerate(space.numbered_chunks()):
+            if position % jobs == number:
+                _look_at(searched, chunk.layouts, chunk.first, own)
+                tell(chunk.done)
+        tell(1.0)
         return own
 
     if jobs == 1:
-        for chunk in space.numbered_chunks():
-            _look_at(searched, chunk.layouts, chunk.first, findings)
-            progress(chunk.done)
+        findings = look_at_every(0, progress)
+    elif can_fork():
+        findings = _taken_together(shared_out(look_at_every, jobs, progress), keep)
     else:
-        for chunk, own in _at_once(look_at, space.numbered_chunks(), jobs):
-            findings.take(own)
-            progress(chunk.done)
+        with ThreadPoolExecutor(jobs) as pool:
+            findings = _taken_together(list(pool.map(lambda number: look_at_every(number, ignore), range(jobs))), keep)
     findings.elapsed_s = time.perf_counter() - started
     return findings
 
 
-def _at_once(work: Callable[[Chunk], Findings], chunks: Iterator[Chunk], jobs: int) -> Iterator[tuple[Chunk, Findings]]:
-    """The results in the order of the chunks, of which at most `jobs` are under way."""
-    with ThreadPoolExecutor(jobs) as pool:
-        waiting: deque[tuple[Chunk, Future[Findings]]] = deque()
-        for chunk in chunks:
-            waiting.append((chunk, pool.submit(work, chunk)))
-            if len(waiting) >= jobs:
-                done, future = waiting.popleft()
-                yield done, future.result()
-        for done, future in waiting:
-            yield done, future.result()
+def _taken_together(parts: Sequence[Findings], keep: int) -> Findings:
+    findings = Findings(Best(keep))
+    for part in parts:
+        findings.take(part)
+    return findings
 
 
 def _look_at(searched: Searched, layouts: Layouts, first: int, findings: Findings) -> None:
@@ -207,7 +208,7 @@ def _evaluate(searched: Searched, piece: Factoring, part: Part, forbidden: Mask,
     _remember_leanest(part, np.where(allowed, peak, np.inf), step_s, findings)
     if not fitting:
         return
-    meets = _meets(context, layouts, rules, limits, step_s, fits, findings)
+    meets = _meets(context, part, rules, limits, step_s, fits, findings)
     findings.feasible += fitting if meets is fits else int(np.count_nonzero(meets))
     _remember_extremes(part, np.where(fits, step_s, np.inf), step_s, findings)
     if searched.faster_than_s:
@@ -221,8 +222,9 @@ def _evaluate(searched: Searched, piece: Factoring, part: Part, forbidden: Mask,
 
 
 def _meets(
-    context: Context, layouts: Layouts, rules: Rules, limits: Limits, step_s: Array, fits: Mask, findings: Findings
+    context: Context, part: Part, rules: Rules, limits: Limits, step_s: Array, fits: Mask, findings: Findings
 ) -> Mask:
+    layouts = part.layouts
     if limits.deadline_s is None and limits.budget_usd is None:
         return fits
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
@@ -233,6 +235,10 @@ def _meets(
         findings.count(MISSES_DEADLINE, int(np.count_nonzero(meets & ~in_time)))
         meets = in_time
     if limits.budget_usd is not None and found.due_usd is not None:
+        if limits.deadline_s is not None and meets.any():
+            gpu_s = np.where(meets, step_s * layouts["n_gpus"], np.inf)
+            per_tuple = gpu_s.reshape(-1, gpu_s.shape[-1]).min(axis=0)
+            findings.cheapest_in_time = _smaller(part, gpu_s, per_tuple, step_s, findings.cheapest_in_time)
         affordable = meets & (found.due_usd <= limits.budget_usd)
         findings.count(MISSES_BUDGET, int(np.count_nonzero(meets & ~affordable)))
         meets = affordable

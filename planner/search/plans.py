@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.domain.mesh import Array, Layouts
+from planner.domain.mesh import Array, ChoiceValue, Layouts
 from planner.domain.plan import LAYOUT_FIELDS, MEMORY_COMPONENTS, TIME_COMPONENTS, Memory, Plan
 from planner.plugin import Context, Instant
 from planner.search.evaluation import Evaluation, Rules, evaluate_mesh, host_capacity_bytes
@@ -17,6 +17,7 @@ from planner.search.measures import Measures, measures
 from planner.search.memory import stage_instants, uncertain_total
 from planner.search.recomputing import RECOMPUTE_LAYERS
 from planner.search.run_figures import energy_use, expected_run, value_at
+from planner.search.space import usual_values
 from planner.units import TERA
 
 REPORTED_INSTANT: Final[Mapping[Instant, str]] = {
@@ -45,10 +46,12 @@ INSTANTS: Final = tuple(Instant)
 def plans_of(context: Context, layouts: Layouts, rules: Rules, headroom: float) -> tuple[Plan, ...]:
     """One plan per layout of a flat mesh (`Layouts.at`); `headroom` is the fraction of memory to keep free."""
     evaluation = evaluate_mesh(context, layouts, rules)
-    peak = peak_of(evaluation)
-    found = measures(context, layouts, rules, evaluation.step.total_s, evaluation.step.components)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        peak = peak_of(evaluation)
+        found = measures(context, layouts, rules, evaluation.step.total_s, evaluation.step.components)
+    usual = usual_values(rules.strategies, tuple(rules.schedules), tuple(rules.recomputes))
     number = len(next(iter(layouts.degrees.values())))
-    return tuple(_plan(context, evaluation, peak, found, headroom, row) for row in range(number))
+    return tuple(_plan(context, evaluation, peak, found, headroom, row, usual) for row in range(number))
 
 
 def peak_of(evaluation: Evaluation) -> Peak:
@@ -66,7 +69,15 @@ def peak_of(evaluation: Evaluation) -> Peak:
     return Peak(total, components, stage, when)
 
 
-def _plan(context: Context, evaluation: Evaluation, peak: Peak, found: Measures, headroom: float, row: int) -> Plan:
+def _plan(
+    context: Context,
+    evaluation: Evaluation,
+    peak: Peak,
+    found: Measures,
+    headroom: float,
+    row: int,
+    usual: Mapping[str, ChoiceValue],
+) -> Plan:
     def at(array: Array) -> float:
         return value_at(array, row)
 
@@ -77,7 +88,7 @@ def _plan(context: Context, evaluation: Evaluation, peak: Peak, found: Measures,
     host = at(host_capacity_bytes(context, evaluation.layouts))
     return Plan(
         n_gpus=n_gpus,
-        layout=layout_labels(context, evaluation.layouts, row),
+        layout=layout_labels(context, evaluation.layouts, usual, row),
         memory=Memory(
             total_bytes=total,
             least_bytes=least,
@@ -105,8 +116,8 @@ def _plan(context: Context, evaluation: Evaluation, peak: Peak, found: Measures,
     )
 
 
-def layout_labels(context: Context, layouts: Layouts, row: int = 0) -> dict[str, Any]:
-    """The contract's layout fields, a number of layers that is not 1, any choice that is not at its first value: of layout `row`
+def layout_labels(context: Context, layouts: Layouts, usual: Mapping[str, ChoiceValue], row: int = 0) -> dict[str, Any]:
+    """The contract's layout fields, a number of layers that is not 1, any choice that is not at its `usual` value: of layout `row`
     of a flat mesh."""
     labels: dict[str, Any] = layouts.labels(row)
     labels["framework"] = context.framework.name
@@ -114,7 +125,7 @@ def layout_labels(context: Context, layouts: Layouts, row: int = 0) -> dict[str,
     found["sequence_parallel"] = bool(found["sequence_parallel"])
     if int(labels.get(RECOMPUTE_LAYERS, 1)) > 1:
         found[RECOMPUTE_LAYERS] = labels[RECOMPUTE_LAYERS]
-    for axis, values in layouts.values.items():
-        if axis not in found and labels[axis] != values[0]:
+    for axis in layouts.values:
+        if axis not in found and labels[axis] != usual.get(axis):
             found[axis] = labels[axis]
     return found

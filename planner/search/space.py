@@ -124,7 +124,7 @@ def all_choices(
     brought = tuple(choice for strategy in strategies for choice in strategy.choices)
     return (
         *brought,
-        Choice(name="recompute", values=tuple(recomputes), candidates=lambda _context: ("none", "selective", "full")),
+        Choice(name="recompute", values=tuple(recomputes), candidates=lambda context: context.framework.recomputes),
         Choice(name="schedule", values=tuple(schedules), candidates=lambda context: context.framework.schedules),
         Choice(
             name="offload",
@@ -132,6 +132,14 @@ def all_choices(
             candidates=lambda _context: (NOTHING_OFFLOADED,),
         ),
     )
+
+
+def usual_values(
+    strategies: Sequence[Strategy], schedules: Sequence[str], recomputes: Sequence[str]
+) -> dict[str, ChoiceValue]:
+    """The value of each choice that goes without saying: the first one that it has; nothing offloaded."""
+    usual = {choice.name: choice.values[0] for choice in all_choices(strategies, schedules, recomputes)}
+    return usual | {"offload": NOTHING_OFFLOADED}
 
 
 def build_space(

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 HEADROOM: Final = 0.05
 """As `planner plan` keeps free unless told otherwise."""
-MEANS: Final = ("recompute", "sequence_parallel", "zero", "vpp")
+MEANS: Final = ("recompute", "sequence_parallel", "zero", "vpp", "cp")
 """What a framework of the time could do or not: a second search leaves these as they were."""
 
 

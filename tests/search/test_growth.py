@@ -38,3 +38,8 @@ def test_a_straight_or_flat_curve_has_no_knee(rates):
 
 def test_two_points_have_no_knee():
     assert knee([1, 2], [1, 1.1]) is None
+
+
+def test_a_curve_that_only_begins_steeply_has_no_knee():
+    """One GPU that recomputes everything does half of what each of four does: no reason to stop at four."""
+    assert knee([1, 2, 4, 6, 8], [1, 4, 8, 12, 16]) is None

@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from planner import Catalog, plan
-from planner.api import Recipe, Search, plan_among
+from planner.api import Operation, Recipe, Search, plan_among
 from planner.errors import InputError, UnknownNameError
+from planner.search.processes import shared_out
 
 RECIPE = Recipe(model="llama-3-8b", cluster="h100-sxm5-80gb:2x8", seq_len=4096, global_batch=64, tokens=1e9)
 
@@ -121,3 +122,74 @@ def test_a_pin_that_nothing_allows_is_named_with_what_would_do():
     answer = answered(pins={"tp": 3})
     assert not answer.answered
     assert "without tp = 3 it fits on" in answer.why
+
+
+def test_failures_count_between_numbers_of_gpus():
+    """With a failure per GPU and day a small pool finishes before a large one, which never gets going."""
+    calm, rough = (
+        plan(replace(RECIPE, cluster="h100-pool", tokens=1e11, operation=Operation(failures_per_gpu_day=rate)),
+             Search(objective="time"))
+        for rate in (1e-6, 2.0)
+    )  # fmt: skip
+    assert rough.recommended.n_gpus < calm.recommended.n_gpus
+    assert rough.recommended.due_s == min(each.due_s for each in rough.scaling if each.due_s is not None)
+
+
+def test_a_better_layout_that_a_search_does_not_try_is_owned_up_to():
+    answer = answered(objective="min-gpus", why_not={"offload": "optimizer"})
+    assert answer.why_not.best.n_gpus < answer.recommended.n_gpus
+    assert "a search tries offload optimizer only where it is pinned" in answer.why_not.reason
+
+
+def test_what_is_pinned_is_in_the_layout():
+    offloaded = answered(pins={"offload": "optimizer"}).recommended
+    assert offloaded.layout["offload"] == "optimizer"
+    assert "offload" not in answered().recommended.layout
+    ulysses = plan(replace(RECIPE, options={"cp_kind": "ulysses"}), Search(pins={"cp": 2})).recommended
+    assert ulysses.layout["cp_kind"] == "ulysses"
+
+
+def test_what_is_tried_is_said():
+    tried = {each.name: each.value for each in answered().assumptions}["choices tried"]
+    assert "recompute none, selective, selective:norm, full" in tried
+    assert "offload none" in tried
+
+
+def test_of_several_misses_the_nearest_is_shown_whatever_the_order():
+    recipes = [replace(RECIPE, model="llama3-70b", cluster=cluster) for cluster in ("rtx-4090:8", "a100-sxm4-80gb:16")]
+    for order in (recipes, recipes[::-1]):
+        answer = plan_among(order)
+        assert not answer.answered
+        assert [entry.cluster for entry in answer.compared] == ["a100-sxm4-80gb:16", "rtx-4090:8"]
+        assert answer.question["cluster"] == "a100-sxm4-80gb:16"
+
+
+def test_a_budget_is_missed_by_the_cheapest_that_meets_the_deadline():
+    recipe = replace(RECIPE, cluster="h100-pool", tokens=1e11)
+    every = plan(recipe, Search(deadline_s=20 * 86400.0))
+    cheapest = min(every.scaling, key=lambda each: each.due_usd)
+    miss = plan(recipe, Search(deadline_s=20 * 86400.0, budget_usd=10.0)).nearest_miss
+    assert miss.n_gpus == cheapest.n_gpus
+    assert "raise the budget" in miss.fix
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"jobs": 0}, {"min_gpus": 8, "max_gpus": 4}, {"deadline_s": -1.0}, {"budget_usd": 0.0}]
+)
+def test_a_search_that_makes_no_sense_is_refused(wrong):
+    with pytest.raises(InputError):
+        answered(**wrong)
+
+
+def test_a_cluster_that_cannot_be_read_is_an_error_beside_others():
+    with pytest.raises(InputError, match="h100-sxm5-80gb:abc"):
+        plan_among([RECIPE, replace(RECIPE, cluster="h100-sxm5-80gb:abc")])
+
+
+def test_why_not_may_ask_for_what_is_left_out():
+    assert answered(without=("tensor",), why_not={"tp": 2}).why_not.feasible > 0
+
+
+def test_a_process_that_fails_fails_the_search():
+    with pytest.raises(ZeroDivisionError):
+        shared_out(lambda number, _tell: 1 // (number - 1), 2, lambda _fraction: None)
