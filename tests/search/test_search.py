@@ -9,7 +9,9 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from planner.domain.hardware import Price
 from planner.domain.plan import MEMORY_COMPONENTS
+from planner.domain.running import Power
 from planner.question import merged_divides, rules_of
 from planner.registry import load_registry
 from planner.search.evaluation import evaluate_mesh, refused
@@ -63,10 +65,12 @@ def test_a_layout_alone_equals_the_layout_in_the_mesh_bit_for_bit(framework: str
 SCORES = {
     "min-gpus": lambda plan: (plan.n_gpus, plan.step_time_s),
     "time": lambda plan: (plan.step_time_s, plan.n_gpus),
-    # The synthetic cluster has neither price nor power: both are ordered by the time of the GPUs.
-    "cost": lambda plan: (plan.step_time_s * plan.n_gpus, plan.n_gpus),
-    "energy": lambda plan: (plan.step_time_s * plan.n_gpus, plan.n_gpus),
+    "cost": lambda plan: (plan.cost_usd, plan.n_gpus),
+    "energy": lambda plan: (plan.energy_kwh, plan.n_gpus),
 }
+PRICE = Price(usd_per_accelerator_hour=2.0, kind="on-demand", provider="a test", date="2026-01-01", source="a test")
+# Waiting draws so little that the least energy is not the fewest GPU-hours.
+POWER = Power(computing_w=700.0, streaming_w=400.0, waiting_w=50.0, idle_w=40.0, host_w=10.0, pue=1.2)
 
 
 @settings(
@@ -77,12 +81,15 @@ SCORES = {
     seq_len=st.sampled_from([1024, 4096, 16384]),
     global_batch=st.sampled_from([2, 3, 4]),
     deadline_factor=st.sampled_from([None, 1.1, 2.0]),
+    budget_factor=st.sampled_from([None, 1.2]),
 )
 def test_brute_force_finds_the_same_optimum(
-    framework: str, seq_len: int, global_batch: int, deadline_factor: float | None
+    framework: str, seq_len: int, global_batch: int, deadline_factor: float | None, budget_factor: float | None
 ) -> None:
     """One layout at a time, as `evaluate` does it, through the same questions, for every objective."""
     context = question(framework, seq_len, global_batch)
+    priced = replace(context.cluster, price=PRICE)
+    context = replace(context, cluster=priced, operating=replace(context.operating, power=POWER))
     space = space_of(context, {"micro_batch": 1, "etp": 1}, most=4)
     plans = []
     for mesh in space.chunks():
@@ -92,8 +99,14 @@ def test_brute_force_finds_the_same_optimum(
                 plans.extend(plan for plan in plans_of(context, one, RULES, 0.05) if plan.memory.fits)
     fastest = min((plan.due_s for plan in plans), default=None)
     deadline_s = None if deadline_factor is None or fastest is None else deadline_factor * fastest
-    meeting = [plan for plan in plans if deadline_s is None or plan.due_s <= deadline_s]
-    limits = replace(LIMITS, deadline_s=deadline_s)
+    cheapest = min((plan.due_usd for plan in plans), default=None)
+    budget_usd = None if budget_factor is None or cheapest is None else budget_factor * cheapest
+    meeting = [
+        plan
+        for plan in plans
+        if (deadline_s is None or plan.due_s <= deadline_s) and (budget_usd is None or plan.due_usd <= budget_usd)
+    ]
+    limits = replace(LIMITS, deadline_s=deadline_s, budget_usd=budget_usd)
     for objective, score in SCORES.items():
         found = search(context, space, RULES, limits, keep=3, objective=objective)
         assert found.feasible == len(meeting)
