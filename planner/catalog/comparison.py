@@ -17,7 +17,7 @@ from planner.catalog.changes import Row, TableChanges, changes
 from planner.catalog.engine import plain_errors, reading_engine
 from planner.catalog.location import core_revisions, database_url, migrations_directory
 from planner.catalog.tables import VENDOR_LAYER
-from planner.catalog.upgrade import Branches, downgrade, history, upgrade
+from planner.catalog.upgrade import Branches, downgrade, history, revisions, upgrade
 from planner.errors import InputError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -70,8 +70,7 @@ def difference(old: str, new: str, *, branches: Branches | None = None) -> Diffe
     """
     known = branches or {}
     with _scratch(known) as url:
-        revisions = _revisions(url, known)
-        layer, first, second = _ends(old, new, revisions)
+        layer, first, second = _ends(old, new, _meanings(url, known))
         states = _states(url, layer, first, second, known)
     keys = {table: _key(table) for state in states for table in state}
     tables = changes(*states, keys)
@@ -127,27 +126,25 @@ def _repeats(row: Mapping[str, Any]) -> bool:
     return row.get("role") == "slug" and "alias" in row
 
 
-def _revisions(url: str, branches: Branches) -> dict[str, tuple[str, str]]:
+def _meanings(url: str, branches: Branches) -> dict[str, tuple[str, str]]:
     """The revision and layer that each name means."""
     core = core_revisions()
     found = {BASE: (BASE, VENDOR_LAYER), NEWEST: (core[-1], VENDOR_LAYER), "head": (core[-1], VENDOR_LAYER)}
     found |= {revision: (revision, VENDOR_LAYER) for revision in core}
-    for label, directory in branches.items():
-        for path in sorted(Path(directory).glob(f"{label}_*.py")):
-            found[path.stem] = (path.stem, label)
+    found |= {step.revision: (step.revision, step.branch) for step in revisions(branches) if step.branch in branches}
     with _reading(url) as connection:
         for slug, layer, revision in connection.exec_driver_sql("SELECT slug, layer, revision FROM release"):
             found[slug] = (revision, layer)
     return found
 
 
-def _ends(old: str, new: str, revisions: Mapping[str, tuple[str, str]]) -> tuple[str, str, str]:
+def _ends(old: str, new: str, meanings: Mapping[str, tuple[str, str]]) -> tuple[str, str, str]:
     for name in (old, new):
-        if name not in revisions:
+        if name not in meanings:
             raise UnknownNameError(
-                "release or revision", name, revisions, listing="planner catalog changelog shows them"
+                "release or revision", name, meanings, listing="planner catalog changelog shows them"
             )
-    (first, layer), (second, other) = revisions[old], revisions[new]
+    (first, layer), (second, other) = meanings[old], meanings[new]
     if BASE in (first, second):
         layer = other = other if first == BASE else layer
     if layer != other:
@@ -160,7 +157,8 @@ def _states(
 ) -> tuple[dict[str, list[Row]], dict[str, list[Row]]]:
     """The facts at both revisions, read on the way down."""
     found: dict[str, dict[str, list[Row]]] = {BASE: {}}
-    for revision in sorted({first, second} - {BASE}, reverse=True):
+    newest_first = (step.revision for step in revisions(branches))
+    for revision in (revision for revision in newest_first if revision in (first, second)):
         downgrade(url, revision, branches=branches)
         with _reading(url) as connection:
             found[revision] = dict(_facts(connection, layer))

@@ -22,6 +22,7 @@ from planner.catalog.changes import TableChanges, changes
 from planner.catalog.location import core_revisions, migrations_directory
 from planner.catalog.release_files import FILES, primary_key, read
 from planner.catalog.tables import VENDOR_LAYER, Base
+from planner.catalog.upgrade import revisions
 from planner.errors import InputError, PlannerError
 
 CHANGES_FILE: Final = "changes.json"
@@ -50,17 +51,22 @@ class Draft:
 def draft_of(
     new: Path, released_on: str, note: str, *, layer: str = VENDOR_LAYER, versions: Path | None = None
 ) -> Draft:
-    """The next release of a layer. Raises InputError where a plugin's branch has no folder of revisions."""
+    """The next release of a layer, after the newest revision that its files name by their ids.
+
+    Raises InputError where a plugin's branch has no folder of revisions or two newest ones, CatalogError where a file in
+    it is none of its revisions.
+    """
     try:
         date.fromisoformat(released_on)
     except ValueError as error:
         raise InputError(f"{released_on!r} is not a day", hint="for example 2026-11-24") from error
     folder = versions or migrations_directory() / "versions"
     own = layer == VENDOR_LAYER
-    known = core_revisions() if own else tuple(sorted(path.stem for path in folder.glob(f"{layer}_*.py")))
     if not own and versions is None:
         raise InputError(f"no folder for the revisions of {layer}", hint="name it with --versions")
-    number = int(known[-1].rpartition("_")[2]) + 1 if known else 1
+    known = core_revisions() if own else _revisions_of(layer, folder)
+    endings = [each.rpartition("_")[2] for each in known]
+    number = max((int(ending) for ending in endings if ending.isdecimal()), default=len(known)) + 1
     revision = f"{number:04d}" if own else f"{layer}_{number:04d}"
     return Draft(
         name=new.name,
@@ -73,6 +79,18 @@ def draft_of(
         layer=layer,
         depends_on=None if own or known else core_revisions()[-1],
     )
+
+
+def _revisions_of(layer: str, folder: Path) -> tuple[str, ...]:
+    """The ids of a plugin's revisions, oldest first. Raises InputError where two of them are the newest."""
+    own = [step for step in revisions({layer: folder}) if step.branch == layer]
+    followed = {step.down_revision for step in own}
+    heads = [step.revision for step in own if step.revision not in followed]
+    if len(heads) > 1:
+        raise InputError(
+            f"{' and '.join(sorted(heads))} in {folder} are both the newest revision", hint="let one follow the other"
+        )
+    return tuple(step.revision for step in reversed(own))
 
 
 def release_changes(old: Path, new: Path, draft: Draft) -> tuple[TableChanges, ...]:

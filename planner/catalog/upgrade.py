@@ -10,7 +10,7 @@ import re
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -56,7 +56,10 @@ class Revision:
 
 
 def known_revisions(branches: Branches | None = None) -> str:
-    """All revisions that this program knows, in one line: the fingerprint that a database keeps."""
+    """All revisions that this program knows, in one line: the fingerprint that a database keeps.
+
+    A plugin's stand in it by their file names: to read their ids would load Alembic at every start.
+    """
     known = [f"{CORE}: {' '.join(core_revisions())}"]
     for label, directory in sorted((branches or {}).items()):
         known.append(f"{label}: {' '.join(sorted(path.stem for path in Path(directory).glob(f'{label}_*.py')))}")
@@ -107,18 +110,22 @@ def current(url: str | None = None) -> tuple[str, ...]:
 def history(url: str | None = None, *, branches: Branches | None = None) -> tuple[Revision, ...]:
     """Every revision that the program knows, newest first, and which of them the database has."""
     at = current(url)
-    script = _script(_config(branches or {}))
-    applied = _applied(script, at)
+    applied = _applied(_script(_config(branches or {})), at)
+    return tuple(
+        replace(step, applied=step.revision in applied, current=step.revision in at) for step in revisions(branches)
+    )
+
+
+def revisions(branches: Branches | None = None) -> tuple[Revision, ...]:
+    """Every revision that the program knows, newest first, by what the files say: a file's name need not be its id."""
     return tuple(
         Revision(
             revision=step.revision,
             down_revision=_one(step.down_revision),
             branch=", ".join(sorted(step.branch_labels)) or CORE,
             message=step.doc,
-            applied=step.revision in applied,
-            current=step.revision in at,
         )
-        for step in script.walk_revisions()
+        for step in _script(_config(branches or {})).walk_revisions()
     )
 
 

@@ -39,6 +39,16 @@ def test_a_diff_says_what_changed_field_by_field(planner):
     assert counts["carbon"] == sum(kind == "carbon" for kind, _ in added)
 
 
+@pytest.mark.parametrize("name", ["tpu_0001", "tpu-2026-11"])
+def test_a_diff_takes_the_names_of_a_packs_releases(planner, monkeypatch, name):
+    pack = Path(__file__).resolve().parents[2] / "plugins" / "packs" / "tpu" / "planner_tpu"
+    monkeypatch.setattr("planner.cli.catalog_releases.catalog_branches", lambda: {"tpu": pack / "versions"})
+    document = json.loads(planner("catalog", "diff", "base", name, "--kind", "clusters", "-f", "json").out)
+    assert (document["to"], document["layer"]) == ({"name": name, "revision": "tpu_0001"}, "tpu")
+    with (pack / "facts" / "tpu-2026-11" / "clusters.csv").open(encoding="utf-8", newline="") as file:
+        assert {item["entry"] for item in document["items"]} == {row["slug"] for row in csv.DictReader(file)}
+
+
 def test_a_diff_for_people_shows_units_and_the_fact_before_its_source(planner):
     text = planner("catalog", "diff", "2026-11", "2026-11b", "--kind", "accelerators").out
     lines = [line.split() for line in text.splitlines()]

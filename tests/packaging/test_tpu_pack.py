@@ -19,7 +19,7 @@ import pytest
 from planner.catalog.location import core_revisions
 
 PACK = Path(__file__).resolve().parents[2] / "plugins" / "packs" / "tpu"
-FACTS = PACK / "planner_tpu" / "facts" / "2026-11"
+FACTS = PACK / "planner_tpu" / "facts" / "tpu-2026-11"
 NEWEST = core_revisions()[-1]
 
 
@@ -87,13 +87,19 @@ def test_the_pack_comes_is_used_is_orphaned_and_is_pruned(environment: Environme
     environment.pip("install", "--no-index", "--no-deps", str(pack_wheel))
     upgraded = environment.planner("db", "upgrade")
     assert (upgraded.status, upgraded.err) == (0, "")
-    with (FACTS / "cluster.csv").open(encoding="utf-8", newline="") as file:
+    with (FACTS / "clusters.csv").open(encoding="utf-8", newline="") as file:
         slices = {row["slug"]: row for row in csv.DictReader(file)}
     listed = {str(row["slug"]): row for row in environment.items("catalog", "list", "clusters")}
     assert set(listed) == {str(row["slug"]) for row in before} | set(slices)
     assert {listed[slug]["layer"] for slug in slices} == {"tpu"}
     shown = json.loads(environment.planner("catalog", "show", "clusters", "v5p-512", "-f", "json").out)
     assert (shown["slug"], shown["nodes"], shown["node"]) == ("tpu-v5p-512", 64, "gcp-ct5p-hightpu-4t")
+    came = environment.items("catalog", "diff", "base", "tpu_0001", "--kind", "clusters")
+    assert {row["entry"] for row in came} == set(slices)
+    assert "tpu-2026-11" in {row["slug"] for row in environment.items("catalog", "changelog")}
+    assert [row["event"] for row in environment.items("catalog", "history", "clusters", "tpu-v4-8")] == [
+        "release tpu-2026-11"
+    ]
     checked = environment.planner("db", "check")
     assert (checked.status, checked.err) == (0, "")
     assert "all is well" in checked.out
@@ -108,7 +114,7 @@ def test_the_pack_comes_is_used_is_orphaned_and_is_pruned(environment: Environme
     assert "rows of the plugin of 'tpu', which is not installed" in " ".join(checked.out.split())
 
     removed = environment.items("db", "prune")
-    assert {str(row["table"]) for row in removed} == {"source", "node", "cluster", "alias"}
+    assert {str(row["table"]) for row in removed} == {"source", "node", "cluster", "alias", "release"}
     assert environment.items("catalog", "list", "clusters") == before
     assert [row["revision"] for row in environment.items("db", "current")] == [NEWEST]
     gone = environment.planner("catalog", "show", "clusters", "v5p-512")
@@ -137,14 +143,16 @@ def test_the_pack_goes_up_down_and_up(pack_wheel: Path, tmp_path: Path) -> None:
 
 def test_the_wheel_holds_every_file_of_the_pack(pack_wheel: Path) -> None:
     names = {name for name in zipfile.ZipFile(pack_wheel).namelist() if ".dist-info/" not in name}
-    files = (path for path in (PACK / "planner_tpu").rglob("*") if path.is_file() and path.suffix in (".py", ".csv"))
+    files = (
+        path for path in (PACK / "planner_tpu").rglob("*") if path.is_file() and path.suffix in (".py", ".csv", ".json")
+    )
     assert names == {path.relative_to(PACK).as_posix() for path in files}
 
 
 def test_the_pack_imports_the_public_contract_only() -> None:
     allowed = {
         "planner_tpu/__init__.py": {"planner.plugin", *sys.stdlib_module_names},
-        "planner_tpu/versions/tpu_0001_slices.py": {"alembic", "sqlalchemy", *sys.stdlib_module_names},
+        "planner_tpu/versions/tpu_0001.py": {"alembic", "sqlalchemy", *sys.stdlib_module_names},
     }
     for path in (PACK / "planner_tpu").rglob("*.py"):
         modules = re.findall(r"^(?:import|from) ([\w.]+)", path.read_text("utf-8"), re.MULTILINE)
@@ -154,9 +162,9 @@ def test_the_pack_imports_the_public_contract_only() -> None:
 
 def test_every_slice_has_the_chips_of_its_shape() -> None:
     """A name counts TensorCores for v4 and v5p, two a chip, else chips; a virtual machine has four."""
-    with (FACTS / "cluster.csv").open(encoding="utf-8", newline="") as file:
+    with (FACTS / "clusters.csv").open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
-            generation, _, count = row["aliases"].rpartition("-")
+            generation, _, count = row["slug"].removeprefix("tpu-").rpartition("-")
             chips = int(count) // (2 if generation in ("v4", "v5p") else 1)
             shape = re.search(r"in (\d+(?:x\d+)+)", row["name"])
             assert shape is not None
