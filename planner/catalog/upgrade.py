@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from alembic.script import ScriptDirectory
     from sqlalchemy import Connection
 
-    from planner.catalog.overrides import Conflict, Key, Stand
+    from planner.catalog.overrides import Watch
 
 CORE: Final = "core"
 """The branch label of the planner's own revisions."""
@@ -198,43 +198,27 @@ def _migrate(url: str, command: str, targets: Sequence[str], branches: Branches)
             gone = orphans(heads, branches)
             protected = rights.bookkeeping(connection)
             own = parked.copy_user_rows(connection) if command == "downgrade" else {}
-            stood = overrides.stands(connection) if command == "upgrade" else {}
+            watch = overrides.Watch(connection, parked.other_places(connection, own))
             with _orphans_kept(connection, url, gone if command == "downgrade" else ()):
                 _forget(connection, gone)
                 for target in targets:
                     _unpin_core(script, connection, url)
-                    _run(config, connection, command, target)
+                    _run(config, connection, command, target, watch)
                     _pin_core(script, connection)
                 _put_back(connection, gone)
             parked.park_what_is_gone(connection, own)
-            conflicts: tuple[Conflict, ...] = ()
             if command == "upgrade":
-                conflicts = _noted_conflicts(connection, stood, heads)
                 parked.restore(connection)
-            else:
-                overrides.forget(connection, _applied(script, stored_heads(connection)))
             refuse_broken_references(connection, url)
             rights.protect(connection, protected)
             _remember(connection, branches)
             reached = stored_heads(connection)
-    if conflicts:
-        warnings.warn(overrides.warning(conflicts), CatalogWarning, stacklevel=3)
+    if watch.found:
+        warnings.warn(overrides.warning(watch.found), CatalogWarning, stacklevel=3)
     return reached
 
 
-def _noted_conflicts(connection: Connection, stood: Mapping[Key, Stand], heads: Sequence[str]) -> tuple[Conflict, ...]:
-    """What the upgrade did to facts that the user's rows stand in for, written down."""
-    from planner.catalog import overrides
-
-    new = [head for head in stored_heads(connection) if head not in heads]
-    if not new:
-        return ()
-    found = overrides.conflicts(stood, overrides.stands(connection), new[0] if len(new) == 1 else max(new))
-    overrides.note(connection, found)
-    return found
-
-
-def _run(config: Config, connection: Connection, command: str, target: str) -> None:
+def _run(config: Config, connection: Connection, command: str, target: str, watch: Watch) -> None:
     from alembic import command as commands
     from alembic.script.revision import RevisionError
     from alembic.util import CommandError
@@ -244,6 +228,7 @@ def _run(config: Config, connection: Connection, command: str, target: str) -> N
 
     config.attributes["connection"] = connection
     config.attributes["target_metadata"] = Base.metadata
+    config.attributes["on_version_apply"] = lambda *, step, **_: watch.applied(step.up_revision_id, up=step.is_upgrade)
     try:
         getattr(commands, command)(config, target)
     except (CommandError, RevisionError) as error:
