@@ -1,8 +1,8 @@
 """How Alembic runs the catalog's revisions.
 
-The planner passes an open connection whose transaction it holds itself, and its metadata, through
-``config.attributes``. An author's ``alembic`` command passes neither: it connects to ``sqlalchemy.url``, or to what
-``-x url=…`` says.
+The planner passes an open connection whose transaction it holds itself, its metadata, and whom to tell of each revision
+that was run, through ``config.attributes``. An author's ``alembic`` command passes none of them: it connects to
+``sqlalchemy.url``, or to what ``-x url=…`` says.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ def run(connection: Connection) -> None:
     context.configure(
         connection=connection,
         target_metadata=config.attributes.get("target_metadata"),
+        on_version_apply=config.attributes.get("on_version_apply"),
         transactional_ddl=True,
         render_as_batch=connection.dialect.name == "sqlite",
     )

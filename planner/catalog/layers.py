@@ -81,7 +81,7 @@ def user_rows(connection: Connection) -> Iterator[Finding]:
 def conflicts(connection: Connection) -> Iterator[Finding]:
     """What revisions did to facts that the user's rows stand in for, as long as these are as they were."""
     found = [str(each) for each in overrides.standing(connection)]
-    message = "facts changed that the user's rows stand in for: change or remove yours to settle it"
+    message = "facts changed that the user's rows stand in for: change or remove yours, or db check --acknowledge"
     yield from _found("user rows", WARNING, "", found, message)
 
 

@@ -48,6 +48,14 @@ def copy_user_rows(connection: Connection) -> dict[str, int]:
     return found
 
 
+def other_places(connection: Connection, copied: Iterable[str] = ()) -> dict[str, tuple[str, ...]]:
+    """Where else the user's rows of a table are: the copies of this transaction's downgrade, and where they wait."""
+    found: dict[str, tuple[str, ...]] = {table: (_COPY + table,) for table in copied}
+    for parked, table in _in_order(_tables(connection)):
+        found[table] = (*found.get(table, ()), parked)
+    return found
+
+
 def park_what_is_gone(connection: Connection, copied: Mapping[str, int]) -> None:
     """Keep those of the `copied` rows that are no longer where they were, and forget the copies."""
     tables = set(_tables(connection))

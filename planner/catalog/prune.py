@@ -52,7 +52,7 @@ def prune(
     from sqlalchemy.exc import IntegrityError
 
     from planner.catalog import layers
-    from planner.catalog.upgrade import lock, refuse_newer
+    from planner.catalog.upgrade import forget_branches, lock, refuse_newer
 
     wanted, branches = database_url(url), branches or {}
     refuse_newer(wanted, existing(wanted))
@@ -74,6 +74,7 @@ def prune(
                 f"catalog {shown(wanted)}: rows of another plugin refer to what {', '.join(chosen)} brought",
                 hint="remove that plugin's rows first; nothing was changed",
             ) from error
+        forget_branches(connection, chosen)
         after = tuple(finding for finding in layers.user_rows(connection) if finding not in before)
         if dry_run:
             transaction.rollback()

@@ -90,49 +90,55 @@ class Catalog:
         if path is None or path.exists():
             catalog = cls._connect(wanted)
             try:
-                ready = catalog._is_ready(branches)
-                if not ready and not upgradable(wanted):
-                    ready = catalog._readable_as_it_is(branches)
+                new = catalog._new_branches(branches)
+                if new == () or (not upgradable(wanted) and catalog._readable_as_it_is(branches, new)):
+                    return catalog
             except BaseException:
                 catalog.close()
                 raise
-            if ready:
-                return catalog
             catalog.close()
-        from planner.catalog.upgrade import upgrade
+        else:
+            new = None
+        from planner.catalog.upgrade import upgrade, upgrade_branches
 
-        upgrade(wanted, branches=branches)
+        if new is None:
+            upgrade(wanted, branches=branches)
+        else:
+            upgrade_branches(wanted, new, branches=branches)
         return cls._connect(wanted)
 
     @classmethod
     def _connect(cls, url: str) -> Catalog:
         return cls(url, reading_session(url))
 
-    def _is_ready(self, branches: Mapping[str, Path] | None) -> bool:
-        """Whether the database is as this program left it, or at its newest revision anyway."""
-        from planner.catalog.upgrade import known_revisions, refuse_newer
+    def _new_branches(self, branches: Mapping[str, Path] | None) -> tuple[str, ...] | None:
+        """The branches that have revisions which the database was never told of; None where there is no catalog yet.
+
+        A revision that it was told of and is not at was taken back by choice.
+        """
+        from planner.catalog.upgrade import new_branches, refuse_newer
 
         with plain_errors(self.url):
             tables = self._tables()
             if "alembic_version" not in tables:
-                return False
+                return None
             heads = [row["version_num"] for row in self._select("SELECT version_num FROM alembic_version")]
         refuse_newer(self.url, heads)
         if "catalog_state" not in tables:
-            return False
+            return None
         state = self._select("SELECT known_revisions FROM catalog_state")
-        if state and state[0]["known_revisions"] == known_revisions(branches):
-            return True
-        return not branches and core_revisions()[-1] in heads
+        return new_branches(state[0]["known_revisions"] if state else "", heads, branches)
 
-    def _readable_as_it_is(self, branches: Mapping[str, Path] | None) -> bool:
+    def _readable_as_it_is(self, branches: Mapping[str, Path] | None, new: tuple[str, ...] | None) -> bool:
         """Whether one who may not upgrade can read: then only what plugins bring may be missing, and a warning names it.
 
         Raises CatalogError for a database that is older than the program.
         """
-        if older := self._older():
+        from planner.catalog.upgrade import CORE
+
+        if (new is None or CORE in new) and (older := self._older()):
             raise older
-        if "catalog_state" not in self._tables():
+        if new is None:
             return False
         heads = self.revision.split(", ")
         absent = [label for label in branches or {} if not any(head.startswith(f"{label}_") for head in heads)]
@@ -403,10 +409,11 @@ class Catalog:
             at = [str(row["version_num"]) for row in self._read("SELECT version_num FROM alembic_version", {})]
         except SchemaError:
             return None
-        if not at or newest in at:
+        if newest in at:
             return None
         message = (
-            f"catalog {shown(self.url)} is at revision {', '.join(sorted(at))}, older than this program ({newest})"
+            f"catalog {shown(self.url)} is at revision {', '.join(sorted(at)) or 'base'}, older than this program "
+            f"({newest})"
         )
         if upgradable(self.url):
             return CatalogError(message, hint="run: planner db upgrade")

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from alembic.script import ScriptDirectory
     from sqlalchemy import Connection
 
-    from planner.catalog.overrides import Conflict, Key, Stand
+    from planner.catalog.overrides import Watch
 
 CORE: Final = "core"
 """The branch label of the planner's own revisions."""
@@ -66,6 +66,25 @@ def known_revisions(branches: Branches | None = None) -> str:
     return "; ".join(known)
 
 
+def new_branches(known: str, heads: Iterable[str], branches: Branches | None = None) -> tuple[str, ...]:
+    """The labels of the branches that have revisions which a database's fingerprint `known` does not tell of.
+
+    The core's label comes first. One whose newest revision is among `heads` has nothing new.
+    """
+    at, told = set(heads), _by_label(known)
+    here = _by_label(known_revisions(branches))
+    return tuple(
+        label
+        for label, revisions in here.items()
+        if set(revisions) - set(told.get(label, ())) and revisions[-1] not in at
+    )
+
+
+def _by_label(known: str) -> dict[str, tuple[str, ...]]:
+    parts = (part.partition(": ") for part in known.split("; ") if part)
+    return {label: tuple(revisions.split()) for label, _, revisions in parts}
+
+
 def upgrade(url: str | None = None, revision: str = "heads", *, branches: Branches | None = None) -> tuple[str, ...]:
     """Move the database up to `revision` (``heads``, an id, ``+1`` meaning ``core@+1``) and return where it is then.
 
@@ -75,7 +94,12 @@ def upgrade(url: str | None = None, revision: str = "heads", *, branches: Branch
     the database then is as it was.
     """
     target = f"{CORE}@{revision}" if _RELATIVE.fullmatch(revision) else revision
-    return _migrate(database_url(url), "upgrade", target, branches or {})
+    return _migrate(database_url(url), "upgrade", (target,), branches or {})
+
+
+def upgrade_branches(url: str, labels: Iterable[str], *, branches: Branches | None = None) -> tuple[str, ...]:
+    """Move each branch of `labels` up to its newest revision, and the others only as far as these need. As `upgrade`."""
+    return _migrate(url, "upgrade", tuple(f"{label}@head" for label in labels), branches or {})
 
 
 def downgrade(url: str | None = None, revision: str = "-1", *, branches: Branches | None = None) -> tuple[str, ...]:
@@ -91,7 +115,7 @@ def downgrade(url: str | None = None, revision: str = "-1", *, branches: Branche
     # Asked first: a driver that is refused in the middle of many statements says so on its own.
     if refusal := change_refused(wanted):
         raise refusal
-    return _migrate(wanted, "downgrade", target, branches or {})
+    return _migrate(wanted, "downgrade", (target,), branches or {})
 
 
 def current(url: str | None = None) -> tuple[str, ...]:
@@ -153,11 +177,11 @@ def refuse_newer(url: str, heads: Iterable[str]) -> None:
             )
 
 
-def _migrate(url: str, command: str, target: str, branches: Branches) -> tuple[str, ...]:
+def _migrate(url: str, command: str, targets: Sequence[str], branches: Branches) -> tuple[str, ...]:
     # Not at the top: opening a catalog that is up to date needs none of its tables' declarations.
-    from planner.catalog import overrides
+    from planner.catalog import overrides, rights
 
-    if not target.strip():
+    if not all(target.strip() for target in targets):
         raise InputError("no revision is named", hint="planner db history lists them")
     path = sqlite_path(url)
     if path is not None and path.exists() and not path.is_file():
@@ -176,44 +200,32 @@ def _migrate(url: str, command: str, target: str, branches: Branches) -> tuple[s
             heads = stored_heads(connection)
             refuse_newer(url, heads)
             if command == "downgrade":
-                _refuse_below_base(script, url, heads, target)
+                for target in targets:
+                    _refuse_below_base(script, url, heads, target)
             gone = orphans(heads, branches)
+            protected = rights.bookkeeping(connection)
             own = parked.copy_user_rows(connection) if command == "downgrade" else {}
-            stood = overrides.stands(connection) if command == "upgrade" else {}
+            watch = overrides.Watch(connection, parked.other_places(connection, own))
             with _orphans_kept(connection, url, gone if command == "downgrade" else ()):
                 _forget(connection, gone)
-                _unpin_core(script, connection, url)
-                _run(config, connection, command, target)
-                _pin_core(script, connection)
+                for target in targets:
+                    _unpin_core(script, connection, url)
+                    _run(config, connection, command, target, watch)
+                    _pin_core(script, connection)
                 _put_back(connection, gone)
             parked.park_what_is_gone(connection, own)
-            conflicts: tuple[Conflict, ...] = ()
             if command == "upgrade":
-                conflicts = _noted_conflicts(connection, stood, heads)
                 parked.restore(connection)
-            else:
-                overrides.forget(connection, _applied(script, stored_heads(connection)))
             refuse_broken_references(connection, url)
+            rights.protect(connection, protected)
             _remember(connection, branches)
             reached = stored_heads(connection)
-    if conflicts:
-        warnings.warn(overrides.warning(conflicts), CatalogWarning, stacklevel=3)
+    if watch.found:
+        warnings.warn(overrides.warning(watch.found), CatalogWarning, stacklevel=3)
     return reached
 
 
-def _noted_conflicts(connection: Connection, stood: Mapping[Key, Stand], heads: Sequence[str]) -> tuple[Conflict, ...]:
-    """What the upgrade did to facts that the user's rows stand in for, written down."""
-    from planner.catalog import overrides
-
-    new = [head for head in stored_heads(connection) if head not in heads]
-    if not new:
-        return ()
-    found = overrides.conflicts(stood, overrides.stands(connection), new[0] if len(new) == 1 else max(new))
-    overrides.note(connection, found)
-    return found
-
-
-def _run(config: Config, connection: Connection, command: str, target: str) -> None:
+def _run(config: Config, connection: Connection, command: str, target: str, watch: Watch) -> None:
     from alembic import command as commands
     from alembic.script.revision import RevisionError
     from alembic.util import CommandError
@@ -223,6 +235,7 @@ def _run(config: Config, connection: Connection, command: str, target: str) -> N
 
     config.attributes["connection"] = connection
     config.attributes["target_metadata"] = Base.metadata
+    config.attributes["on_version_apply"] = lambda *, step, **_: watch.applied(step.up_revision_id, up=step.is_upgrade)
     try:
         getattr(commands, command)(config, target)
     except (CommandError, RevisionError) as error:
@@ -410,13 +423,41 @@ def refuse_strangers(connection: Connection, url: str) -> None:
 
 
 def _remember(connection: Connection, branches: Branches) -> None:
-    from sqlalchemy import delete, insert, inspect
+    """Write down which revisions the program knows; of plugins that are left out, which it knew when they were there."""
+    from sqlalchemy import inspect, select
 
     from planner.catalog.tables import CatalogState
 
-    if inspect(connection).has_table(CatalogState.__tablename__):
-        connection.execute(delete(CatalogState))
-        connection.execute(insert(CatalogState).values(id=1, known_revisions=known_revisions(branches)))
+    if not inspect(connection).has_table(CatalogState.__tablename__):
+        return
+    told = connection.execute(select(CatalogState.known_revisions)).scalar() or ""
+    _write_known(connection, _by_label(told) | _by_label(known_revisions(branches)))
+
+
+def forget_branches(connection: Connection, labels: Iterable[str]) -> None:
+    """Let the database know nothing more of these branches: when their plugins come back, all their revisions are new."""
+    from sqlalchemy import inspect, select
+
+    from planner.catalog.tables import CatalogState
+
+    if not inspect(connection).has_table(CatalogState.__tablename__):
+        return
+    told = connection.execute(select(CatalogState.known_revisions)).scalar()
+    if told is not None:
+        gone = set(labels)
+        left = {label: revisions for label, revisions in _by_label(told).items() if label not in gone}
+        _write_known(connection, left)
+
+
+def _write_known(connection: Connection, known: Mapping[str, Sequence[str]]) -> None:
+    from sqlalchemy import delete, insert
+
+    from planner.catalog.tables import CatalogState
+
+    labels = sorted(known, key=lambda label: (label != CORE, label))
+    line = "; ".join(f"{label}: {' '.join(known[label])}" for label in labels)
+    connection.execute(delete(CatalogState))
+    connection.execute(insert(CatalogState).values(id=1, known_revisions=line))
 
 
 def _one(revision: str | Sequence[str] | None) -> str | None:

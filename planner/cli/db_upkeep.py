@@ -17,16 +17,26 @@ from planner.errors import EXIT_BAD_INPUT, InputError
 FILE = click.Path(path_type=Path)
 
 
-@click.command("check", cls=Command, examples=("planner db check", "planner db check --format json"))
-def check() -> int:
+@click.command(
+    "check", cls=Command,
+    examples=("planner db check", "planner db check --format json", "planner db check --acknowledge"),
+)  # fmt: skip
+@option("--acknowledge", is_flag=True, help="Settle the conflicts between your rows and changed facts: yours stay.")
+def check(acknowledge: bool) -> int:
     """Whether the catalog is what its revisions made it; exit status 2 if not.
 
     Looks at the file, the revision, the tables and their constraints, references, every released fact, rows of plugins that
-    are gone, the user's rows that speak of what is gone, and names that two plugins share. Changes nothing.
+    are gone, the user's rows that speak of what is gone, and names that two plugins share. Changes no
+    fact and no row of the user's.
     """
-    from planner.catalog import integrity
+    from planner.catalog import integrity, overrides
+    from planner.catalog.location import database_url
     from planner.reports.upkeep import check_report
 
+    if acknowledge:
+        integrity.existing(database_url(Settings.current().database))
+        for settled in overrides.acknowledge(Settings.current().database):
+            messages.note(f"settled, and yours still counts: {settled}")
     found = integrity.check(Settings.current().database, branches=catalog_branches())
     status = deliver(check_report(found.to_dict()))
     return status if found.sound else EXIT_BAD_INPUT

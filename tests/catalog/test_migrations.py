@@ -13,6 +13,7 @@ from alembic.runtime.migration import MigrationContext
 from catalog.databases import MAKER, branch, dump, run
 
 from planner.catalog.location import core_revisions
+from planner.catalog.prune import prune
 from planner.catalog.reader import Catalog
 from planner.catalog.tables import Base
 from planner.catalog.upgrade import current, downgrade, history, orphans, upgrade
@@ -270,6 +271,49 @@ def test_after_a_chosen_downgrade_opening_does_not_upgrade_again(url: str) -> No
     with Catalog.open(url) as catalog, pytest.raises(CatalogError, match="planner db upgrade"):
         catalog.architecture("llama-3-8b")
     assert current(url) == ("0001",)
+
+
+def test_leaving_a_plugin_out_once_does_not_undo_a_chosen_downgrade(url: str, tmp_path: Path) -> None:
+    pack = {"gh200": branch(tmp_path / "versions", "gh200")}
+    upgrade(url, branches=pack)
+    downgrade(url, branches=pack)
+    for branches in ({}, pack, None, pack):
+        Catalog.open(url, branches=branches).close()
+        assert current(url) == (BEFORE, "gh200_0001")
+
+
+def test_leaving_a_plugin_out_does_not_bring_back_what_was_taken_back_of_it(url: str, tmp_path: Path) -> None:
+    pack = {"gh200": branch(tmp_path / "versions", "gh200")}
+    upgrade(url, branches=pack)
+    downgrade(url, "gh200@base", branches=pack)
+    upgrade(url)
+    Catalog.open(url, branches=pack).close()
+    assert current(url) == (NEWEST,)
+
+
+def test_a_new_plugin_does_not_undo_a_chosen_downgrade_of_the_core(url: str, tmp_path: Path) -> None:
+    downgrade(url)
+    Catalog.open(url, branches={"gh200": branch(tmp_path / "versions", "gh200")}).close()
+    assert current(url) == (BEFORE, "gh200_0001")
+
+
+def test_a_newer_planner_does_not_undo_a_chosen_downgrade_of_a_plugin(url: str, path: Path, tmp_path: Path) -> None:
+    pack = {"gh200": branch(tmp_path / "versions", "gh200")}
+    upgrade(url, branches=pack)
+    downgrade(url, "gh200@base", branches=pack)
+    downgrade(url, branches=pack)
+    run(path, "UPDATE catalog_state SET known_revisions = 'core: 0001; gh200: gh200_0001'")
+    Catalog.open(url, branches=pack).close()
+    assert current(url) == (NEWEST,)
+
+
+def test_a_plugin_that_was_pruned_comes_back_whole(url: str, tmp_path: Path) -> None:
+    pack = {"gh200": branch(tmp_path / "versions", "gh200")}
+    upgrade(url, branches=pack)
+    prune(url)
+    assert current(url) == (NEWEST,)
+    Catalog.open(url, branches=pack).close()
+    assert current(url) == (NEWEST, "gh200_0001")
 
 
 def test_an_older_catalog_is_upgraded_when_opened(url: str, path: Path) -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
+from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from catalog.databases import MAKER, branch, contents, execute
 
 from planner.catalog.calibrations import CalibrationRow, store
 from planner.catalog.findings import WARNING
 from planner.catalog.integrity import check
+from planner.catalog.overrides import acknowledge
 from planner.catalog.reader import Catalog
 from planner.catalog.upgrade import downgrade, upgrade
 from planner.errors import CatalogError, CatalogWarning
@@ -153,6 +156,109 @@ def test_a_fact_that_goes_is_said(any_url: str, acme: dict[str, Path], tmp_path:
     execute(any_url, OWN.format(capacity=2048, tdp=400))
     (said,) = upgraded(any_url, acme)
     assert "accelerators acme-1 (removed; acme_0002)" in said
+
+
+NODE, MODEL = "azure-nd128isr-gb200-v6", "llama-3-8b"
+"""A node of the release 2026-11 that 2026-11b changes, and a model of the first that the second leaves alone."""
+HOST_MEMORY = "UPDATE node SET host_memory_bytes = 1099511627776 WHERE slug = '{slug}' AND layer = 'user'"
+
+
+def shadow(url: str, kind: str, slug: str) -> None:
+    """Copy a fact into the user's layer under its slug, with its name."""
+    table = {"nodes": "node", "models": "architecture"}[kind]
+    engine = sa.create_engine(url, poolclass=sa.NullPool)
+    with engine.begin() as connection:
+        columns = [each["name"] for each in sa.inspect(connection).get_columns(table)]
+        values = ", ".join({"layer": "'user'", "note": "'ours'"}.get(name, f'"{name}"') for name in columns)
+        values = values.replace('"vendor_layer"', "NULL").replace('"accelerator_layer"', "NULL")
+        values = values.replace('"document_layer"', "NULL").replace('"document"', "NULL")
+        names = ", ".join(f'"{name}"' for name in columns)
+        connection.exec_driver_sql(f"INSERT INTO {table} ({names}) SELECT {values} FROM {table} WHERE slug = '{slug}'")
+        key = slug.replace("-", "")
+        connection.exec_driver_sql(f"INSERT INTO alias VALUES ('{kind}', '{key}', 'user', '{slug}', '{slug}', 'slug')")
+    if kind == "nodes":
+        execute(url, HOST_MEMORY.format(slug=slug))
+    else:
+        execute(url, f"UPDATE architecture SET layers = 31 WHERE slug = '{slug}' AND layer = 'user'")
+
+
+def said_by(url: str, branches: dict[str, Path] | None = None) -> list[str]:
+    """The conflicts that a check names."""
+    return [name for each in check(url, branches=branches).findings if "stand in for" in each.message
+            for name in each.examples]  # fmt: skip
+
+
+def test_a_note_is_of_the_revision_that_moved_the_fact(any_url: str, tmp_path: Path) -> None:
+    """Another branch that went up in the same upgrade, and down again, takes no note of others along."""
+    branches = {"zeta": branch(tmp_path / "versions", "zeta")}
+    downgrade(any_url, "0004")
+    shadow(any_url, "nodes", NODE)
+    (said,) = upgraded(any_url, branches)
+    assert f"nodes {NODE} (" in said
+    assert "; 0005)" in said
+    downgrade(any_url, "zeta@-1", branches=branches)
+    (left,) = said_by(any_url, branches)
+    assert left.startswith(f"nodes {NODE} (")
+    assert left.endswith("; 0005)")
+
+
+def test_an_added_fact_is_noted_under_the_revision_that_brought_it(any_url: str) -> None:
+    """So it outlasts the downgrade of a later release."""
+    shadow(any_url, "models", MODEL)
+    own = [row for row in contents(any_url)["architecture"] if row[1] == "user"]
+    execute(any_url, "DELETE FROM architecture WHERE layer = 'user'", "DELETE FROM alias WHERE layer = 'user'")
+    downgrade(any_url, "0001")
+    shadow_again(any_url, own)
+    (said,) = upgraded(any_url, {})
+    assert f"models {MODEL} (added; 0002)" in said
+    downgrade(any_url, "-1")
+    upgrade(any_url)
+    assert said_by(any_url) == [f"models {MODEL} (added; 0002)"]
+
+
+def shadow_again(url: str, rows: list[tuple[Any, ...]]) -> None:
+    engine = sa.create_engine(url, poolclass=sa.NullPool)
+    with engine.begin() as connection:
+        table = sa.Table("architecture", sa.MetaData(), autoload_with=connection, resolve_fks=False)
+        connection.execute(table.insert(), [dict(zip(table.columns.keys(), row, strict=True)) for row in rows])
+
+
+@pytest.mark.parametrize("older", ["0001", "0002", "0003", "0004", "base"])
+def test_down_and_up_again_gives_equal_data_where_rows_of_the_users_stand_in(any_url: str, older: str) -> None:
+    """One row knowingly written over a fact, one whose conflict is noted, and later settled."""
+    downgrade(any_url, "0004")
+    shadow(any_url, "nodes", NODE)
+    upgraded(any_url, {})
+    shadow(any_url, "models", MODEL)
+    noted = said_by(any_url)
+    assert len(noted) == 1
+    for settled in (False, True):
+        if settled:
+            assert [str(each) for each in acknowledge(any_url)] == noted
+        before = contents(any_url)
+        downgrade(any_url, older)
+        upgraded(any_url, {})
+        assert contents(any_url) == before
+        assert said_by(any_url) == ([] if settled else noted)
+
+
+def test_a_row_that_was_changed_while_its_fact_was_away_is_said(any_url: str) -> None:
+    shadow(any_url, "models", MODEL)
+    downgrade(any_url, "0001")
+    execute(any_url, f"UPDATE architecture SET layers = 30 WHERE slug = '{MODEL}' AND layer = 'user'")
+    (said,) = upgraded(any_url, {})
+    assert f"models {MODEL} (added; 0002)" in said
+
+
+def test_what_is_known_is_said_no_more(any_url: str, acme: dict[str, Path]) -> None:
+    execute(any_url, OWN.format(capacity=2048, tdp=400))
+    upgraded(any_url, acme)
+    own = [row for row in contents(any_url)["accelerator"] if row[1] == "user"]
+    (known,) = acknowledge(any_url)
+    assert str(known) == "accelerators acme-1 (tdp_w was unknown, is 450; acme_0002)"
+    assert check(any_url, branches=acme).findings == ()
+    assert acknowledge(any_url) == ()
+    assert [row for row in contents(any_url)["accelerator"] if row[1] == "user"] == own
 
 
 TWICE = """op.bulk_insert(

@@ -96,6 +96,36 @@ def test_a_reader_of_an_older_catalog_is_told_to_ask_its_owner(team: Team) -> No
     assert "your role may not upgrade it (ask its owner to run planner db upgrade)" in str(caught.value)
 
 
+def test_of_a_catalog_at_base_a_reader_is_told_to_ask_its_owner_to_upgrade(team: Team) -> None:
+    downgrade(team.owner, "base")
+    for url in (team.reader, team.writer):
+        done = planner(url, "catalog", "list", "vendors")
+        assert (done.status, done.out, done.err.count("\n")) == (2, "", 1)
+        assert f"is at revision base, older than this program ({core_revisions()[-1]})" in done.err
+        assert "your role may not upgrade it (ask its owner to run planner db upgrade)" in done.err
+
+
+def test_down_to_base_and_up_again_a_writer_may_still_not_write_what_upgrades_write(team: Team) -> None:
+    """The owner's rights for tables to come speak of every table; these stay the owner's."""
+    downgrade(team.owner, "base")
+    upgrade(team.owner)
+    engine = sa.create_engine(team.writer, poolclass=sa.NullPool)
+    for table in ("alembic_version", "catalog_state", "release"):
+        with engine.connect() as connection, pytest.raises(sa.exc.ProgrammingError, match="permission denied"):
+            connection.exec_driver_sql(f"DELETE FROM {table}")
+    store(team.writer, [CALIBRATION])
+
+
+def test_a_right_that_the_owner_gives_later_stays(team: Team) -> None:
+    downgrade(team.owner)
+    engine = sa.create_engine(team.owner, poolclass=sa.NullPool)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("GRANT DELETE ON release TO planner_writers")
+    upgrade(team.owner)
+    with sa.create_engine(team.writer, poolclass=sa.NullPool).begin() as connection:
+        connection.exec_driver_sql("DELETE FROM release WHERE 1 = 0")
+
+
 def test_a_reader_whose_planner_is_newer_is_told_to_ask_and_changes_nothing(team: Team) -> None:
     downgrade(team.owner, "0001")
     engine = sa.create_engine(team.owner, poolclass=sa.NullPool)
