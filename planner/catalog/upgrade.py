@@ -148,7 +148,7 @@ def refuse_newer(url: str, heads: Iterable[str]) -> None:
 
 def _migrate(url: str, command: str, target: str, branches: Branches) -> tuple[str, ...]:
     # Not at the top: opening a catalog that is up to date needs none of its tables' declarations.
-    from planner.catalog import overrides
+    from planner.catalog import overrides, taken_names
 
     if not target.strip():
         raise InputError("no revision is named", hint="planner db history lists them")
@@ -173,6 +173,7 @@ def _migrate(url: str, command: str, target: str, branches: Branches) -> tuple[s
             gone = orphans(heads, branches)
             own = parked.copy_user_rows(connection) if command == "downgrade" else {}
             stood = overrides.stands(connection) if command == "upgrade" else {}
+            taken = taken_names.taken_names(connection)
             with _orphans_kept(connection, url, gone if command == "downgrade" else ()):
                 _forget(connection, gone)
                 _unpin_core(script, connection, url)
@@ -189,6 +190,9 @@ def _migrate(url: str, command: str, target: str, branches: Branches) -> tuple[s
             refuse_broken_references(connection, url)
             _remember(connection, branches)
             reached = stored_heads(connection)
+            taken = taken_names.taken_names(connection) - taken
+    if taken:
+        warnings.warn(taken_names.warning(taken), CatalogWarning, stacklevel=3)
     if conflicts:
         warnings.warn(overrides.warning(conflicts), CatalogWarning, stacklevel=3)
     return reached
