@@ -12,6 +12,8 @@ EXIT_BAD_INPUT: Final = 2
 EXIT_DOES_NOT_FIT: Final = 3
 EXIT_INTERRUPTED: Final = 130
 FEW_NAMES: Final = 16
+LONGEST_SHOWN: Final = 200
+"""Characters of an unknown name that a message repeats."""
 
 
 class PlannerError(Exception):
@@ -45,7 +47,8 @@ class UnknownNameError(InputError):
         listed = sorted(known)
         few = f"one of {', '.join(listed)}" if 0 < len(listed) <= FEW_NAMES else listing
         hint = f"did you mean {', '.join(self.nearest)}?" if self.nearest else few
-        super().__init__(f"unknown {kind} {name!r}", hint=hint)
+        shown = name if len(name) <= LONGEST_SHOWN else f"{name[:LONGEST_SHOWN]}…"
+        super().__init__(f"unknown {kind} {shown!r}", hint=hint)
 
 
 class CatalogError(PlannerError):

@@ -178,7 +178,7 @@ def remove_entry(kind: str, name: str, *, database: str | None = None) -> dict[s
 def exported(
     kind: str | None, name: str | None = None, *, layer: str = "user", database: str | None = None
 ) -> Iterator[Entry]:
-    """The entries of a kind (None: of all) in a layer (``all``: in every one), or the one that `name` means.
+    """The entries of a kind (None: of all) in a layer (``all``: what counts of every one), or the one that `name` means.
 
     What refers to others comes after them. Raises UnknownNameError, CatalogError.
     """
@@ -193,6 +193,20 @@ def exported(
         return iter([entry_of(database, kind, slug)])
     kinds = [each for each in IN_ORDER if each in KINDS] + [each for each in KINDS if each not in IN_ORDER]
     return entries_of(database, kinds if kind is None else [kind], None if layer == "all" else (layer,))
+
+
+def names_in_the_way(kind: str | None, database: str | None = None) -> list[str]:
+    """Of each fact of a kind (None: of all) whose slug means an entry of the user's, what is said of that.
+
+    Such a fact is exported beside that entry, and an import refuses the two together. Raises CatalogError.
+    """
+    from planner.catalog.names import name_key
+    from planner.catalog.taken_names import taken_names
+    from planner.catalog.user_rows import reading
+
+    with reading(database) as connection:
+        found = sorted(taken_names(connection))
+    return [str(each) for each in found if kind in (None, each.kind) and name_key(each.name) == name_key(each.fact)]
 
 
 def _answer(outcome: Outcome, path: str) -> dict[str, Any]:

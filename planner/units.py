@@ -40,6 +40,7 @@ _RATE_UNITS: Final = {
 }  # fmt: skip
 _COMPUTE_UNITS: Final = dict.fromkeys(("", "FLOP/s", "FLOPS", "FLOPs", "FLOPs/s", "OP/s", "OPS"), 1.0)
 _POWER_UNITS: Final = {"": 1.0, "W": 1.0}
+_SMALL_BYTES: Final = re.compile(r"(?<=[0-9.\s])([kmgtp])(i?)b(?=\s*$)")
 _NUMBER: Final = re.compile(r"^\s*([0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?)\s*([A-Za-z]*)\s*$")
 
 
@@ -60,8 +61,13 @@ def parse_quantity(text: str) -> float:
 
 
 def parse_bytes(text: str) -> float:
-    """A size: ``80GiB``, ``80 GB``, ``512Gi``, a bare number of bytes. Raises ValueError."""
-    return _measure(text, _BYTE_UNITS, "80GiB or 80GB")
+    """A size: ``80GiB``, ``80 GB``, ``80gb``, ``512Gi``, a bare number of bytes. Raises ValueError.
+
+    All in small letters the b is a byte, as people type it; ``80Gb`` could be bits and is refused.
+    """
+    return _measure(
+        _SMALL_BYTES.sub(lambda found: f"{found[1].upper()}{found[2]}B", text), _BYTE_UNITS, "80GiB or 80GB"
+    )
 
 
 def parse_bytes_per_s(text: str) -> float:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from planner.catalog import records
 from planner.catalog.names import name_key
+from planner.catalog.spelling import LONGEST_NAME
+from planner.catalog.taken_names import BOTH
 from planner.errors import InputError, UnknownNameError, nearest_names
 
 if TYPE_CHECKING:
@@ -94,7 +96,9 @@ class _Query:
 
 
 def page(catalog: Catalog, kind: str, filters: Filters) -> Page:
-    """A page of a kind's entries, each with the layer that it ``shadows``; accelerators with their bf16 rate.
+    """A page of a kind's entries; accelerators with their bf16 rate.
+
+    Each has the layer that it ``shadows``, and in ``takes_names_of`` the slugs of other facts that lost a name to it.
 
     Raises UnknownNameError for a name or a column that is not there, InputError for a filter that the kind has not.
     """
@@ -227,8 +231,23 @@ def _add_shadows(catalog: Catalog, query: _Query, rows: Sequence[Row]) -> None:
             f"SELECT slug, layer FROM {query.table} WHERE slug IN ({marks}) AND layer <> 'user'", **values
         )
     }
+    taken = taken_from(catalog, query.kind, own)
     for row in rows:
         row["shadows"] = behind.get(row["slug"]) if row["layer"] == USER else None
+        row["takes_names_of"] = taken.get(row["slug"], []) if row["layer"] == USER else []
+
+
+def taken_from(catalog: Catalog, kind: str, own: Sequence[str]) -> dict[str, list[str]]:
+    """The slugs of facts that lost a name to one of the user's entries `own`, by the slug of that entry."""
+    found: dict[str, list[str]] = {}
+    for marks, values in _marked(own):
+        query = (
+            f"SELECT DISTINCT own.slug AS taker, fact.slug AS loser FROM {BOTH} "
+            f"WHERE own.kind = :kind AND own.slug IN ({marks}) AND own.layer = 'user'"
+        )
+        for row in catalog.select(query, kind=kind, **values):
+            found.setdefault(row["taker"], []).append(row["loser"])
+    return {slug: sorted(losers) for slug, losers in found.items()}
 
 
 def _add_rates(catalog: Catalog, rows: Sequence[Row]) -> None:
@@ -253,7 +272,14 @@ def _marked(slugs: Sequence[str]) -> Iterator[tuple[str, dict[str, object]]]:
 
 
 def search(catalog: Catalog, text: str, *, kind: str | None = None, limit: int | None = None) -> Page:
-    """Entries with a name that contains every word of `text`, best first: kind, slug, name, layer, which name matched."""
+    """Entries with a name that contains every word of `text`, best first: kind, slug, name, layer, which name matched.
+
+    Raises InputError for a text that is longer than any name.
+    """
+    if len(text) > LONGEST_NAME:
+        raise InputError(
+            f"a search for {len(text):,} characters finds nothing", hint=f"names have up to {LONGEST_NAME}"
+        )
     keys = [key for word in text.split() if (key := name_key(word))]
     if not keys:
         return Page([])

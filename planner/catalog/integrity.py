@@ -51,6 +51,7 @@ def check(url: str | None = None, *, branches: Branches | None = None) -> Checku
             *layers.conflicts(connection),
             *layers.waiting(connection),
             *layers.names(connection),
+            *layers.taken(connection),
         ]
         counts = layers.counts(connection)
     user = counts.pop(USER_LAYER, 0)

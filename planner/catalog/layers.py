@@ -12,6 +12,7 @@ from planner.catalog.findings import ERROR, FEW, WARNING, Finding
 from planner.catalog.reader import TABLES
 from planner.catalog.references import ALIAS, Reference, key_columns, layered_tables, named, references
 from planner.catalog.tables import USER_LAYER, VENDOR_LAYER
+from planner.catalog.taken_names import taken_names
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Table
@@ -83,6 +84,13 @@ def conflicts(connection: Connection) -> Iterator[Finding]:
     found = [str(each) for each in overrides.standing(connection)]
     message = "facts changed that the user's rows stand in for: change or remove yours, or db check --acknowledge"
     yield from _found("user rows", WARNING, "", found, message)
+
+
+def taken(connection: Connection) -> Iterator[Finding]:
+    """The user's names that hide those of other entries' facts."""
+    found = map(str, sorted(taken_names(connection)))
+    message = "the user's names are names of other facts too, which they hide: choose others with import --replace"
+    yield from _found("names", WARNING, ALIAS, found, message)
 
 
 def waiting(connection: Connection) -> Iterator[Finding]:

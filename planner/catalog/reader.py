@@ -9,13 +9,14 @@ from operator import itemgetter
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from planner.catalog import browse, cluster_spec, prices, records, shadows
+from planner.catalog import browse, cluster_spec, prices, records, series, shadows
 from planner.catalog.engine import SchemaError, plain_errors, schema_error, shown, upgradable
 from planner.catalog.location import core_revisions, database_url, sqlite_path
 from planner.catalog.names import lookup_keys, name_key
 from planner.catalog.session import Session, reading_session
+from planner.catalog.spelling import clipped
 from planner.domain.running import ON_DEMAND
-from planner.errors import CatalogError, CatalogWarning, UnknownNameError
+from planner.errors import CatalogError, CatalogWarning, InputError, UnknownNameError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -307,11 +308,14 @@ class Catalog:
     def row(self, kind: str, slug: str) -> Row:
         """One entry with everything that is known: columns, aliases, source document, rates, efficiencies, prices.
 
-        ``shadows`` is the layer of the fact that it stands in for, ``differences`` the columns in which they differ.
+        ``shadows`` is the layer of the fact that it stands in for, ``differences`` the columns in which they differ,
+        ``takes_names_of`` the slugs of other facts whose names mean it.
         """
         with self._whole_rows():
             entry = records.plain(self._row(kind, self.resolve(kind, slug)))
             entry |= self._behind(kind, entry)
+            own = [entry["slug"]] if entry["layer"] == browse.USER else []
+            entry["takes_names_of"] = browse.taken_from(self, kind, own).get(entry["slug"], [])
             entry["aliases"] = [name for name in self._aliases(kind, entry["slug"]) if name != entry["slug"]]
             if entry.get("document"):
                 entry["document_name"] = self._row("sources", entry["document"])["name"]
@@ -432,11 +436,16 @@ class Catalog:
     def _row(self, kind: str, slug: str) -> Row:
         query = f"SELECT * FROM {self._table(kind)} WHERE slug = :slug ORDER BY {_USER_FIRST} LIMIT 1"
         rows = self._select(query, slug=slug)
-        if not rows:
-            raise UnknownNameError(
-                _SINGULAR[kind], slug, self.names(kind), listing=f"planner catalog list {kind} shows them"
+        if rows:
+            return rows[0]
+        if self.find(kind, slug) == slug:
+            raise InputError(
+                f"the {_SINGULAR[kind]} {clipped(slug)} is gone, and only its name is left",
+                hint=f"planner catalog remove {kind} {slug} takes the name away; planner db check shows all such names",
             )
-        return rows[0]
+        raise UnknownNameError(
+            _SINGULAR[kind], slug, self.names(kind), listing=f"planner catalog list {kind} shows them"
+        )
 
     def _aliases(self, kind: str, slug: str) -> tuple[str, ...]:
         query = "SELECT alias FROM alias WHERE kind = :kind AND slug = :slug"
@@ -472,7 +481,8 @@ class Catalog:
 
     def _price_series(self, column: str, slug: str) -> list[Row]:
         """The newest prices; `planner.catalog.series` has those before."""
-        query = f"SELECT * FROM price WHERE {column} = :slug ORDER BY date DESC LIMIT {NEWEST_PRICES}"
+        order = series.newest_first(self)
+        query = f"SELECT * FROM price WHERE {column} = :slug ORDER BY {order} LIMIT {NEWEST_PRICES}"
         rows = self._select(query, slug=slug)
         rows.sort(key=itemgetter("provider", "slug"))
         rows.sort(key=itemgetter("date"), reverse=True)

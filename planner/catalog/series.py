@@ -60,8 +60,12 @@ def resting_on(catalog: Catalog, name: str, most: int) -> list[Row]:
     slug = catalog.resolve("sources", name)
     found: list[Row] = []
     for kind, table in _cited(catalog):
-        shown = "accelerator AS slug, metric AS name" if kind == "efficiencies" else "slug, name"
-        query = f"SELECT {shown}, layer, source FROM {table} WHERE document = :slug ORDER BY 1 LIMIT :most"
+        shown, keys = "slug, name", ["slug", "layer"]
+        if kind == "efficiencies":
+            shown = "accelerator AS slug, metric AS name"
+            keys = ["accelerator", "metric", "format", "condition", "layer"]
+        order = ", ".join(f"{table}.{key}{catalog.bytewise}" for key in keys)
+        query = f"SELECT {shown}, layer, source FROM {table} WHERE document = :slug ORDER BY {order} LIMIT :most"
         found += [{"kind": kind, **row} for row in catalog.select(query, slug=slug, most=most)]
     return found[:most]
 
@@ -74,6 +78,11 @@ def _cited(catalog: Catalog) -> Iterator[tuple[str, str]]:
     yield "efficiencies", "efficiency"
 
 
+def newest_first(catalog: Catalog) -> str:
+    """The order of prices. Of one day it is by slug, so that a limit takes the same ones from every database."""
+    return f"date{catalog.bytewise} DESC, slug{catalog.bytewise}, layer{catalog.bytewise}"
+
+
 def _event(date: str | None, event: str, detail: str, layer: str, source: str, value: str = "") -> Row:
     return {"date": date, "event": event, "detail": detail, "value": value, "layer": layer, "source": source}
 
@@ -82,7 +91,7 @@ def _of_prices(catalog: Catalog, kind: str, slug: str) -> Iterator[Row]:
     column = _PRICED.get(kind)
     if column is None:
         return
-    query = f"SELECT * FROM price WHERE {column} = :slug ORDER BY date DESC LIMIT :most"
+    query = f"SELECT * FROM price WHERE {column} = :slug ORDER BY {newest_first(catalog)} LIMIT :most"
     for row in catalog.select(query, slug=slug, most=MOST_EVENTS):
         said = " ".join(part for part in (row["provider"], row["region"], row["kind"]) if part)
         value = f"${row['usd_per_accelerator_hour']:,.2f} per GPU-h"

@@ -16,6 +16,8 @@ _SLUG: Final = re.compile(r"[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?")
 _LINE_BREAKS: Final = frozenset("\n\t")
 _UNSEEN: Final = frozenset({"Cc", "Cf", "Co", "Cs", "Cn", "Zl", "Zp"})
 """Categories of characters that show nothing, turn the direction of a line or have no meaning yet."""
+_MARKS: Final = frozenset("™℠")
+"""Signs behind names of products, which are letters to no reader."""
 _BLANKS: Final = frozenset("\u115f\u1160\u3164\uffa0\u2800")
 """Letters and symbols by category that show nothing all the same."""
 
@@ -40,7 +42,8 @@ def checked_slug(slug: str) -> str:
 def checked_name(name: str, *, what: str = "name") -> str:
     """`name` without outer blanks, if people can read it as it is written: `what` says which name it is.
 
-    Refused are characters that do not show, and words that mix alphabets or only look Latin. Raises InputError.
+    Refused are characters that do not show, other forms of usual letters, and words that mix alphabets or only look Latin.
+    Raises InputError.
     """
     stripped = unicodedata.normalize("NFC", name.strip())
     if not stripped:
@@ -48,6 +51,7 @@ def checked_name(name: str, *, what: str = "name") -> str:
     if len(stripped) > LONGEST_NAME:
         raise InputError(f"{what} {clipped(stripped)} is longer than {LONGEST_NAME} characters")
     _refuse_unseen(stripped, what)
+    _refuse_variants(stripped, what)
     for word in re.findall(r"[^\W\d_]+", stripped):
         _refuse_lookalike(word, what)
     return stripped
@@ -90,6 +94,18 @@ def _refuse_unseen(text: str, what: str, allowed: frozenset[str] = frozenset()) 
             raise InputError(f"{what} {clipped(text)} holds the character U+{ord(each):04X}, which does not show")
 
 
+def _refuse_variants(text: str, what: str) -> None:
+    """Refuse letters and digits that are only other forms of usual ones, as full-width or encircled: look-up takes them alike."""
+    if text.isascii():
+        return
+    for each in text:
+        usual = unicodedata.normalize("NFKC", each)
+        if each not in _MARKS and usual != each and any(map(str.isalnum, usual)):
+            raise InputError(
+                f"{what} {clipped(text)} holds U+{ord(each):04X}, another form of {clipped(usual)}", hint="write that"
+            )
+
+
 def _refuse_lookalike(word: str, what: str) -> None:
     if word.isascii():
         return
@@ -103,9 +119,7 @@ def _refuse_lookalike(word: str, what: str) -> None:
 def _alphabet(letter: str) -> str:
     """The first word of a letter's name in Unicode, which is its script: LATIN, CYRILLIC, GREEK, CJK …"""
     first = unicodedata.name(letter, "UNNAMED").split(" ")[0]
-    return {"FULLWIDTH": "LATIN", "MODIFIER": "LATIN", "FEMININE": "LATIN", "MASCULINE": "LATIN", "MICRO": "LATIN"}.get(
-        first, first
-    )
+    return "LATIN" if first == "MODIFIER" else first
 
 
 def _spelled(word: str) -> str:

@@ -179,7 +179,7 @@ def refuse_newer(url: str, heads: Iterable[str]) -> None:
 
 def _migrate(url: str, command: str, targets: Sequence[str], branches: Branches) -> tuple[str, ...]:
     # Not at the top: opening a catalog that is up to date needs none of its tables' declarations.
-    from planner.catalog import overrides, rights
+    from planner.catalog import overrides, rights, taken_names
 
     if not all(target.strip() for target in targets):
         raise InputError("no revision is named", hint="planner db history lists them")
@@ -206,6 +206,7 @@ def _migrate(url: str, command: str, targets: Sequence[str], branches: Branches)
             protected = rights.bookkeeping(connection)
             own = parked.copy_user_rows(connection) if command == "downgrade" else {}
             watch = overrides.Watch(connection, parked.other_places(connection, own))
+            taken = taken_names.taken_names(connection)
             with _orphans_kept(connection, url, gone if command == "downgrade" else ()):
                 _forget(connection, gone)
                 for target in targets:
@@ -220,6 +221,9 @@ def _migrate(url: str, command: str, targets: Sequence[str], branches: Branches)
             rights.protect(connection, protected)
             _remember(connection, branches)
             reached = stored_heads(connection)
+            taken = taken_names.taken_names(connection) - taken
+    if taken:
+        warnings.warn(taken_names.warning(taken), CatalogWarning, stacklevel=3)
     if watch.found:
         warnings.warn(overrides.warning(watch.found), CatalogWarning, stacklevel=3)
     return reached

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Final
@@ -27,6 +27,7 @@ from planner.catalog.user_rows import (
     stored,
     stored_by_key,
     table_named,
+    visible,
     writing,
 )
 from planner.errors import InputError, UnknownNameError
@@ -93,10 +94,12 @@ def remove(url: str | None, kind: str, name: str) -> str:
 
 
 def entries_of(url: str | None, kinds: Sequence[str], layers: Sequence[str] | None = (USER,)) -> Iterator[Entry]:
-    """The entries of `kinds` in the user's layer, or in `layers` (None: all), by kind and slug. Raises CatalogError."""
+    """The entries of `kinds` in the user's layer, or in `layers`, by kind and slug; None: what counts of every layer, the user's
+    own and the facts that they do not stand in for. Raises CatalogError.
+    """
     with reading(url) as connection:
         for kind in kinds:
-            yield from stored(connection, kind, layers=layers)
+            yield from visible(connection, kind) if layers is None else stored(connection, kind, layers=layers)
 
 
 def entry_of(url: str | None, kind: str, slug: str) -> Entry:
@@ -153,7 +156,7 @@ class _Keeper:
                 self._outcome._add(entry, REPLACED, hides)
         if changed:
             delete_entries(self._connection, kind, changed)
-        self._insert(kind, [*changed, *fresh])
+        self._insert(kind, [*changed, *fresh], kept)
 
     def _resolved(self, entry: Entry) -> Entry:
         """The entry with slugs in the place of the names by which it refers to others."""
@@ -171,12 +174,12 @@ class _Keeper:
                 values[name] = slug
         return replace(entry, values=values)
 
-    def _insert(self, kind: str, entries: list[Entry]) -> None:
+    def _insert(self, kind: str, entries: list[Entry], kept: Mapping[tuple[str, ...], Entry]) -> None:
         from sqlalchemy.exc import IntegrityError
 
         if not entries:
             return
-        self._refuse_taken(kind, entries)
+        self._refuse_taken(kind, entries, kept)
         try:
             with self._connection.begin_nested():
                 insert_rows(self._connection, kind, entries)
@@ -189,8 +192,8 @@ class _Keeper:
                     raise _breaks_rule(entry, str(error.orig)) from error
             raise
 
-    def _refuse_taken(self, kind: str, entries: list[Entry]) -> None:
-        """Refuse names that are another entry's of the user's."""
+    def _refuse_taken(self, kind: str, entries: list[Entry], kept: Mapping[tuple[str, ...], Entry]) -> None:
+        """Refuse names that are another entry's, of the user's or of a fact; those that `kept` ones have already may stay."""
         if kind == EFFICIENCIES:
             return
         alias = table_named("alias")
@@ -205,15 +208,20 @@ class _Keeper:
                         f"{entry.where}: {singular(kind)} {clipped(entry.slug)}: the name {clipped(name)} {said}"
                     )
         for keys in parts(list(named)):
-            query = alias.select().where(alias.c.kind == kind, alias.c.layer == USER, alias.c.key.in_(keys))
-            for row in self._connection.execute(query).mappings():
+            query = alias.select().where(alias.c.kind == kind, alias.c.key.in_(keys))
+            for row in self._connection.execute(query.order_by(alias.c.key)).mappings():
                 entry, name = named[row["key"]]
-                if row["slug"] != entry.slug:
-                    raise InputError(
-                        f"{entry.where}: {singular(kind)} {clipped(entry.slug)}: the name {clipped(name)} is that of your "
-                        f"{clipped(row['slug'])} already",
-                        hint="choose another, or remove that entry first",
-                    )
+                if row["slug"] == entry.slug:
+                    continue
+                if row["layer"] == USER:
+                    raise _taken(entry, name, f"your {clipped(row['slug'])}", "or remove that entry first")
+                old = kept.get(entry.key)
+                # A fact that came later does not keep the user from mending the entry that was there before.
+                if old is None or row["key"] not in map(name_key, (old.slug, *old.aliases)):
+                    raise _taken(
+                        entry, name, _whose(row["layer"], row["slug"]),
+                        f"or give the entry the slug {row['slug']}, which puts it in the place of that one",
+                    )  # fmt: skip
 
 
 def _differs(entry: Entry, old: Entry, different: Sequence[str]) -> InputError:
@@ -227,16 +235,32 @@ def _differs(entry: Entry, old: Entry, different: Sequence[str]) -> InputError:
     )
 
 
+def _taken(entry: Entry, name: str, owner: str, otherwise: str) -> InputError:
+    return InputError(
+        f"{entry.where}: {singular(entry.kind)} {clipped(entry.slug)}: the name {clipped(name)} is that of {owner} already",
+        hint=f"choose another, {otherwise}",
+    )
+
+
+def _whose(layer: str, slug: str) -> str:
+    """A fact by whose it is."""
+    return f"the released {clipped(slug)}" if layer == "vendor" else f"{clipped(slug)} of the plugin branch {layer}"
+
+
 def _breaks_rule(entry: Entry, message: str) -> InputError:
     from sqlalchemy import CheckConstraint
 
-    table = table_named(KINDS[entry.kind])
-    rules = {str(each.name): str(each.sqltext) for each in table.constraints if isinstance(each, CheckConstraint)}
     found = _RULE.search(message)
     name = "" if found is None else found.group()
-    rule = " ".join(rules.get(name, "").replace('"', "").split())
-    if not rule or len(rule) > LONGEST_RULE:
-        rule = name.removeprefix(f"ck_{table.name}_").replace("_", " ") or message.splitlines()[0]
+    rule = name
+    # The rule may be of the rates or the names of the entry.
+    for table in (table_named(each) for each in (KINDS[entry.kind], "peak_rate", "alias")):
+        for each in table.constraints:
+            if isinstance(each, CheckConstraint) and each.name == name:
+                text = " ".join(str(each.sqltext).replace('"', "").split())
+                said = name.removeprefix(f"ck_{table.name}_").replace("_", " ")
+                rule = text if len(text) <= LONGEST_RULE else said
+    rule = rule or message.splitlines()[0]
     return InputError(f"{entry.where}: {singular(entry.kind)} {clipped(entry.slug)}: the rule '{rule}' does not hold")
 
 

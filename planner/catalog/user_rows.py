@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from planner.catalog.engine import plain_errors, reading_engine, writing_engine
@@ -60,6 +61,29 @@ def stored(
     rows = connection.execute(query).mappings()
     while part := rows.fetchmany(CHUNK):
         yield from _entries(connection, kind, part)
+
+
+def visible(connection: Connection, kind: str) -> Iterator[Entry]:
+    """The entries of a kind that count, by slug: the user's, and the facts that those do not stand in for.
+
+    Of a fact's other names those are left out that mean an entry of the user's.
+    """
+    from sqlalchemy import exists, select
+
+    table = table_named(KINDS[kind])
+    own = table.alias("own")
+    same = [own.c[name] == table.c[name] for name, fact in fields_of(kind).items() if fact.key]
+    shadowed = exists().where(own.c.layer == USER, *same)
+    query = table.select().where((table.c.layer == USER) | ~shadowed).order_by(*table.primary_key.columns)
+    alias, mine = table_named("alias"), table_named("alias").alias("mine")
+    both = (alias.c.kind == kind, alias.c.layer != USER, mine.c.layer == USER, mine.c.kind == kind)
+    lost = select(alias.c.slug, alias.c.alias).where(*both, mine.c.key == alias.c.key, mine.c.slug != alias.c.slug)
+    taken = {(slug, name) for slug, name in connection.execute(lost)}
+    rows = connection.execute(query).mappings()
+    while part := rows.fetchmany(CHUNK):
+        for entry in _entries(connection, kind, part):
+            kept = tuple(name for name in entry.aliases if (entry.slug, name) not in taken)
+            yield replace(entry, aliases=kept) if len(kept) < len(entry.aliases) else entry
 
 
 def stored_by_key(connection: Connection, kind: str, entries: Sequence[Entry]) -> dict[tuple[str, ...], Entry]:

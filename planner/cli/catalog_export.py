@@ -24,11 +24,12 @@ from planner.cli.settings import Settings
 @click.argument("kind")
 @click.argument("slug", required=False)
 @option("--layer", metavar="LAYER", default="user", show_default=True,
-        help="user (your own), vendor (released), a plugin's label, or all.")  # fmt: skip
+        help="user (your own), vendor (released), a plugin's label, or all: what counts.")  # fmt: skip
 def export(kind: str, slug: str | None, layer: str) -> int:
     """Your entries of a KIND, or of all kinds, as a file that `import rows` reads: YAML, or JSON or CSV by --format.
 
-    With a SLUG or alias, that entry, whosever it is.
+    With a SLUG or alias, that entry, whosever it is. --layer all gives what counts: yours, and the facts that they do not stand
+    in for.
     """
     from planner import importing
     from planner.catalog.kinds import KINDS, kind_named
@@ -42,6 +43,9 @@ def export(kind: str, slug: str | None, layer: str) -> int:
     first = next(entries, None)
     if first is None:
         messages.note(f"no entries in the layer {layer}; --layer all exports those of every layer")
+    if layer == "all" and slug is None and (clashes := importing.names_in_the_way(named, settings.database)):
+        more = f" and {len(clashes) - 3:,} more" if len(clashes) > 3 else ""
+        messages.note(f"this file holds one name twice, so an import refuses it: {'; '.join(clashes[:3])}{more}")
     found: Iterator = chain([] if first is None else [first], entries)  # type: ignore[type-arg]
     kinds = list(KINDS) if named is None else [named]
     return deliver_pieces(written(found, kinds, settings.output_format))

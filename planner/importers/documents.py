@@ -116,6 +116,14 @@ def _loader(named: str) -> type[yaml.SafeLoader]:
     class Loader(base):  # type: ignore[misc, valid-type]
         """Builds `Located` mappings, with every key a text and none twice."""
 
+        def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:  # noqa: ANN401 - whatever the node holds
+            try:
+                return super().construct_object(node, deep=deep)
+            except (ValueError, OverflowError) as error:
+                # A date that does not exist, a number of too many digits.
+                line = node.start_mark.line + 1
+                raise InputError(f"{named}: malformed YAML: {str(error)[:80]} at line {line}") from None
+
         def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> Located:
             found = Located()
             found.line = node.start_mark.line + 1

@@ -38,6 +38,8 @@ def kind_report(kind: str, items: Iterable[Mapping[str, Any]], *, more: int = 0,
     shown = SHOWN.get(kind, every[:_OTHERWISE])
     if any(row.get("shadows") for row in rows):
         shown = (*shown, "shadows")
+    if any(row.get("takes_names_of") for row in rows):
+        shown = (*shown, "takes_names_of")
     empty = f"no {kind} that fit" if chosen else f"no {kind} in the catalog: planner db upgrade"
     report = listing("planner.catalog.list/1", rows, shown, empty=empty)
     return replace(report, document={**report.document, "more": more})

@@ -114,6 +114,31 @@ def test_every_look_is_printed_in_every_format(planner, arguments: tuple[str, ..
         assert max(map(len, outcome.out.splitlines())) <= 100
 
 
+def test_a_size_in_small_letters_is_bytes_and_one_that_may_be_bits_is_refused(planner, listed) -> None:
+    assert listed("accelerators", "--min-mem", "128gb") == listed("accelerators", "--min-mem", "128GB")
+    assert listed("accelerators", "--min-mem", "128 gib") == listed("accelerators", "--min-mem", "128GiB")
+    assert listed("accelerators", "--min-mem", "128gb") != listed("accelerators", "--min-mem", "150gb")
+    for unclear in ("128Gb", "128gbit", "128b"):
+        outcome = planner("catalog", "list", "accelerators", "--min-mem", unclear)
+        assert (outcome.status, "write 80GiB or 80GB" in outcome.err) == (2, True)
+
+
+def test_a_text_longer_than_any_name_is_not_searched_for(refused) -> None:
+    said = "a search for 60,000 characters finds nothing (names have up to 200)"
+    assert said in refused("catalog", "search", "a" * 60_000)
+    assert said in refused("catalog", "search", "a" * 29_999, "a" * 30_000)
+    assert "unknown model 'aaaa" in refused("catalog", "show", "models", "a" * 60_000)
+
+
+def test_a_name_whose_entry_is_gone_is_said_to_lead_nowhere(planner, refused, database: str) -> None:
+    with sqlite3.connect(database.removeprefix("sqlite:///")) as connection:
+        connection.execute("INSERT INTO alias VALUES ('clusters', 'gone', 'user', 'gone', 'gone', 'slug')")
+    line = refused("plan", "--model", "llama3-7b", "--cluster", "gone", "--tokens", "1B")
+    assert "the cluster 'gone' is gone, and only its name is left (planner catalog remove clusters gone" in line
+    assert planner("catalog", "remove", "clusters", "gone").status == 0
+    assert "unknown cluster 'gone'" in refused("catalog", "show", "clusters", "gone")
+
+
 def test_a_search_suggests_what_is_spelled_alike(planner) -> None:
     outcome = planner("catalog", "search", "lamma-3-8b")
     assert outcome.status == 0

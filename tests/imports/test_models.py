@@ -96,6 +96,30 @@ def test_a_name_that_is_another_entry_s_already_is_refused(planner, refused, che
     assert "the name 'our_llama' is that of your 'our-llama' already" in line
 
 
+def test_a_released_entry_s_name_is_refused_and_its_slug_puts_the_new_one_in_its_place(
+    planner, refused, checkout: Path
+) -> None:
+    for name in ("llama3-8b", "LLaMA 3 8B", "llama3-7b"):
+        line = refused("catalog", "import", "model", str(checkout), "--alias", name)
+        assert f"model 'our-llama': the name '{name}' is that of the released 'llama-3-8b' already" in line
+        assert "choose another, or give the entry the slug llama-3-8b" in line
+    assert "the name 'llama3-8b'" in refused("catalog", "import", "model", str(checkout), "--slug", "llama3-8b")
+    said = planner("catalog", "import", "model", str(checkout), "--slug", "llama-3-8b", "--alias", "LLaMA 3 8B")
+    assert (said.status, "yours now come before the released: model llama-3-8b" in said.err) == (0, True)
+    # Nor may an entry that stands in for one fact take the name of another.
+    line = refused("catalog", "import", "model", str(checkout), "--slug", "llama-3-70b", "--alias", "llama-3.1-8b")
+    assert "is that of the released 'llama-3.1-8b' already" in line
+
+
+@pytest.mark.parametrize(
+    ("name", "usual"), [("ｌｌａｍａ-2-7b", "l"), ("llama-2-７b", "7"), ("\u24dbama", "l"), ("ﬁne", "fi"), ("x²", "2")]
+)
+def test_another_form_of_a_usual_letter_or_digit_is_refused(refused, checkout: Path, name: str, usual: str) -> None:
+    assert f"another form of '{usual}' (write that)" in refused(
+        "catalog", "import", "model", str(checkout), "--alias", name
+    )
+
+
 @pytest.mark.parametrize("slug", ["../up", "Upper", "a b", "x'; DROP TABLE alias; --", "ll\u0430ma", "", "a" * 121])
 def test_a_slug_that_could_be_taken_for_something_else_is_refused(refused, checkout: Path, slug: str) -> None:
     line = refused("catalog", "import", "model", str(checkout), "--slug", slug)
@@ -117,7 +141,7 @@ def test_a_name_that_does_not_show_what_it_is_is_refused(refused, checkout: Path
     assert said in refused("catalog", "import", "model", str(checkout), "--name", name)
 
 
-@pytest.mark.parametrize("name", ["Модель 8B", "模型 8B", "Größe 8B", "64 × Ω-net"])
+@pytest.mark.parametrize("name", ["Модель 8B", "模型 8B", "Größe 8B", "64 × Ω-net", "RTX™ 8B", "テスト 8B"])
 def test_a_name_in_any_one_alphabet_is_taken(planner, checkout: Path, name: str) -> None:
     assert planner("catalog", "import", "model", str(checkout), "--name", name, "--slug", "ours").status == 0
 
