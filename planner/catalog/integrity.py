@@ -7,10 +7,10 @@ brings, today or in five years, is what is expected, so nothing but the revision
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from planner.catalog.engine import plain_errors, reading_engine, shown
 from planner.catalog.findings import ERROR, FEW, WARNING, Checkup, Finding
@@ -43,7 +43,7 @@ def check(url: str | None = None, *, branches: Branches | None = None) -> Checku
             return Checkup(database=shown(wanted), revisions=heads, facts=0, user_rows=0, findings=damage)
         findings = [
             *_revision(heads, branches),
-            *_schema(connection, heads),
+            *_schema(connection, expected, heads),
             *_references(connection),
             *layers.facts(connection, expected, branches),
             *layers.orphans(connection, branches),
@@ -124,48 +124,12 @@ def _revision(heads: Sequence[str], branches: Branches) -> Iterator[Finding]:
         yield Finding(check="revision", severity=WARNING, message=message)
 
 
-def _schema(connection: Connection, heads: Sequence[str]) -> Iterator[Finding]:
-    """Where the tables differ from those that the program reads; of an older revision it has no picture."""
-    from alembic.autogenerate import compare_metadata
-    from alembic.runtime.migration import MigrationContext
-    from sqlalchemy import CheckConstraint, inspect
+def _schema(connection: Connection, expected: Connection, heads: Sequence[str]) -> Iterator[Finding]:
+    from planner.catalog import schema_of_file, schema_of_server
 
-    from planner.catalog.tables import Base
-
-    if core_revisions()[-1] not in heads:
-        return
-    ours = Base.metadata.tables
-    context = MigrationContext.configure(
-        connection,
-        # Tables of a plugin's own are the plugin's business.
-        opts={"include_name": lambda name, kind, _: kind != "table" or name in ours},
-    )
-    for difference in _flat(compare_metadata(context, Base.metadata)):
-        yield Finding(check="schema", severity=ERROR, message=_described(difference))
-    inspector = inspect(connection)
-    for name, table in ours.items():
-        if not inspector.has_table(name):
-            continue
-        wanted = {str(each.name) for each in table.constraints if isinstance(each, CheckConstraint)}
-        missing = sorted(wanted - {str(each["name"]) for each in inspector.get_check_constraints(name)})
-        if missing:
-            message = "constraints are missing"
-            yield Finding(check="schema", severity=ERROR, table=name, message=message, examples=tuple(missing[:FEW]))
-
-
-def _flat(differences: Iterable[Any]) -> Iterator[tuple[Any, ...]]:
-    for difference in differences:
-        if isinstance(difference, list):
-            yield from _flat(difference)
-        else:
-            yield difference
-
-
-def _described(difference: tuple[Any, ...]) -> str:
-    """One of Alembic's differences in words: what would have to be done to get the table that the program reads."""
-    what = str(difference[0]).replace("_", " ")
-    names = [part if isinstance(part, str) else getattr(part, "name", None) for part in difference[1:]]
-    return f"{what} {' '.join(str(name) for name in names if name)}"
+    if connection.dialect.name == "sqlite":
+        return schema_of_file.differences(connection, expected)
+    return schema_of_server.differences(connection, expected, newest=core_revisions()[-1] in heads)
 
 
 def _references(connection: Connection) -> Iterator[Finding]:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 from catalog.databases import MAKER, branch, contents, drop_column, execute, run, users_cluster
+from catalog.servers import Server
+from sqlalchemy.engine import make_url
 
 from planner.catalog.findings import ERROR, WARNING, Finding
 from planner.catalog.integrity import check
@@ -126,17 +128,141 @@ def test_one_name_in_two_layers_is_an_error(any_url: str, tmp_path: Path) -> Non
 
 def test_a_dropped_index_and_a_dropped_column_are_errors(any_url: str) -> None:
     execute(any_url, "DROP INDEX ix_alias_slug", "ALTER TABLE catalog_state RENAME COLUMN known_revisions TO known")
-    messages = {found.message for found in check(any_url).findings if found.check == "schema"}
-    assert "add index ix_alias_slug" in messages
-    assert any("known_revisions" in message for message in messages)
+    said = [(found.message, *found.examples) for found in check(any_url).findings if found.check == "schema"]
+    assert any("ix_alias_slug" in " ".join(each) for each in said)
+    assert any("known_revisions" in " ".join(each) for each in said)
 
 
 def test_lost_constraints_are_an_error(url: str, path: Path) -> None:
     drop_column(path, "catalog_state", "none")
-    found = [each for each in check(url).findings if each.table == "catalog_state"]
-    assert [(each.check, each.severity, each.examples) for each in found] == [
-        ("schema", ERROR, ("ck_catalog_state_one_row",))
-    ]
+    found = {each.message: each for each in check(url).findings if each.table == "catalog_state"}
+    lost = found["constraints are missing"]
+    assert (lost.check, lost.severity, lost.examples) == (
+        "schema", ERROR, ("ck_catalog_state_one_row", "pk_catalog_state"),
+    )  # fmt: skip
+    # A copy of a table has neither key nor NOT NULL.
+    assert found["columns are not as the revisions make them"].examples == ("id", "known_revisions")
+
+
+def rewritten(path: Path, name: str, old: str, new: str) -> None:
+    """Change a definition where SQLite keeps it, as no statement of SQL's own can."""
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA writable_schema = ON")
+    with connection:
+        done = connection.execute(
+            "UPDATE sqlite_master SET sql = replace(sql, ?, ?) WHERE name = ? AND sql LIKE ?",
+            (old, new, name, f"%{old}%"),
+        )
+    connection.close()
+    assert done.rowcount == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "table", "message", "example"),
+    [
+        (
+            "peak_rate", "flop_per_s >= 1000000000 AND", "flop_per_s >= -1 AND", "peak_rate",
+            "constraints are not as the revisions make them", "ck_peak_rate_flop_per_s_plausible",
+        ),
+        (
+            "node", "REFERENCES accelerator (slug, layer)", "REFERENCES accelerator (slug, layer) ON DELETE CASCADE",
+            "node", "constraints are not as the revisions make them", "fk_node_accelerator",
+        ),
+        ("vendor", "name TEXT NOT NULL", "name TEXT", "vendor", "columns are not as the revisions make them", "name"),
+        (
+            "uq_alias_kind_key_shared", "UNIQUE INDEX", "INDEX", "alias",
+            "indices are not as the revisions make them", "uq_alias_kind_key_shared",
+        ),
+    ],
+)  # fmt: skip
+def test_a_rule_that_was_weakened_under_its_name_is_an_error(
+    url: str, path: Path, name: str, old: str, new: str, table: str, message: str, example: str
+) -> None:
+    rewritten(path, name, old, new)
+    found = the_finding(url)
+    assert (found.check, found.severity, found.table, found.message) == ("schema", ERROR, table, message)
+    assert found.examples[0].startswith(example)
+
+
+def test_a_rule_of_an_older_revision_is_compared_too(url: str, path: Path) -> None:
+    downgrade(url, "0002")
+    rewritten(path, "cluster", '"nodes" > 0', '"nodes" > -9')
+    found = [each for each in check(url).findings if each.check == "schema"]
+    assert [each.examples for each in found] == [("ck_cluster_nodes_positive",)]
+
+
+def test_blanks_quotes_and_comments_are_no_difference(url: str, path: Path) -> None:
+    rewritten(path, "vendor", "CHECK (name <> '')", "CHECK  ( \"name\"<>'' /* never */ )")
+    assert check(url).findings == ()
+
+
+@pytest.mark.parametrize("revision", core_revisions())
+def test_what_a_downgrade_leaves_is_what_its_revision_makes(url: str, revision: str) -> None:
+    downgrade(url, revision)
+    assert not [each for each in check(url).findings if each.check == "schema"]
+
+
+def test_a_rule_that_was_weakened_on_a_server_is_an_error(shared_url: str) -> None:
+    name = "ck_peak_rate_flop_per_s_plausible"
+    execute(
+        shared_url,
+        f"ALTER TABLE peak_rate DROP CONSTRAINT {name}",
+        f"ALTER TABLE peak_rate ADD CONSTRAINT {name} CHECK (flop_per_s >= -1)",
+    )
+    found = the_finding(shared_url)
+    assert (found.check, found.severity, found.table, found.examples) == ("schema", ERROR, "peak_rate", (name,))
+    assert found.message == "constraints are not as the revisions make them"
+
+
+def test_an_index_that_lost_its_condition_on_a_server_is_an_error(shared_url: str) -> None:
+    execute(shared_url, "DROP INDEX ix_vendor_slug", "CREATE UNIQUE INDEX ix_vendor_slug ON vendor (slug)")
+    assert "ix_vendor_slug" in {name for found in check(shared_url).findings for name in found.examples}
+
+
+def test_a_trigger_that_eats_rows_is_an_error(url: str, path: Path) -> None:
+    run(path, "CREATE TRIGGER eat AFTER INSERT ON cluster BEGIN DELETE FROM cluster WHERE layer = 'user'; END")
+    found = the_finding(url)
+    assert (found.check, found.severity, found.table, found.examples) == ("schema", ERROR, "cluster", ("eat",))
+    assert found.message == "triggers that no revision made"
+
+
+def test_triggers_and_rules_on_a_server_and_references_that_are_switched_off_are_errors(shared_url: str) -> None:
+    execute(
+        shared_url,
+        "CREATE FUNCTION eaten() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$",
+        "CREATE TRIGGER eat BEFORE INSERT ON cluster FOR EACH ROW EXECUTE FUNCTION eaten()",
+        "CREATE RULE swallow AS ON INSERT TO node DO INSTEAD NOTHING",
+        "ALTER TABLE price DISABLE TRIGGER ALL",
+    )
+    found = {each.table: each for each in check(shared_url).findings}
+    assert {name: each.severity for name, each in found.items()} == dict.fromkeys(("cluster", "node", "price"), ERROR)
+    assert (found["cluster"].examples, found["node"].examples) == (("eat",), ("swallow",))
+    assert found["price"].message == "references are not checked"
+
+
+def test_a_view_is_a_warning(any_url: str) -> None:
+    execute(any_url, "CREATE VIEW dear AS SELECT * FROM price WHERE usd_per_accelerator_hour > 10")
+    found = the_finding(any_url)
+    assert (found.check, found.severity, found.examples) == ("schema", WARNING, ("dear",))
+
+
+def test_where_no_temporary_table_can_be_made_the_names_are_compared_and_that_is_said(
+    shared_url: str, server: Server
+) -> None:
+    database = str(make_url(shared_url).database)
+    role = f"plain_{database}"
+    server.execute(
+        database,
+        f"CREATE ROLE {role} LOGIN",
+        f"REVOKE TEMPORARY ON DATABASE {database} FROM PUBLIC",
+        f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}",
+    )
+    url = server.url(database, role)
+    found = the_finding(url)
+    assert (found.check, found.severity) == ("schema", WARNING)
+    assert "by name alone" in found.message
+    execute(shared_url, "ALTER TABLE peak_rate DROP CONSTRAINT ck_peak_rate_flop_per_s_plausible")
+    assert ("ck_peak_rate_flop_per_s_plausible",) in [each.examples for each in check(url).findings]
 
 
 def test_a_broken_reference_is_an_error(url: str, path: Path) -> None:
