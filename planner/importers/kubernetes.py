@@ -9,7 +9,7 @@ from typing import Any, Final
 from planner.catalog.spelling import clipped
 from planner.errors import InputError
 from planner.importers.documents import parse_json
-from planner.importers.machines import MachineFormat, SeenNodes, whole
+from planner.importers.machines import MachineFormat, SeenNodes, is_shown, shown_count
 from planner.units import MIB, parse_bytes
 
 RESOURCES: Final = ("nvidia.com/gpu", "amd.com/gpu", "habana.ai/gaudi", "google.com/tpu", "aws.amazon.com/neurondevice")
@@ -49,36 +49,40 @@ def _parse(text: str) -> tuple[SeenNodes, ...]:
 
 
 def _node(item: Any, index: int) -> Iterator[SeenNodes]:  # noqa: ANN401 - parsed JSON
+    if not isinstance(item, Mapping):
+        raise InputError(f"item {index} must be an object, not {clipped(item)}")
     metadata, status = _part(item, "metadata"), _part(item, "status")
     labels, capacity = _part(metadata, "labels"), _part(status, "capacity")
-    resource = next((name for name in RESOURCES if whole(capacity.get(name))), None)
+    where = f"node {clipped(metadata.get('name', index))}"
+    # 0 is what a node shows whose device plugin is gone.
+    counts = [shown_count(capacity.get(name), f"{where}: {name}", least=0) for name in RESOURCES]
+    count = next(filter(None, counts), None)
     product = next((str(labels[name]) for name in PRODUCTS if isinstance(labels.get(name), str)), None)
-    count = None if resource is None else whole(capacity[resource])
     notes: list[str] = []
     if product is not None and _SLICED.search(product):
         raise InputError(
-            f"node {clipped(metadata.get('name', index))} shows slices of MIG ({clipped(product)}), not whole GPUs",
+            f"{where} shows slices of MIG ({clipped(product)}), not whole GPUs",
             hint="leave it out, or count its GPUs with nvidia-smi",
         )
-    if product is not None and _shares(labels):
-        product, count = product.removesuffix(_SHARED), whole(labels.get("nvidia.com/gpu.count")) or count
+    if product is not None and (_label(labels, "nvidia.com/gpu.replicas", where) or 1) > 1:
+        product, count = product.removesuffix(_SHARED), _label(labels, "nvidia.com/gpu.count", where) or count
         notes.append("GPUs that several pods share are counted once")
     if not count:
         return
-    memory = whole(labels.get("nvidia.com/gpu.memory"))
+    memory = _label(labels, "nvidia.com/gpu.memory", where, least=1)
     yield SeenNodes(
         accelerator=product or "",
         per_node=count,
-        memory_bytes=memory * MIB if memory else _bytes(labels.get("amd.com/gpu.vram")),
-        host_memory_bytes=_bytes(capacity.get("memory")),
-        vcpus=whole(capacity.get("cpu")),
+        memory_bytes=memory * MIB if memory else _bytes(labels.get("amd.com/gpu.vram"), f"{where}: amd.com/gpu.vram"),
+        host_memory_bytes=_bytes(capacity.get("memory"), f"{where}: memory"),
+        vcpus=shown_count(capacity.get("cpu"), f"{where}: cpu"),
         instance_type=next((str(labels[name]) for name in INSTANCE_TYPES if isinstance(labels.get(name), str)), None),
         notes=tuple(notes),
     )
 
 
-def _shares(labels: Mapping[str, Any]) -> bool:
-    return (whole(labels.get("nvidia.com/gpu.replicas")) or 1) > 1
+def _label(labels: Mapping[str, Any], name: str, where: str, *, least: int = 0) -> int | None:
+    return shown_count(labels.get(name), f"{where}: {name}", least=least)
 
 
 def _part(item: Any, name: str) -> Mapping[str, Any]:  # noqa: ANN401 - parsed JSON
@@ -86,14 +90,17 @@ def _part(item: Any, name: str) -> Mapping[str, Any]:  # noqa: ANN401 - parsed J
     return part if isinstance(part, Mapping) else {}
 
 
-def _bytes(text: Any) -> int | None:  # noqa: ANN401
-    """A quantity of Kubernetes (``2113929216Ki``), or AMD's label (``192G``, which means GiB)."""
-    if not isinstance(text, str) or len(text) > 30:
+def _bytes(text: Any, what: str) -> int | None:  # noqa: ANN401
+    """A quantity of Kubernetes (``2113929216Ki``), or AMD's label (``192G``, which means GiB). Raises InputError."""
+    if not is_shown(text):
         return None
     try:
-        return int(parse_bytes(f"{text}i" if re.fullmatch(r"\d+G", text) else text))
+        amount = int(parse_bytes(f"{text}i" if re.fullmatch(r"\d+G", str(text)) else str(text)[:40]))
     except (ValueError, OverflowError):
-        return None
+        amount = 0
+    if amount <= 0:
+        raise InputError(f"{what} must be an amount as 2113929216Ki, not {clipped(text)}")
+    return amount
 
 
 FORMAT: Final = MachineFormat("kubernetes", _recognises, _parse)

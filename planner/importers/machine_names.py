@@ -10,7 +10,7 @@ from planner.catalog.reader import Catalog
 from planner.catalog.spelling import clipped
 from planner.domain.hardware import Accelerator
 from planner.errors import InputError
-from planner.importers.nvidia_smi import CUT
+from planner.importers.machines import CUT
 from planner.units import format_bytes
 
 MEMORY_MISMATCH: Final = 0.08

@@ -15,13 +15,19 @@ LARGEST_BYTES: Final = 64 * MIB
 MOST_ACCELERATORS: Final = 1024
 """Accelerators in one node; a rack-scale system is many nodes."""
 MOST_NODES: Final = 1_000_000
+CUT: Final = "..."
+"""How a name ends that a tool had no room for."""
+_NOT_SHOWN: Final = frozenset(
+    {"", "n/a", "none", "(null)", "not supported", "not available", "insufficient permissions"}
+)
+"""What tools write where they show no value, without the brackets around it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeenNodes:
     """Equal nodes as a tool shows them.
 
-    `accelerator` is the tool's name of it ("" where it names none; a cut name ends in ``...``), `per_node` how many a node holds,
+    `accelerator` is the tool's name of it ("" where it names none; a cut name ends in `CUT`), `per_node` how many a node holds,
     `nodes` how many nodes there are. `instance_type` is the cloud's name of the node. `notes` say what was left out or assumed.
     """
 
@@ -100,6 +106,24 @@ def _together(one: SeenNodes, other: SeenNodes) -> SeenNodes:
 
 def _least(*amounts: int | None) -> int | None:
     return min((amount for amount in amounts if amount is not None), default=None)
+
+
+def is_shown(value: object) -> bool:
+    """Whether a tool shows a value, or says that it has none: nothing, JSON's null, ``[N/A]``."""
+    return value is not None and not (isinstance(value, str) and value.strip().strip("[]").casefold() in _NOT_SHOWN)
+
+
+def shown_count(value: object, what: str, *, least: int = 1) -> int | None:
+    """The whole number that a tool shows of `what`, from `least` up; None where it shows none.
+
+    Raises InputError for anything else: what is wrong must not pass for what is not known.
+    """
+    if not is_shown(value):
+        return None
+    number = whole(value)
+    if number is None or number < least:
+        raise InputError(f"{what} must be a whole number from {least} up, not {clipped(value)}")
+    return number
 
 
 def whole(text: object) -> int | None:

@@ -13,19 +13,18 @@ from xml.parsers import expat
 
 from planner.catalog.spelling import clipped
 from planner.errors import InputError
-from planner.importers.machines import MachineFormat, SeenNodes, whole
+from planner.importers.machines import MachineFormat, SeenNodes, shown_count
 from planner.units import MIB
 
 DEEPEST: Final = 24
 MOST_ELEMENTS: Final = 100_000
-CUT: Final = "..."
 _LISTED: Final = re.compile(r"^GPU \d+: (?P<name>.+?) \(UUID: ", re.MULTILINE)
 # The name stands before the persistence mode, the bus id in the next cell.
 _TABLE_GPU: Final = re.compile(
     r"^\W*\d+\s+(?P<name>\S.*?)\s+(?:On|Off|WDDM|TCC|N/A)\s*\|\s*[0-9A-Fa-f]{4,8}:[0-9A-Fa-f]{2}:[0-9A-Fa-f]{2}\.\d",
     re.MULTILINE,
 )
-_TABLE_MEMORY: Final = re.compile(r"\d+MiB\s*/\s*(?P<total>\d{1,9})MiB\s*\|")
+_TABLE_MEMORY: Final = re.compile(r"\d+MiB\s*/\s*(?P<total>-?\d{1,9})MiB\s*\|")
 _MEMORY_COLUMN: Final = "memory.total"
 
 
@@ -44,7 +43,7 @@ def _recognises(text: str) -> bool:
 
 def _is_csv(text: str) -> bool:
     first = text.lstrip().split("\n", 1)[0]
-    return ("name" in first and _MEMORY_COLUMN in first) or bool(re.fullmatch(r"[^,|<{]+, \d+ MiB(,.*)?\s*", first))
+    return ("name" in first and _MEMORY_COLUMN in first) or bool(re.fullmatch(r"[^,|<{]+, -?\d+ MiB(,.*)?\s*", first))
 
 
 def _parse(text: str) -> tuple[SeenNodes, ...]:
@@ -77,12 +76,12 @@ def _node(gpus: Iterable[Gpu], notes: tuple[str, ...] = ()) -> tuple[SeenNodes, 
 def _of_xml(text: str) -> tuple[list[Gpu], tuple[str, ...]]:
     root = safe_xml(text)
     gpus = [
-        Gpu(_text(gpu, "product_name") or "", _mebibytes(_text(gpu, "fb_memory_usage/total")))
-        for gpu in root.iter("gpu")
+        Gpu(_text(gpu, "product_name") or "", _mebibytes(_text(gpu, "fb_memory_usage/total"), number))
+        for number, gpu in enumerate(root.iter("gpu"), start=1)
     ]
     if any(not gpu.name for gpu in gpus):
         raise InputError("a <gpu> has no <product_name>")
-    attached = whole(_text(root, "attached_gpus"))
+    attached = shown_count(_text(root, "attached_gpus"), "<attached_gpus>", least=0)
     if attached is not None and attached != len(gpus):
         raise InputError(
             f"{attached} GPUs are attached and {len(gpus)} are listed: the output is cut", hint="give all of it"
@@ -134,9 +133,10 @@ def _text(element: Element, path: str) -> str | None:
     return None if found is None else found.strip()
 
 
-def _mebibytes(text: str | None) -> int | None:
-    number = whole((text or "").removesuffix("MiB"))
-    return None if number is None else number * MIB
+def _mebibytes(text: str | None, number: int) -> int | None:
+    """The memory of the GPU with this number, in bytes. Raises InputError."""
+    mebibytes = shown_count((text or "").removesuffix("MiB").strip(), f"the memory of GPU {number}, in MiB,")
+    return None if mebibytes is None else mebibytes * MIB
 
 
 def _of_csv(text: str) -> list[Gpu]:
@@ -153,17 +153,17 @@ def _of_csv(text: str) -> list[Gpu]:
     for number, row in enumerate(rows, start=1):
         if len(row) <= max(name_column, memory_column) or not row[name_column]:
             raise InputError(f"GPU {number} has no name and memory: {clipped(', '.join(row))}")
-        gpus.append(Gpu(row[name_column], _mebibytes(row[memory_column]) if memory_column >= 0 else None))
+        gpus.append(Gpu(row[name_column], _mebibytes(row[memory_column], number) if memory_column >= 0 else None))
     return gpus
 
 
 def _of_table(text: str) -> list[Gpu]:
     gpus = []
-    for match in _TABLE_GPU.finditer(text):
+    for number, match in enumerate(_TABLE_GPU.finditer(text), start=1):
         # The memory stands in the line below the name.
         below = text[match.end() : match.end() + 400]
         memory = _TABLE_MEMORY.search(below)
-        gpus.append(Gpu(match["name"], None if memory is None else _mebibytes(memory["total"])))
+        gpus.append(Gpu(match["name"], None if memory is None else _mebibytes(memory["total"], number)))
     return gpus
 
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 from planner.catalog.spelling import clipped
 from planner.errors import InputError
 from planner.importers.documents import parse_json
-from planner.importers.machines import MachineFormat, SeenNodes, whole
+from planner.importers.machines import MachineFormat, SeenNodes, shown_count
 from planner.units import MIB, parse_bytes
 
 _CARD: Final = re.compile(r"card\d+")
@@ -59,7 +59,7 @@ def _of_rocm_smi(document: Mapping[str, Any]) -> Iterable[tuple[str, int | None]
         series = next((name for name in names if not name.startswith("0x")), None)
         if series is None:
             raise InputError(f"{key} has no 'Card Series'", hint="add --showproductname to rocm-smi")
-        yield _product(series), whole(facts.get(_MEMORY))
+        yield _product(series), shown_count(facts.get(_MEMORY), f"the memory of {key}, in bytes,")
 
 
 def _of_amd_smi(document: Any) -> Iterable[tuple[str, int | None]]:  # noqa: ANN401
@@ -71,21 +71,21 @@ def _of_amd_smi(document: Any) -> Iterable[tuple[str, int | None]]:  # noqa: ANN
         name = asic.get("market_name") if isinstance(asic, Mapping) else None
         if not isinstance(name, str):
             raise InputError(f"GPU {index} has no market_name", hint="add --asic to amd-smi static")
-        yield _product(name), _size(gpu.get("vram"))
+        yield _product(name), _size(gpu.get("vram"), index)
 
 
-def _size(vram: Any) -> int | None:  # noqa: ANN401
-    size = vram.get("size") if isinstance(vram, Mapping) else None
-    if not isinstance(size, Mapping):
-        return None
-    value, unit = whole(size.get("value")), size.get("unit")
-    if value is None or not isinstance(unit, str):
+def _size(vram: Any, index: int) -> int | None:  # noqa: ANN401
+    """The memory of the GPU with this index in bytes; None where it is not shown. Raises InputError."""
+    size = vram.get("size") if isinstance(vram, Mapping) else vram
+    value, unit = (size.get("value"), size.get("unit")) if isinstance(size, Mapping) else (size, "")
+    count = shown_count(value, f"the memory of GPU {index}")
+    if count is None:
         return None
     # amd-smi writes MB and means MiB.
     try:
-        return value * MIB if unit == "MB" else int(parse_bytes(f"{value}{unit}"))
+        return count * MIB if unit == "MB" else int(parse_bytes(f"{count}{unit}"))
     except ValueError:
-        return None
+        raise InputError(f"the memory of GPU {index} has the unknown unit {clipped(unit)}") from None
 
 
 def _product(name: str) -> str:

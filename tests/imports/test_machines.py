@@ -189,6 +189,111 @@ def test_nodes_in_two_partitions_count_once(catalog: Catalog, tmp_path: Path) ->
     assert (found.nodes, found.per_node) == (6, 8)
 
 
+def slurm(text: str):
+    found = recognised(text)
+    assert found is formats()["sinfo"]
+    return parsed(text, "nodes.txt", found)
+
+
+def test_lines_of_slurm_conf_are_as_many_nodes_as_they_name() -> None:
+    """The forms of https://slurm.schedmd.com/slurm.conf.html: ranges, DEFAULT, a line continued, keywords in any case."""
+    text = """\
+# NodeName=old[01-99] Gres=gpu:a100:8
+NodeName=DEFAULT CPUs=128 RealMemory=2000000 State=UNKNOWN
+NodeName=gpu[001-016] Gres=gpu:h100:8 \\
+    Sockets=2
+Nodename=gpu[015-018] gres=gpu:h100:8,tmpfs:2T # two of them again
+NodeName=cpu[01-99] CPUs=64
+PartitionName=all Nodes=ALL Default=YES State=DOWN
+"""
+    (found,) = slurm(text)
+    assert (found.accelerator, found.per_node, found.nodes) == ("h100", 8, 18)
+    assert (found.vcpus, found.host_memory_bytes) == (128, 2_000_000 * MIB)
+    assert found.notes == ()
+
+
+def test_a_node_that_scontrol_shows_twice_is_one_and_one_that_is_down_is_said() -> None:
+    node = """\
+NodeName=gn01 Arch=x86_64 CoresPerSocket=32
+   CPUAlloc=0 CPUTot=128 CPULoad=0.01
+   Gres=gpu:h100:8(S:0-1)
+   OS=Linux 5.15.0-91-generic #101-Ubuntu SMP Tue Nov 14 13:30:08 UTC 2023 RealMemory=2000000
+   State=DOWN+DRAIN ThreadsPerCore=2
+   Partitions=gpu
+
+"""
+    (found,) = slurm(node + node + node.replace("gn01", "gn02"))
+    assert (found.nodes, found.vcpus, found.host_memory_bytes) == (2, 128, 2_000_000 * MIB)
+    assert found.notes == ("some nodes are down or drained: they are counted too",)
+
+
+@pytest.mark.parametrize("shown", ["-5 MiB", "0 MiB", "80.5 MiB", "80 GiB", "much"])
+def test_memory_that_is_there_and_wrong_is_not_taken_for_unknown(shown: str) -> None:
+    text = f"name, memory.total [MiB]\nNVIDIA H100 80GB HBM3, 81559 MiB\nNVIDIA H100 80GB HBM3, {shown}\n"
+    with pytest.raises(InputError, match=r"the memory of GPU 2, in MiB, must be a whole number from 1 up, not"):
+        parsed(text, "gpus.csv", formats()["nvidia-smi"])
+    xml = (SAMPLES / "nvidia-smi-t4.xml").read_text(encoding="utf-8")
+    total = "<fb_memory_usage>\n\t\t\t<total>"
+    start, rest = xml.split(total)
+    with pytest.raises(InputError, match="the memory of GPU 1, in MiB, must be"):
+        parsed(f"{start}{total}{shown}{rest[rest.index('</total>') :]}", "gpus.xml", formats()["nvidia-smi"])
+
+
+@pytest.mark.parametrize("shown", ["[N/A]", "N/A", "", "[Not Supported]"])
+def test_memory_that_is_not_shown_is_unknown(shown: str) -> None:
+    (found,) = parsed(f"name, memory.total [MiB]\nNVIDIA GB10, {shown}\n", "gpus.csv", formats()["nvidia-smi"])
+    assert found.memory_bytes is None
+
+
+@pytest.mark.parametrize(
+    ("size", "said"),
+    [
+        ({"value": -1, "unit": "MB"}, "the memory of GPU 0 must be a whole number from 1 up, not '-1'"),
+        ({"value": 0, "unit": "MB"}, "the memory of GPU 0 must be"),
+        ({"value": 196592, "unit": "parsec"}, "the memory of GPU 0 has the unknown unit 'parsec'"),
+        ({"value": 196592}, "the memory of GPU 0 has the unknown unit"),
+        ({"value": "N/A", "unit": "MB"}, None),
+        ("N/A", None),
+        (None, None),
+    ],
+)
+def test_memory_of_amd_is_positive_or_not_shown(size: object, said: str | None) -> None:
+    text = json.dumps([{"asic": {"market_name": "AMD Instinct MI300X"}, "vram": {"size": size}}])
+    cards = {"card0": {"Card series": "MI100", "VRAM Total Memory (B)": "-34342961152"}}
+    rocm = formats()["rocm-smi"]
+    with pytest.raises(InputError, match="the memory of card0, in bytes, must be a whole number from 1 up"):
+        parsed(json.dumps(cards), "card.json", rocm)
+    if said is None:
+        assert parsed(text, "gpus.json", rocm)[0].memory_bytes is None
+        return
+    with pytest.raises(InputError) as refused:
+        parsed(text, "gpus.json", rocm)
+    assert said in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("nvidia.com/gpu", "-4"), ("nvidia.com/gpu", "4.5"), ("nvidia.com/gpu", "1k"), ("amd.com/gpu", "eight"),
+        ("cpu", "-8"), ("memory", "-5Ki"), ("memory", "lots"),
+    ],
+)  # fmt: skip
+def test_a_kubernetes_node_with_a_bad_count_is_refused_by_its_name(name: str, value: str) -> None:
+    def node(called: str, **more: str) -> dict:
+        capacity = {"nvidia.com/gpu": "8", "cpu": "64", "memory": "1056270304Ki"} | more
+        return {"kind": "Node", "metadata": {"name": called}, "status": {"capacity": capacity}}
+
+    kubernetes = formats()["kubernetes"]
+    plain = {"kind": "List", "items": [node("gpu-1"), node("gone", **{"nvidia.com/gpu": "0"})]}
+    (found,) = parsed(json.dumps(plain), "nodes.json", kubernetes)
+    assert (found.nodes, found.per_node) == (1, 8)
+    wrong = {"kind": "List", "items": [node("gpu-1"), node("gpu-2", **{name: value})]}
+    with pytest.raises(InputError) as refused:
+        parsed(json.dumps(wrong), "nodes.json", kubernetes)
+    assert f"node 'gpu-2': {name} must be" in str(refused.value)
+    assert value in str(refused.value)
+
+
 def test_the_tool_may_be_named_and_a_wrong_one_is_refused(planner, refused) -> None:
     sample = str(SAMPLES / "sinfo-nodes.txt")
     assert planner("catalog", "import", "cluster", sample, "--from", "sinfo").status == 0
