@@ -149,7 +149,8 @@ def _park(table: str, which: str) -> None:
     if not connection.execute(sa.text(f'SELECT count(*) FROM "{table}" WHERE {which}')).scalar():
         return
     if sa.inspect(connection).has_table(parked):
-        op.execute(sa.text(f'INSERT INTO "{parked}" SELECT * FROM "{table}" WHERE {which}'))
+        names = ", ".join(f'"{column["name"]}"' for column in sa.inspect(connection).get_columns(table))
+        op.execute(sa.text(f'INSERT INTO "{parked}" ({names}) SELECT {names} FROM "{table}" WHERE {which}'))
     else:
         op.execute(sa.text(f'CREATE TABLE "{parked}" AS SELECT * FROM "{table}" WHERE {which}'))
     op.execute(sa.text(f'DELETE FROM "{table}" WHERE {which}'))

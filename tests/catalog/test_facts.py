@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import sqlite3
 from pathlib import Path
 
@@ -34,11 +35,11 @@ FROZEN = {
         "vendors.csv": "4761224f7540d3931b882b4e2a27ae3c7ff2452733378151c3f5d9f69b82137a",
     },
     "2026-11b": {
-        "accelerators.json": "42132392df0b200e24864b110e0423a21392e1ce60f3ac26ade03b1d25f43bbf",
+        "accelerators.json": "7e7f0cb188160aa9033e7089b46e041e8993a04bffff35c2fef19b235bf35595",
         "aliases.csv": "fc1e754c19f4ccaf9b184bf941730f50c8a62840cb889f02ba89edd36473ebc7",
         "architectures.json": "eefe73c55b61f3c16eb800ed93879ba473839550df9ae87b003fe5ae89093306",
         "carbon_intensities.csv": "6be47c602abd18523e7eca47f1af0ba4377002261675a94b8187a60df0cad870",
-        "changes.json": "2644180e4a26b4ac38f09b84f2f7a4b76a9a2d7a7dfd6486eb62f79016e67921",
+        "changes.json": "0dc4ea5657d151adc8cabfcc8026500df3915795d4e06eaf396b435a7238146f",
         "checkpoint_writes.csv": "484fc4e9e92b4e201241d36631dbdb11bf41d9fb33a0307c1eb470e97b68a7fe",
         "clusters.csv": "e81b6e09d6526881e8b7c4d05e75465d84e019851601469780e570e5aa2baaa6",
         "efficiencies.csv": "53905fa139ccde71c175cda56258c20507d4b3339b4aa2a493308990530e04a5",
@@ -102,6 +103,21 @@ def test_every_accelerator_has_peaks_and_they_have_a_source(catalog: Catalog) ->
         assert row["peak_flop_per_s"], slug
         assert row["source"], slug
         assert row["document_name"], slug
+
+
+RECALLED_PEAK = re.compile(
+    r"tensor[^;]*recalled|peaks? recalled|bf16[^;]*recalled|int8[^;]*recalled|\A[^;]*datasheet \(recalled"
+)
+
+
+def test_an_accelerator_with_a_peak_that_nobody_read_again_is_of_low_confidence(catalog: Catalog) -> None:
+    found = {
+        row["slug"]: row["confidence"]
+        for row in catalog.rows("accelerators")
+        if RECALLED_PEAK.search(row["source"] or "") or RECALLED_PEAK.search(row["note"] or "")
+    }
+    assert {"rtx-5090", "h800-sxm5-80gb", "h200-nvl-141gb", "mi100", "mi300a", "max-1550"} <= set(found)
+    assert set(found.values()) == {"low"}, found
 
 
 def test_many_nodes_have_a_topology_a_network_and_prices(catalog: Catalog) -> None:

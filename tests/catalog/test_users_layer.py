@@ -141,6 +141,20 @@ def test_what_waits_can_be_mended_and_comes_back(empty_url: str, tmp_path: Path)
     assert own_rows(path)["cluster"][0][0] == "mine"
 
 
+def test_what_breaks_a_rule_joins_those_that_wait_column_by_column(empty_url: str, tmp_path: Path) -> None:
+    path = tmp_path / "new" / "catalog.db"
+    upgrade(empty_url, "0002")
+    run(
+        path,
+        INVALID,
+        "CREATE TABLE parked_cluster AS SELECT note, nodes, node, confidence, source_date, source, document, "
+        "document_layer, node_layer, name, layer, slug FROM cluster WHERE 1 = 0",
+    )
+    upgrade(empty_url)
+    (row,) = parked.waiting(empty_url)
+    assert (row.row["slug"], row.row["source_date"]) == ("mine", "2026-99-99")
+
+
 def test_peaks_of_an_accelerator_that_waits_wait_with_it(empty_url: str, tmp_path: Path) -> None:
     path = tmp_path / "new" / "catalog.db"
     upgrade(empty_url, "0002")
