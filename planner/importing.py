@@ -196,17 +196,15 @@ def exported(
 
 
 def names_in_the_way(kind: str | None, database: str | None = None) -> list[str]:
-    """Of each fact of a kind (None: of all) whose slug means an entry of the user's, what is said of that.
+    """What is said of each name of the user's entries of a kind (None: of all) that a fact has too: an import refuses it.
 
-    Such a fact is exported beside that entry, and an import refuses the two together. Raises CatalogError.
+    Raises CatalogError.
     """
-    from planner.catalog.names import name_key
     from planner.catalog.taken_names import taken_names
     from planner.catalog.user_rows import reading
 
     with reading(database) as connection:
-        found = sorted(taken_names(connection))
-    return [str(each) for each in found if kind in (None, each.kind) and name_key(each.name) == name_key(each.fact)]
+        return [str(each) for each in sorted(taken_names(connection)) if kind in (None, each.kind)]
 
 
 def _answer(outcome: Outcome, path: str) -> dict[str, Any]:

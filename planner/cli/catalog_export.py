@@ -43,9 +43,9 @@ def export(kind: str, slug: str | None, layer: str) -> int:
     first = next(entries, None)
     if first is None:
         messages.note(f"no entries in the layer {layer}; --layer all exports those of every layer")
-    if layer == "all" and slug is None and (clashes := importing.names_in_the_way(named, settings.database)):
+    if layer in ("all", "user") and slug is None and (clashes := importing.names_in_the_way(named, settings.database)):
         more = f" and {len(clashes) - 3:,} more" if len(clashes) > 3 else ""
-        messages.note(f"this file holds one name twice, so an import refuses it: {'; '.join(clashes[:3])}{more}")
+        messages.note(f"a catalog that has these facts refuses an import of this file: {'; '.join(clashes[:3])}{more}")
     found: Iterator = chain([] if first is None else [first], entries)  # type: ignore[type-arg]
     kinds = list(KINDS) if named is None else [named]
     return deliver_pieces(written(found, kinds, settings.output_format))
