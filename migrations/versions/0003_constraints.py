@@ -5,7 +5,7 @@ Revises: 0002
 
 The tables refuse what no number or date can be: infinity, words in columns of numbers, halves of a layer, the 30th of
 February, a rate in the wrong unit, one slug in two shared layers. A user's row that breaks a new rule waits in a table
-parked_… beside its own.
+parked_… beside its own, and with it what makes no sense without it: its names, its rates, the prices of a cluster.
 """
 
 from __future__ import annotations
@@ -26,6 +26,11 @@ Conditions = dict[str, str]
 
 FACTS = ("architecture", "link", "vendor", "accelerator", "node", "cluster", "price")
 """The tables of facts of 0001."""
+KINDS = {
+    "sources": "source", "models": "architecture", "links": "link", "vendors": "vendor", "accelerators": "accelerator",
+    "nodes": "node", "clusters": "cluster", "prices": "price",
+}  # fmt: skip
+"""The table of each kind of entry that has names."""
 WITH_SLUGS = ("source", "release", *FACTS)
 NUMBERS = (
     "layers", "hidden", "heads", "kv_heads", "head_dim", "ffn_hidden", "vocab", "norms_per_layer", "learned_positions",
@@ -48,6 +53,7 @@ def upgrade() -> None:
     for table, conditions in stricter().items():
         _park_what_breaks(table, conditions.values())
         _exchange(table, replaced(table), conditions)
+    _park_what_belongs_to_it()
     for table in WITH_SLUGS:
         op.create_index(f"ix_{table}_slug", table, ["slug"], unique=True, sqlite_where=SHARED, postgresql_where=SHARED)
 
@@ -141,6 +147,22 @@ def _park_what_breaks(table: str, conditions: Iterable[str]) -> None:
     if table == "peak_rate":
         missing = "NOT EXISTS (SELECT 1 FROM accelerator a WHERE a.slug = accelerator AND a.layer = peak_rate.layer)"
         _park(table, f"layer = 'user' AND {missing}")
+
+
+def _park_what_belongs_to_it() -> None:
+    """With a user's row go the prices of a cluster, then the names; else nobody could write the row again."""
+    parked = set(sa.inspect(op.get_bind()).get_table_names())
+    if "parked_cluster" in parked:
+        _park("price", f"layer = 'user' AND {_waits('price.cluster', 'cluster')}")
+        parked = set(sa.inspect(op.get_bind()).get_table_names())
+    for kind, table in KINDS.items():
+        if f"parked_{table}" in parked:
+            _park("alias", f"layer = 'user' AND kind = '{kind}' AND {_waits('alias.slug', table)}")
+
+
+def _waits(slug: str, table: str) -> str:
+    still = f"SELECT own.slug FROM \"{table}\" own WHERE own.layer = 'user'"
+    return f'{slug} IN (SELECT slug FROM "parked_{table}") AND {slug} NOT IN ({still})'
 
 
 def _park(table: str, which: str) -> None:

@@ -2,13 +2,14 @@
 
 A downgrade drops tables, to base all of them, and a stricter revision may refuse what an earlier one took. What a user
 wrote then waits in a table ``parked_…`` of the same database, in the same transaction, until an upgrade can put it back.
+The names of an entry and the prices of a cluster wait as long as it does.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from planner.catalog.engine import plain_errors, reading_engine, writing_engine
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 PREFIX: Final = "parked_"
 _COPY: Final = "kept_"
+_NAMES: Final = "alias"
 _PARKED: Final = re.compile(rf"{PREFIX}(?P<table>.+?)(_\d+)?")
 
 
@@ -101,7 +103,7 @@ def waiting(url: str | None = None) -> tuple[ParkedRow, ...]:
             for row in connection.exec_driver_sql(f"SELECT * FROM {_quoted(parked)}").mappings()
         ]
     engine.dispose()
-    return tuple(sorted(found, key=lambda row: (row.table, row.slug)))
+    return tuple(sorted(_explained(found), key=lambda row: (row.table, row.slug)))
 
 
 def discard(url: str | None = None) -> tuple[ParkedRow, ...]:
@@ -122,12 +124,24 @@ def _parked_row(table: str, row: Mapping[str, Any], has_table: bool) -> ParkedRo
     return ParkedRow(table=table, slug=str(row.get("slug") or row.get("accelerator") or ""), why=why, row=row)
 
 
+def _explained(found: Sequence[ParkedRow]) -> Iterator[ParkedRow]:
+    from planner.catalog.reader import TABLES
+
+    there = {(row.table, row.slug) for row in found}
+    for row in found:
+        owner = (
+            TABLES.get(str(row.row.get("kind"))) if row.table == _NAMES else "cluster" if row.table == "price" else None
+        )
+        slug = row.row.get("cluster") if row.table == "price" else row.slug
+        yield replace(row, why=f"the {owner} {slug} waits") if owner and (owner, slug) in there else row
+
+
 def _insert_all(connection: Connection, parked: str, table: str, columns: Sequence[str]) -> bool:
     """Whether all rows whose references hold went back at once."""
     from sqlalchemy.exc import DataError, IntegrityError
 
     names = ", ".join(map(_quoted, columns))
-    holding = f"FROM {_quoted(parked)} WHERE {_references_hold(connection, parked, table)}"
+    holding = f"FROM {_quoted(parked)} WHERE {_may_return(connection, parked, table)}"
     try:
         with connection.begin_nested():
             connection.exec_driver_sql(f"INSERT INTO {_quoted(table)} ({names}) SELECT {names} {holding}")
@@ -144,7 +158,7 @@ def _insert_each(connection: Connection, parked: str, table: str, columns: Seque
 
     target = table_clause(table, *map(column, columns))
     source = table_clause(parked, *map(column, _columns(connection, parked)))
-    holding = f"SELECT * FROM {_quoted(parked)} WHERE {_references_hold(connection, parked, table)}"
+    holding = f"SELECT * FROM {_quoted(parked)} WHERE {_may_return(connection, parked, table)}"
     for row in connection.exec_driver_sql(holding).mappings().all():
         try:
             with connection.begin_nested():
@@ -153,6 +167,27 @@ def _insert_each(connection: Connection, parked: str, table: str, columns: Seque
             continue  # nothing else: a full disk ends the whole transaction, and what follows would stand by itself
         same = [source.c[name].is_not_distinct_from(value) for name, value in row.items()]
         connection.execute(source.delete().where(*same))
+
+
+def _may_return(connection: Connection, parked: str, table: str) -> str:
+    """SQL: what a row refers to is there, and what it belongs to does not wait."""
+    conditions = [_references_hold(connection, parked, table)]
+    waiting = list(_in_order(_tables(connection)))
+    for which, column, owner in _belongings(table):
+        for name in (name for name, each in waiting if each == owner):
+            conditions.append(f"NOT ({which} AND {_quoted(column)} IN (SELECT slug FROM {_quoted(name)}))")
+    return " AND ".join(conditions)
+
+
+def _belongings(table: str) -> Iterator[tuple[str, str, str]]:
+    """To which tables the rows of one belong: which rows (SQL), by which column."""
+    from planner.catalog.reader import TABLES
+
+    if table == _NAMES:
+        for kind, owner in TABLES.items():
+            yield f"kind = '{kind}'", "slug", owner
+    elif table == "price":
+        yield "cluster IS NOT NULL", "cluster", "cluster"
 
 
 def _references_hold(connection: Connection, parked: str, table: str) -> str:
@@ -184,7 +219,8 @@ def _in_order(tables: Iterable[str]) -> Iterator[tuple[str, str]]:
         return
     from planner.catalog.tables import Base
 
-    order = [table.name for table in Base.metadata.sorted_tables]
+    # Names last: they belong to rows of the others.
+    order = [table.name for table in Base.metadata.sorted_tables if table.name != _NAMES] + [_NAMES]
     yield from sorted(found, key=lambda pair: (order.index(pair[1]) if pair[1] in order else len(order), pair))
 
 

@@ -11,10 +11,12 @@ from catalog.databases import branch, dump, run
 
 from planner.catalog import parked
 from planner.catalog.calibrations import CalibrationRow, store
+from planner.catalog.integrity import check
 from planner.catalog.location import core_revisions
 from planner.catalog.reader import Catalog
 from planner.catalog.upgrade import downgrade, upgrade
-from planner.errors import CatalogError
+from planner.errors import CatalogError, UnknownNameError
+from planner.importing import import_cluster
 
 REVISIONS = core_revisions()
 INVALID = (
@@ -153,6 +155,76 @@ def test_what_breaks_a_rule_joins_those_that_wait_column_by_column(empty_url: st
     upgrade(empty_url)
     (row,) = parked.waiting(empty_url)
     assert (row.row["slug"], row.row["source_date"]) == ("mine", "2026-99-99")
+
+
+OWN_CLUSTER = """
+clusters:
+- slug: our-pool
+  name: Our pool
+  aliases: [The Big One]
+  node: dgx-a100-640
+  nodes: 3
+  usd_per_accelerator_hour: 2.5
+  price_date: 2026-01-01
+"""
+
+
+@pytest.fixture
+def parked_pool(url: str, path: Path, tmp_path: Path) -> Path:
+    """The file of a cluster that was imported and waits, since its nodes are no whole number."""
+    file = tmp_path / "pool.yaml"
+    file.write_text(OWN_CLUSTER)
+    import_cluster(str(file), database=url)
+    downgrade(url, "0002")
+    run(path, "UPDATE cluster SET nodes = 1.5 WHERE slug = 'our-pool'")
+    upgrade(url)
+    return file
+
+
+def test_names_and_prices_of_a_cluster_wait_with_it(parked_pool: Path, url: str, path: Path) -> None:
+    found = {(row.table, row.row.get("alias", row.slug)): row.why for row in parked.waiting(url)}
+    assert found.pop(("cluster", "our-pool")).startswith("refused by a rule")
+    price = "our-pool-own-2026-01-01"
+    assert found == {
+        ("alias", "our-pool"): "the cluster our-pool waits",
+        ("alias", "The Big One"): "the cluster our-pool waits",
+        ("alias", price): f"the price {price} waits",
+        ("price", price): "the cluster our-pool waits",
+    }
+    assert own_rows(path).keys() == {"parked_alias", "parked_cluster", "parked_price"}
+    with Catalog.open(url) as catalog, pytest.raises(UnknownNameError) as caught:
+        catalog.cluster("our-pool")
+    assert "our-pool" not in caught.value.hint
+    assert {each.check for each in check(url).findings} == {"user rows"}, "they wait, and all else is well"
+
+
+def test_a_cluster_that_waits_comes_back_with_its_names_and_prices(parked_pool: Path, url: str, path: Path) -> None:
+    run(path, "UPDATE parked_cluster SET nodes = 2")
+    upgrade(url)
+    assert parked.waiting(url) == ()
+    with Catalog.open(url) as catalog:
+        found = catalog.cluster("the big one")
+    assert (found.slug, found.nodes) == ("our-pool", 2)
+    assert found.price is not None
+    assert found.price.usd_per_accelerator_hour == 2.5
+
+
+@pytest.mark.parametrize("replacing", [False, True])
+def test_a_cluster_that_waits_can_be_imported_again_and_counts(
+    parked_pool: Path, url: str, path: Path, replacing: bool
+) -> None:
+    parked_pool.write_text(OWN_CLUSTER.replace("nodes: 3", "nodes: 4").replace("The Big One", "The Bigger One"))
+    import_cluster(str(parked_pool), replacing=replacing, database=url)
+    mine = {name: rows for name, rows in own_rows(path).items() if not name.startswith("parked_")}
+    for _ in range(2):
+        with Catalog.open(url) as catalog:
+            assert catalog.cluster("the bigger one").nodes == 4
+            assert catalog.find("clusters", "the big one") is None, "it waits with what it named"
+        upgrade(url)
+    assert {name: rows for name, rows in own_rows(path).items() if not name.startswith("parked_")} == mine
+    assert {row.table for row in parked.waiting(url)} == {"alias", "cluster", "price"}
+    parked.discard(url)
+    assert check(url).findings == ()
 
 
 def test_peaks_of_an_accelerator_that_waits_wait_with_it(empty_url: str, tmp_path: Path) -> None:
