@@ -168,7 +168,7 @@ def evaluate(
 
     Raises InputError, UnknownNameError, CatalogError, PluginError.
     """
-    from planner.answers import answer_evaluate
+    from planner.evaluating import answer_evaluate
     from planner.isolation import answered
 
     _check_fraction("memory headroom", recipe.memory_headroom)
@@ -197,7 +197,7 @@ def estimate(
 
     Raises InputError where neither a model nor a parameter count is given, UnknownNameError, CatalogError.
     """
-    from planner.answers import answer_estimate
+    from planner.estimating import answer_estimate
     from planner.isolation import answered
 
     if (model is None) == (params is None):

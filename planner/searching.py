@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from planner.choosing import best_of
+from planner.domain.mesh import Layouts
 from planner.domain.plan import Plan
 from planner.errors import InputError, UnknownNameError
 from planner.plugin import Strategy
@@ -13,7 +17,10 @@ from planner.question import Question
 from planner.search.candidates import Candidate, joined
 from planner.search.objectives import Findings, Limits, ignore, search
 from planner.search.plans import plans_of
+from planner.search.ranges import step_time_range_s
 from planner.search.space import Pin, all_degrees, build_space
+from planner.search.stage_memory import stage_memories
+from planner.search.trace import scalar
 
 if TYPE_CHECKING:
     from planner.api import Search
@@ -72,3 +79,14 @@ def plans_for(question: Question, candidates: Sequence[Candidate], headroom: flo
     if not candidates:
         return ()
     return plans_of(question.context, joined(candidates), question.rules, headroom)
+
+
+def detailed(question: Question, layouts: Layouts, plan: Plan) -> Plan:
+    """The plan with the range of its step time and the memory of each pipeline stage."""
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        shortest, longest = step_time_range_s(question.context, layouts, question.rules)
+    return replace(
+        plan,
+        step_time_range_s=(scalar(shortest), scalar(longest)),
+        stages=stage_memories(question.context, layouts, question.rules),
+    )
