@@ -164,7 +164,7 @@ def _refuse_unnamed(known: Known, path: str) -> None:
 
 
 def remove_entry(kind: str, name: str, *, database: str | None = None) -> dict[str, Any]:
-    """Remove one of the user's entries: schema ``planner.catalog.remove/1``.
+    """Remove one of the user's entries, a cluster with its own prices: schema ``planner.catalog.remove/1``.
 
     Raises InputError for one that is released or that others need, UnknownNameError, CatalogError.
     """
@@ -172,7 +172,10 @@ def remove_entry(kind: str, name: str, *, database: str | None = None) -> dict[s
     from planner.registry import installed_registry
 
     _make_catalog(database, installed_registry())
-    return {"schema": "planner.catalog.remove/1", "kind": kind, "slug": remove(database, kind, name)}
+    removed = remove(database, kind, name)
+    return {
+        "schema": "planner.catalog.remove/1", "kind": kind, "slug": removed.slug, "prices": list(removed.prices),
+    }  # fmt: skip
 
 
 def exported(

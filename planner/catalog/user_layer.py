@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 MOST_LISTED: Final = 1000
 """Entries that an outcome lists one by one; beyond them it only counts."""
 ADDED, REPLACED, UNCHANGED = "added", "replaced", "unchanged"
+CLUSTERS, PRICES = "clusters", "prices"
+OWN: Final = "own"
+"""The provider of a price that was named with a cluster of one's own."""
 LONGEST_RULE: Final = 80
 """Characters of a rule of the database that a message quotes; a longer one is named."""
 _RULE: Final = re.compile(r"ck_[a-z0-9_]+")
@@ -76,8 +79,16 @@ def keep(url: str | None, entries: Iterable[Entry], *, replacing: bool = False) 
         return _Keeper(connection, replacing).keep(entries)
 
 
-def remove(url: str | None, kind: str, name: str) -> str:
-    """Remove the user's entry of a kind that `name` means, with its aliases and rates; return its slug.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Removed:
+    """The slug of an entry that was removed, and those of the prices that went with it."""
+
+    slug: str
+    prices: tuple[str, ...] = ()
+
+
+def remove(url: str | None, kind: str, name: str) -> Removed:
+    """Remove the user's entry of a kind that `name` means, with its aliases and rates, a cluster with its own prices.
 
     Raises InputError where it is released or others of the user's need it, UnknownNameError, CatalogError.
     """
@@ -86,11 +97,13 @@ def remove(url: str | None, kind: str, name: str) -> str:
     with writing(url) as connection:
         slug = _own_slug(connection, kind, name)
         table = table_named(KINDS[kind])
+        prices = _own_prices(connection, slug) if kind == CLUSTERS else ()
+        delete_slugs(connection, PRICES, prices)
         shared = select(table.c.slug).where(table.c.slug == slug, table.c.layer != USER)
         if connection.execute(shared.limit(1)).first() is None:
             _refuse_needed(connection, kind, slug)
         delete_slugs(connection, kind, [slug])
-    return slug
+    return Removed(slug=slug, prices=prices)
 
 
 def entries_of(url: str | None, kinds: Sequence[str], layers: Sequence[str] | None = (USER,)) -> Iterator[Entry]:
@@ -284,6 +297,19 @@ def _own_slug(connection: Connection, kind: str, name: str) -> str:
         singular(kind), name[:80], slugs_like(connection, kind, name, own=True),
         listing=f"planner catalog list {kind} --layer user shows yours",
     )  # fmt: skip
+
+
+def _own_prices(connection: Connection, cluster: str) -> tuple[str, ...]:
+    """The prices that came with a cluster of the user's: those that its import makes, known by provider and slug."""
+    from sqlalchemy import select
+
+    table = table_named("price")
+    own = select(table.c.slug).where(table.c.layer == USER, table.c.cluster == cluster, table.c.provider == OWN)
+    return tuple(
+        connection.execute(
+            own.where(table.c.slug.startswith(f"{cluster}-{OWN}-", autoescape=True)).order_by(table.c.slug)
+        ).scalars()
+    )
 
 
 def _refuse_needed(connection: Connection, kind: str, slug: str) -> None:

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any
 
 from planner.catalog.entries import Entry, entry
 from planner.catalog.reader import Catalog
+from planner.catalog.user_layer import OWN
 from planner.domain.hardware import Accelerator, Node
 from planner.errors import InputError
 from planner.importers.huggingface import slug_of
 from planner.importers.machine_names import accelerator_named
 from planner.importers.machines import SeenNodes
 from planner.units import parse_bytes_per_s
-
-OWN: Final = "own"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

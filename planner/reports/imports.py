@@ -36,10 +36,13 @@ def imported_report(answer: Mapping[str, Any]) -> Report:
 
 def removed_report(answer: Mapping[str, Any]) -> Report:
     """What was removed."""
+    prices = answer["prices"]
+    along = f", with its own price{'s' if len(prices) > 1 else ''} {', '.join(prices)}" if prices else ""
+    gone = [answer, *({"kind": "prices", "slug": each} for each in prices)]
     return Report(
         document=answer,
-        blocks=(Paragraph(f"{singular(answer['kind'])} {answer['slug']} is removed"),),
-        flat=Flat(columns=("kind", "slug"), rows=(answer,)),
+        blocks=(Paragraph(f"{singular(answer['kind'])} {answer['slug']} is removed{along}"),),
+        flat=Flat(columns=("kind", "slug"), rows=tuple(gone)),
     )
 
 

@@ -15,8 +15,8 @@ from planner.catalog.integrity import check
 from planner.catalog.location import core_revisions
 from planner.catalog.reader import Catalog
 from planner.catalog.upgrade import downgrade, upgrade
-from planner.errors import CatalogError, UnknownNameError
-from planner.importing import import_cluster
+from planner.errors import CatalogError, InputError, UnknownNameError
+from planner.importing import import_cluster, remove_entry
 
 REVISIONS = core_revisions()
 INVALID = (
@@ -225,6 +225,29 @@ def test_a_cluster_that_waits_can_be_imported_again_and_counts(
     assert {row.table for row in parked.waiting(url)} == {"alias", "cluster", "price"}
     parked.discard(url)
     assert check(url).findings == ()
+
+
+def test_the_price_that_came_with_a_cluster_goes_with_it_and_another_keeps_it(
+    url: str, path: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "pool.yaml"
+    file.write_text(OWN_CLUSTER)
+    import_cluster(str(file), database=url)
+    bought = "UPDATE price SET provider = 'us', slug = 'bought' WHERE layer = 'user'"
+    run(
+        path,
+        bought,
+        "UPDATE alias SET alias = 'bought', key = 'bought', slug = 'bought' WHERE kind = 'prices' AND layer = 'user'",
+    )
+    with pytest.raises(InputError, match="is needed by your price 'bought'"):
+        remove_entry("clusters", "our-pool", database=url)
+    import_cluster(str(file), database=url)
+    with pytest.raises(InputError, match="is needed by your price 'bought'"):
+        remove_entry("clusters", "our-pool", database=url)
+    assert len(own_rows(path)["price"]) == 2, "all or nothing"
+    remove_entry("prices", "bought", database=url)
+    assert remove_entry("clusters", "our-pool", database=url)["prices"] == ["our-pool-own-2026-01-01"]
+    assert own_rows(path) == {}
 
 
 def test_peaks_of_an_accelerator_that_waits_wait_with_it(empty_url: str, tmp_path: Path) -> None:
