@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from planner.domain.architecture import Architecture
+from planner.domain.goals import OBJECTIVES
 from planner.domain.hardware import Accelerator
 from planner.domain.mesh import Layouts
 from planner.domain.plan import (
@@ -30,7 +31,7 @@ from planner.registry import Registry
 from planner.search.candidates import Candidate
 from planner.search.evaluation import offloads, refusals
 from planner.search.growth import knee, pareto_front
-from planner.search.objectives import OBJECTIVES, Findings, Limits, ignore
+from planner.search.objectives import Findings, Limits, ignore
 from planner.search.plans import plans_of
 from planner.search.ranges import step_time_range_s
 from planner.search.sensitivity import shifts
