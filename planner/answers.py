@@ -7,6 +7,7 @@ from dataclasses import replace
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
+from planner.domain.goals import OBJECTIVES
 from planner.domain.plan import Assumption, Plan, PlanAnswer, SearchSummary, Shift
 from planner.errors import InputError
 from planner.estimating import rule_of_thumb
@@ -18,7 +19,7 @@ from planner.question import Question
 from planner.registry import Registry
 from planner.search.candidates import Candidate
 from planner.search.growth import knee, pareto_front
-from planner.search.objectives import OBJECTIVES, Findings, Limits, ignore
+from planner.search.objectives import Findings, Limits, ignore
 from planner.search.sensitivity import shifts
 from planner.search.space import Pin, choice_values, pinned_values
 from planner.searching import Progress, best_by, detailed, plans_for, searched

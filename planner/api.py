@@ -133,10 +133,12 @@ def plan_among(
                 return answer_plan(question, registry, recipe, pinned, origin, progress or ignore)
 
             every = _every(catalog, recipes)
+            if len(every) == 1:
+                return ask(every[0])
             for recipe in every:
                 # A cluster that cannot be read is an error, whatever the others answer.
                 catalog.cluster(recipe.cluster, node=recipe.node)
-            return ask(every[0]) if len(every) == 1 else answer_among(every, wanted.objective, ask)
+            return answer_among(every, wanted.objective, ask)
 
     return answered(ask_all, strict=strict_plugins)
 

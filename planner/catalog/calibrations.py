@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from planner.catalog.engine import plain_errors, writing_engine
-from planner.catalog.location import database_url
+from planner.catalog.user_rows import writing
 from planner.domain.hardware import CALIBRATED
 
 if TYPE_CHECKING:
-    from sqlalchemy import ColumnElement, Connection
+    from sqlalchemy import ColumnElement
 
 ALL_FORMATS: Final = "all"
 
@@ -42,7 +40,7 @@ def store(url: str | None, rows: Sequence[CalibrationRow]) -> None:
     replaced = or_(
         *(and_(Efficiency.accelerator == slug, Efficiency.source_date == date) for slug, date in sorted(days))
     )
-    with _writing(url) as connection:
+    with writing(url) as connection:
         connection.execute(delete(Efficiency).where(_ours(), replaced))
         connection.execute(insert(Efficiency), [_values(row) for row in rows])
 
@@ -53,7 +51,7 @@ def forget(url: str | None) -> tuple[str, ...]:
 
     from planner.catalog.tables import Efficiency
 
-    with _writing(url) as connection:
+    with writing(url) as connection:
         known = connection.execute(select(Efficiency.accelerator).where(_ours()).distinct()).scalars().all()
         connection.execute(delete(Efficiency).where(_ours()))
     return tuple(sorted(known))
@@ -82,16 +80,3 @@ def _values(row: CalibrationRow) -> dict[str, object]:
         "source_date": row.date,
         "note": row.note,
     }
-
-
-@contextmanager
-def _writing(url: str | None) -> Iterator[Connection]:
-    """One transaction on the catalog."""
-    wanted = database_url(url)
-    with plain_errors(wanted):
-        engine = writing_engine(wanted)
-        try:
-            with engine.begin() as connection:
-                yield connection
-        finally:
-            engine.dispose()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
@@ -14,7 +14,7 @@ from planner.catalog.location import database_url
 from planner.catalog.names import lookup_keys, name_key
 
 if TYPE_CHECKING:
-    from sqlalchemy import ColumnElement, Connection, RowMapping, Table
+    from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, Table
 
 CHUNK: Final = 500
 """Entries that are compared and stored together."""
@@ -25,25 +25,24 @@ USER: Final = "user"
 @contextmanager
 def writing(url: str | None) -> Iterator[Connection]:
     """One transaction on the catalog. Raises CatalogError."""
-    wanted = database_url(url)
-    with plain_errors(wanted):
-        engine = writing_engine(wanted)
-        try:
-            with engine.begin() as connection:
-                yield connection
-        finally:
-            engine.dispose()
+    with _engine_of(url, writing_engine) as engine, engine.begin() as connection:
+        yield connection
 
 
 @contextmanager
 def reading(url: str | None) -> Iterator[Connection]:
     """A connection that only reads the catalog. Raises CatalogError."""
+    with _engine_of(url, reading_engine) as engine, engine.connect() as connection:
+        yield connection
+
+
+@contextmanager
+def _engine_of(url: str | None, make: Callable[[str], Engine]) -> Iterator[Engine]:
     wanted = database_url(url)
     with plain_errors(wanted):
-        engine = reading_engine(wanted)
+        engine = make(wanted)
         try:
-            with engine.connect() as connection:
-                yield connection
+            yield engine
         finally:
             engine.dispose()
 

@@ -16,9 +16,9 @@ from planner.cli.progress import progress_bar
 from planner.cli.recipe_options import JOB, POSITIVE, recipes_of, recipes_options
 from planner.cli.settings import Settings
 from planner.cli.value_types import axes_and_values, duration_s, gpu_range, us_dollars
+from planner.domain.goals import OBJECTIVES
 
 GOAL: Final = "Goal"
-OBJECTIVES: Final = ("min-gpus", "time", "cost", "energy")
 
 
 @click.command(

@@ -44,6 +44,12 @@ class Candidate:
         return (self.score, self.n_gpus, self.mechanisms, self.place)
 
 
+def least_per_tuple(values: Array) -> Array:
+    """The smallest value over the choices, for each tuple of degrees."""
+    least: Array = values.reshape(-1, values.shape[-1]).min(axis=0)
+    return least
+
+
 def first_of(one: Candidate | None, other: Candidate | None) -> Candidate | None:
     """The one that comes first; None where there is none."""
     if one is None or other is None:
@@ -116,7 +122,7 @@ class Best:
         """Look at the layouts of `part` (arrays of its shape; a `score` of infinity: not allowed)."""
         n_gpus = part.layouts["n_gpus"].astype(np.intp)
         self._reach(int(n_gpus.max()))
-        per_tuple = score.reshape(-1, score.shape[-1]).min(axis=0)
+        per_tuple = least_per_tuple(score)
         finite = np.flatnonzero(per_tuple < np.inf)
         if not len(finite):
             return

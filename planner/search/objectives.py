@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from planner.domain.mesh import Array, Layouts, Mask
 from planner.plugin import Context
-from planner.search.candidates import Best, Candidate, Part, first_of
+from planner.search.candidates import Best, Candidate, Part, first_of, least_per_tuple
 from planner.search.evaluation import Rules, evaluate_factored, host_capacity_bytes, refused
 from planner.search.factoring import Factoring
 from planner.search.measures import measures, step_energy_j
@@ -26,7 +26,6 @@ MISSES_DEADLINE: Final = "misses the deadline"
 MISSES_BUDGET: Final = "exceeds the budget"
 PIECE_LAYOUTS: Final = 1 << 18
 """Layouts that are evaluated at once (docs/performance.md)."""
-OBJECTIVES: Final = ("min-gpus", "time", "cost", "energy")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -237,8 +236,7 @@ def _meets(
     if limits.budget_usd is not None and found.due_usd is not None:
         if limits.deadline_s is not None and meets.any():
             gpu_s = np.where(meets, step_s * layouts["n_gpus"], np.inf)
-            per_tuple = gpu_s.reshape(-1, gpu_s.shape[-1]).min(axis=0)
-            findings.cheapest_in_time = _smaller(part, gpu_s, per_tuple, step_s, findings.cheapest_in_time)
+            findings.cheapest_in_time = _smaller(part, gpu_s, least_per_tuple(gpu_s), step_s, findings.cheapest_in_time)
         affordable = meets & (found.due_usd <= limits.budget_usd)
         findings.count(MISSES_BUDGET, int(np.count_nonzero(meets & ~affordable)))
         meets = affordable
@@ -247,7 +245,7 @@ def _meets(
 
 def _remember_leanest(part: Part, peak: Array, step_s: Array, findings: Findings) -> None:
     """Per number of GPUs the smallest peak, and the layout with the smallest of all."""
-    per_tuple = peak.reshape(-1, peak.shape[-1]).min(axis=0)
+    per_tuple = least_per_tuple(peak)
     n_gpus = part.layouts["n_gpus"].astype(np.intp)
     smallest = np.full(int(n_gpus.max()) + 1, np.inf)
     np.minimum.at(smallest, n_gpus, per_tuple)
@@ -257,7 +255,7 @@ def _remember_leanest(part: Part, peak: Array, step_s: Array, findings: Findings
 
 
 def _remember_extremes(part: Part, fitting_s: Array, step_s: Array, findings: Findings) -> None:
-    per_tuple = fitting_s.reshape(-1, fitting_s.shape[-1]).min(axis=0)
+    per_tuple = least_per_tuple(fitting_s)
     findings.fastest = _smaller(part, fitting_s, per_tuple, step_s, findings.fastest)
     n_gpus = part.layouts["n_gpus"]
     findings.cheapest = _smaller(part, fitting_s * n_gpus, per_tuple * n_gpus, step_s, findings.cheapest)
@@ -271,15 +269,3 @@ def _smaller(part: Part, values: Array, per_tuple: Array, step_s: Array, so_far:
     equal = np.flatnonzero(values == lowest)
     found = min(part.candidates(equal, step_s, values), key=lambda candidate: candidate.order)
     return first_of(so_far, found)
-
-
-def recommended(findings: Findings, objective: str) -> Candidate | None:
-    """The best feasible layout by `objective`; ties go to fewer GPUs."""
-    if not findings.by_gpus:
-        return None
-    if objective == "min-gpus":
-        return findings.by_gpus[min(findings.by_gpus)][0]
-    best = [candidates[0] for _, candidates in sorted(findings.by_gpus.items())]
-    if objective == "cost":
-        return min(best, key=lambda candidate: candidate.step_time_s * candidate.n_gpus)
-    return min(best, key=lambda candidate: candidate.score)
