@@ -341,7 +341,8 @@ def on_quantised_base(found: Tuning | None, precision_cell: str | None) -> Tunin
 
 FRAMEWORK_WORDS: Final[tuple[tuple[str, str], ...]] = (
     ("megatron-deepspeed", "megatron-deepspeed"), ("megatron", "megatron-core"), ("nemo automodel", "nemo-automodel"),
-    ("nemo", "megatron-core"), ("nvidia nemo", "megatron-core"), ("torchtitan", "torchtitan"),
+    ("nemo", "megatron-core"), ("nvidia nemo", "megatron-core"), ("pytorch nvidia release", "megatron-core"),
+    ("torchtitan", "torchtitan"),
     ("composer", "llm-foundry"), ("llm-foundry", "llm-foundry"), ("nanotron", "nanotron"), ("maxtext", "maxtext"),
     ("internevo", "internevo"), ("litgpt", "litgpt"), ("lit-gpt", "litgpt"), ("oneflow", "oneflow"),
     ("torchtune", "torchtune"), ("levanter", "levanter"), ("paxml", "paxml"), ("colossal", "colossalai"),
@@ -353,19 +354,23 @@ FRAMEWORK_WORDS: Final[tuple[tuple[str, str], ...]] = (
 """How the name of a framework begins, and the framework it is; more specific beginnings first."""
 
 
-RECIPE_WORDS: Final = ("nemo", "nvidia nemo", "megatron-bridge")
-"""How the names begin of collections of recipes for Megatron."""
+RECIPE_WORDS: Final[tuple[tuple[str, str], ...]] = (
+    ("nemo", "nemo"), ("nvidia nemo", "nemo"), ("pytorch nvidia release", "nemo"), ("megatron-bridge", "megatron-bridge"),
+)  # fmt: skip
+"""How the names begin of collections of recipes for Megatron, and the collection (NVIDIA's MLPerf submissions name NeMo
+or the container that it ships in)."""
 
 
-def is_recipe(framework_slug: str | None, name: str | None) -> bool:
-    """Whether a run of Megatron came from the recipes of NeMo or Megatron-Bridge, which leave less open than Megatron.
+def recipes(framework_slug: str | None, name: str | None) -> str | None:
+    """The collection of recipes that a run of Megatron came from, which leaves less open than Megatron; None without.
 
-    >>> is_recipe("megatron-core", "NeMo 25.02 / Megatron-Core"), is_recipe("megatron-core", "Megatron-LM")
-    (True, False)
+    >>> recipes("megatron-core", "NeMo 25.02 / Megatron-Core"), recipes("megatron-core", "Megatron-LM")
+    ('nemo', None)
     """
-    return framework(framework_slug, name) == "megatron-core" and (name or "").strip().casefold().startswith(
-        RECIPE_WORDS
-    )
+    if framework(framework_slug, name) != "megatron-core":
+        return None
+    lowered = (name or "").strip().casefold()
+    return next((found for word, found in RECIPE_WORDS if lowered.startswith(word)), None)
 
 
 FINE_TUNERS: Final[tuple[tuple[str, str], ...]] = (("peft", "peft"), ("qlora", "peft"), ("unsloth", "peft"))

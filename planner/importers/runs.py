@@ -63,7 +63,7 @@ class RunRow:
     schedule: str | None = None
     method: Tuning | None = None
     framework: str | None = None
-    of_recipe: bool = False
+    recipes: str | None = None
     peak_kind: PeakKind = field(default_factory=PeakKind)
 
 
@@ -122,7 +122,7 @@ def parse_row(cell: Mapping[str, str], vocabulary: Vocabulary) -> RunRow:
         schedule=cells.registered("schedule", cell.get("schedule"), vocabulary.schedules),
         method=method,
         framework=cells.framework(cell.get("framework_slug"), cell.get("framework")),
-        of_recipe=cells.is_recipe(cell.get("framework_slug"), cell.get("framework")),
+        recipes=cells.recipes(cell.get("framework_slug"), cell.get("framework")),
         peak_kind=cells.peak_kind(cell.get("peak_mem_unit"), cell.get("source")),
     )
 

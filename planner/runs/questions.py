@@ -34,6 +34,12 @@ enable_activation_checkpointing)."""
 RECIPES: Final = "the recipes of NeMo and Megatron-Bridge"
 """Where they are silent on it, they run the distributed optimizer and, with tensor parallelism, sequence parallelism: the
 rows of the shipped table that state the latter all say so."""
+NEMO_CHUNK_LAYERS: Final = 2
+"""Layers of a model chunk where NeMo's recipes leave vpp open: of the 165 rows of the shipped table with pipelines that state
+it, 162 interleave, and this is their median. (Megatron-Bridge prints n/a where it does not interleave.)"""
+MICRO_BATCHES_PER_STAGE: Final = 4
+"""Micro-batches per pipeline stage where the global batch is open: from here on the bubble is negligible, which is what
+whoever pipelines is after (Huang et al. 2019, GPipe, arXiv:1811.06965, section 2.3: M >= 4 K)."""
 NEAREST_FRAMEWORKS: Final[Mapping[str, tuple[str, ...]]] = {
     "megatron-deepspeed": ("deepspeed", "megatron-core"), "deepspeed": ("transformers", "torchtitan"),
     "nanotron": ("megatron-core",), "internevo": ("megatron-core",), "oneflow": ("megatron-core",),
@@ -96,7 +102,7 @@ class Questions:
             raise InputError("seq_len: not given")
         for text in (*shaped, *placed):
             filler.note(text)
-        degrees = _degrees(row, filler)
+        degrees = _degrees(row, architecture.layers, filler)
         if degrees["vpp"] > architecture.layers:
             raise InputError(f"vpp: {degrees['vpp']} chunks per stage are more than the {architecture.layers} layers")
         framework = self._framework(row, filler)
@@ -157,7 +163,10 @@ class Questions:
         filler: Filler,
     ) -> RecipeNames:
         has_bf16 = "bf16" in cluster.accelerator.peak_flop_per_s
-        batch = degrees["dp"] * degrees["micro_batch"]
+        batch, why_batch = degrees["dp"] * degrees["micro_batch"], "dp x micro_batch"
+        if degrees["pp"] > 1:
+            batch *= MICRO_BATCHES_PER_STAGE * degrees["pp"]
+            why_batch += f" x {MICRO_BATCHES_PER_STAGE} x pp"
         flash = filler.take("flash_attention", row.flash_attention, int(has_bf16))
         method, rank = "full", None
         if row.method is None:
@@ -174,7 +183,7 @@ class Questions:
         optimizer = None if row.optimizer is None else row.optimizer.name
         return RecipeNames(
             seq_len=row.seq_len,
-            global_batch=filler.take("global_batch", row.global_batch, batch, "dp x micro_batch"),
+            global_batch=filler.take("global_batch", row.global_batch, batch, why_batch),
             precision=filler.take("precision", row.precision, "bf16-mixed" if has_bf16 else "fp16-mixed"),
             optimizer=filler.take("optimizer", optimizer, DEFAULT_OPTIMIZER),
             method=method,
@@ -232,9 +241,10 @@ def _key(architecture: Architecture, cluster: Cluster, names: RecipeNames) -> tu
     return (architecture, cluster.accelerator.slug, cluster.node, cluster.nodes, *recipe, names.attention, options)
 
 
-def _degrees(row: RunRow, filler: Filler) -> dict[str, int]:
+def _degrees(row: RunRow, layers: int, filler: Filler) -> dict[str, int]:
     """Every degree of the row; dp is what n_gpus leaves. Raises InputError for a remainder."""
-    degrees = {name: int(filler.take(name, row.degrees.get(name), 1)) for name in ("tp", "pp", "cp", "ep", "vpp")}
+    degrees = {name: int(filler.take(name, row.degrees.get(name), 1)) for name in ("tp", "pp", "cp", "ep")}
+    degrees["vpp"] = _vpp(row, degrees["pp"], layers, filler)
     product = degrees["tp"] * degrees["pp"] * degrees["cp"]
     left, remainder = divmod(row.n_gpus, product)
     if remainder:
@@ -248,6 +258,13 @@ def _degrees(row: RunRow, filler: Filler) -> dict[str, int]:
     degrees["micro_batch"] = int(filler.take("micro_batch", row.micro_batch, 1))
     degrees["shard_group"] = _shard_group(row, degrees["dp"] * degrees["cp"], filler)
     return degrees
+
+
+def _vpp(row: RunRow, pp: int, layers: int, filler: Filler) -> int:
+    """Model chunks per stage, as stated or as the row's recipes have them."""
+    chunks, left = divmod(layers, pp * NEMO_CHUNK_LAYERS)
+    interleaves = row.recipes == "nemo" and pp > 1 and chunks > 1 and not left
+    return int(filler.take("vpp", row.degrees.get("vpp"), chunks if interleaves else 1, RECIPES if interleaves else ""))
 
 
 def _shard_group(row: RunRow, replicas: int, filler: Filler) -> int:
@@ -264,20 +281,20 @@ def _shard_group(row: RunRow, replicas: int, filler: Filler) -> int:
 def _zero(row: RunRow, degrees: Mapping[str, int], filler: Filler) -> int:
     replicas = degrees["dp"] * degrees["cp"]
     if row.sharding is None:
-        stage = 3 if row.framework in SHARDED_FRAMEWORKS else int(row.of_recipe and replicas > 1)
+        stage = 3 if row.framework in SHARDED_FRAMEWORKS else int(row.recipes is not None and replicas > 1)
         filler.note(f"zero = {stage}" + (f" ({RECIPES})" if stage == 1 else ""))
         return stage if replicas > 1 else 0
     if replicas == 1 and row.sharding.stage > 0:
         filler.note("zero = 0 (one replica has nothing to divide by)")
         return 0
-    if row.sharding.fsdp_off and replicas > 1 and row.of_recipe:
+    if row.sharding.fsdp_off and replicas > 1 and row.recipes is not None:
         filler.note(f"zero = 1 ({RECIPES})")
         return 1
     return row.sharding.stage
 
 
 def _sequence_parallel(row: RunRow, degrees: Mapping[str, int], filler: Filler) -> int:
-    assumed = int(row.of_recipe and degrees["tp"] > 1)
+    assumed = int(row.recipes is not None and degrees["tp"] > 1)
     return int(filler.take("sequence_parallel", row.sequence_parallel, assumed, RECIPES if assumed else ""))
 
 
