@@ -26,11 +26,18 @@ if TYPE_CHECKING:
     from planner.catalog.reader import Catalog
     from planner.registry import Registry
 
-SHARDED_FRAMEWORKS: Final = frozenset({"torchtitan", "llm-foundry", "fms-fsdp", "torchtune"})
-"""Frameworks that shard everything unless told otherwise (torchtune's distributed recipes know no other way)."""
+SHARDED_FRAMEWORKS: Final = frozenset({"torchtitan", "llm-foundry", "fms-fsdp", "torchtune", "maxtext"})
+"""Frameworks that shard everything unless told otherwise (torchtune's distributed recipes know no other way; MaxText,
+configs/base.yml: ici_fsdp_parallelism -1)."""
 RECOMPUTING_FRAMEWORKS: Final = frozenset({"torchtune"})
 """Frameworks whose configurations all recompute whole layers (pytorch/torchtune, recipes/configs:
 enable_activation_checkpointing)."""
+RECOMPUTING_ON_TPUS: Final = frozenset({"maxtext"})
+"""The same on TPUs: MaxText's default (configs/base.yml: remat_policy full), which its recipes for TPUs keep or refine, as the
+shipped rows that state it show, and those for GPUs replace."""
+WHOLE_BATCH_FRAMEWORKS: Final = frozenset({"maxtext"})
+"""Frameworks that step over the whole batch at once unless told otherwise (MaxText, configs/base.yml:
+gradient_accumulation_steps 1, per_device_batch_size)."""
 RECIPES: Final = "the recipes of NeMo and Megatron-Bridge"
 """Where they are silent on it, they run the distributed optimizer and, with tensor parallelism, sequence parallelism: the
 rows of the shipped table that state the latter all say so."""
@@ -208,7 +215,7 @@ class Questions:
         chosen: dict[str, ChoiceValue] = {
             "zero": _zero(row, degrees, filler),
             "sequence_parallel": _sequence_parallel(row, degrees, filler),
-            "recompute": _recompute(row, context.framework, filler),
+            "recompute": _recompute(row, context, filler),
             "schedule": row.schedule or ("interleaved" if degrees["vpp"] > 1 else "1f1b"),
             "offload": _offload(row, filler),
         }
@@ -255,7 +262,7 @@ def _degrees(row: RunRow, layers: int, filler: Filler) -> dict[str, int]:
     elif stated != left:
         filler.note(f"dp = {left} (n_gpus / (tp x pp x cp); the row says {stated})")
     degrees["dp"] = left
-    degrees["micro_batch"] = int(filler.take("micro_batch", row.micro_batch, 1))
+    degrees["micro_batch"] = _micro_batch(row, left, filler)
     degrees["shard_group"] = _shard_group(row, degrees["dp"] * degrees["cp"], filler)
     return degrees
 
@@ -265,6 +272,11 @@ def _vpp(row: RunRow, pp: int, layers: int, filler: Filler) -> int:
     chunks, left = divmod(layers, pp * NEMO_CHUNK_LAYERS)
     interleaves = row.recipes == "nemo" and pp > 1 and chunks > 1 and not left
     return int(filler.take("vpp", row.degrees.get("vpp"), chunks if interleaves else 1, RECIPES if interleaves else ""))
+
+
+def _micro_batch(row: RunRow, dp: int, filler: Filler) -> int:
+    whole = (row.global_batch or 0) // dp if row.framework in WHOLE_BATCH_FRAMEWORKS else 0
+    return int(filler.take("micro_batch", row.micro_batch, whole or 1, "global_batch / dp" if whole else ""))
 
 
 def _shard_group(row: RunRow, replicas: int, filler: Filler) -> int:
@@ -307,13 +319,15 @@ def _offload(row: RunRow, filler: Filler) -> str:
     return row.offload.name
 
 
-def _recompute(row: RunRow, framework: Framework, filler: Filler) -> str:
+def _recompute(row: RunRow, context: Context, filler: Filler) -> str:
     if row.recompute is None:
-        again = "full" if row.framework in RECOMPUTING_FRAMEWORKS else "none"
+        on_tpu = context.cluster.accelerator.vendor == "google"
+        recomputing = RECOMPUTING_FRAMEWORKS | RECOMPUTING_ON_TPUS if on_tpu else RECOMPUTING_FRAMEWORKS
+        again = "full" if row.framework in recomputing else "none"
         filler.note(f"recompute = {again}" + (f" ({row.framework}'s configurations)" if again == "full" else ""))
         return again
     if row.recompute.qualifier:
         filler.note(f"recompute {row.recompute.qualifier} taken as {row.recompute.name}")
     if row.recompute.name == "selective":
-        return framework.selective_recompute
+        return context.framework.selective_recompute
     return row.recompute.name

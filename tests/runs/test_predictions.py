@@ -102,6 +102,49 @@ def test_recipes_of_megatron_shard_the_optimizer_and_the_sequence_unasked(predic
     assert (filled(bare)["zero"], filled(bare)["sequence_parallel"]) == ("0", "0")
 
 
+def test_recipes_of_nemo_interleave_where_vpp_is_open(predict):
+    """mlcommons/training_results_v3.1, gpt3, conf/custom.yaml: INTERLEAVED_PIPELINE is 12 unless set, which 96 layers on 8 stages
+    allow; Megatron-Bridge prints n/a where it does not interleave."""
+    cells = {"vpp": "", "pp": "4", "tp": "1", "dp": "2"}
+    nemo, container, bridge, bare, odd = predict(
+        cells | {"framework": "NVIDIA NeMo Framework Release 23.09"},
+        cells | {"framework": "PyTorch NVIDIA Release 23.09"},
+        cells | {"framework": "Megatron-Bridge (NeMo container 25.09)"},
+        cells | {"framework": "Megatron-LM"},
+        cells | {"framework": "NeMo 25.02", "layers": "36"},
+    )
+    assert filled(nemo)["vpp"].startswith("4 (")
+    assert filled(container)["vpp"].startswith("4 (")
+    assert (filled(bridge)["vpp"], filled(bare)["vpp"], filled(odd)["vpp"]) == ("1", "1", "1")
+    assert float(nemo["predicted_step_time_s"]) < float(bridge["predicted_step_time_s"])
+
+
+def test_an_open_batch_fills_the_pipeline(predict):
+    """GPipe, arXiv:1811.06965, section 2.3: four micro-batches per stage make the bubble negligible."""
+    piped, plain = predict(
+        {"global_batch": "", "pp": "4", "tp": "1", "dp": "2"}, {"global_batch": "", "tp": "1", "dp": "8"}
+    )
+    assert filled(piped)["global_batch"].startswith("32 (dp x micro_batch x 4 x pp")
+    assert filled(plain)["global_batch"].startswith("8 (dp x micro_batch)")
+
+
+def test_maxtext_on_tpus_shards_recomputes_and_steps_over_the_whole_batch(predict):
+    """MaxText, configs/base.yml: ici_fsdp_parallelism -1, remat_policy full, gradient_accumulation_steps 1."""
+    cells = {
+        "framework_slug": "maxtext",
+        "recompute": "",
+        "zero_stage_or_fsdp": "",
+        "micro_batch": "",
+        "tp": "1",
+        "dp": "8",
+    }
+    on_tpu, on_gpu = predict(cells | {"gpu_slug": "tpu-v6e", "gpu": "TPU v6e", "global_batch": "32"}, cells)
+    assert (filled(on_tpu)["zero"], filled(on_gpu)["zero"]) == ("3", "3")
+    assert filled(on_tpu)["micro_batch"] == "4 (global_batch / dp)"
+    assert filled(on_tpu)["recompute"].startswith("full")
+    assert filled(on_gpu)["recompute"] == "none"
+
+
 def test_fsdp_switched_off_leaves_recipes_of_megatron_their_distributed_optimizer(predict):
     off, replicated, zero_1 = predict(
         {"zero_stage_or_fsdp": "FSDP=0 (DDP)", "framework": "Megatron-Bridge (NeMo container 25.09)"},
