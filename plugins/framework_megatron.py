@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 
 from planner.plugin import (
+    COLLECTIVE_SLOWDOWN,
     Array,
     Buffer,
     Component,
@@ -161,6 +162,7 @@ def planner_frameworks() -> Iterator[Framework]:
         storage=megatron_storage,
         footprints=FOOTPRINTS,
         overlaps=Overlaps(
+            slowdown=COLLECTIVE_SLOWDOWN,
             tiled_tensor=frozenset({"Hopper", "Blackwell"}),
             input_gradients=1.0,
             context=1.0,
@@ -195,6 +197,7 @@ def planner_frameworks() -> Iterator[Framework]:
         storage=deepspeed_storage,
         footprints=FOOTPRINTS,
         overlaps=Overlaps(
+            slowdown=COLLECTIVE_SLOWDOWN,
             pipeline=0.0,
             gradients=1.0,
             parameters=1.0,

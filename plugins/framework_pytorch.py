@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 
 from planner.plugin import (
+    COLLECTIVE_SLOWDOWN,
     Buffer,
     Component,
     Context,
@@ -25,6 +26,7 @@ from planner.plugin import (
     Storage,
     Traffic,
     attention_by_kernel,
+    composite_rms_norm,
     cross_entropy_loss,
     cuda_overheads,
     dropout_mask,
@@ -40,6 +42,7 @@ from planner.plugin import (
 
 OVERHEADS: Final = cuda_overheads(fragmentation=0.05, source="allocator reserve 5 % (fitcheck's default)")
 OVERLAPS: Final = Overlaps(
+    slowdown=COLLECTIVE_SLOWDOWN,
     context=1.0,
     pipeline=1.0,
     gradients=1.0,
@@ -78,6 +81,22 @@ TRAFFIC: Final = {
 }
 """One kernel per arithmetic step, counted from the model code: silu and product apart; the rotation in float32 (cast, complex
 product, cast); logits cast to float32, log-softmax, and their gradients."""
+COMPOSITE_NORM: Final = Traffic(forward=36, backward=68)
+"""RMSNorm in the same way: cast, square, mean, product, cast back, product with the weight. So torch.nn.RMSNorm ran before
+PyTorch 2.9 fused it, and so does fms-fsdp's own (foundation-model-stack, fms/modules/layernorm.py)."""
+COMPILED_TRAFFIC: Final = {
+    "norm": Traffic(forward=4, backward=6),
+    "gated_activation": Traffic(forward=3, backward=5),
+    "activation": Traffic(forward=4, backward=6),
+    "residual": Traffic(forward=2, backward=0),
+    "rotary": Traffic(forward=4, backward=4),
+    "loss": Traffic(forward=4, backward=4),
+    "dispatch": Traffic(forward=4, backward=4, of_outputs=True),
+    "combine": Traffic(forward=3, backward=4),
+}
+"""What is left where torch.compile makes one kernel of neighbouring pointwise operators and a reduction: each operand read once,
+each result written once; the addition of the residual is part of the norm that follows (pytorch/pytorch, torch/_inductor/
+scheduler.py)."""
 
 
 DDP_BUCKET_ELEMENTS: Final = 25 * 2**20 / 2
@@ -87,6 +106,18 @@ INTERNEVO_BUCKET_ELEMENTS: Final = 512 * 2**20 / 2
 EAGER_HOST_S_PER_OPERATOR: Final = 93e-6
 """As of Megatron-DeepSpeed, where it was fitted (`HOST_S_PER_OPERATOR` of framework_megatron.py): PyTorch launches one kernel at a
 time from Python whatever the framework. An assumption; a compiled model needs less."""
+
+
+def compiled(framework: Framework, aliases: tuple[str, ...] = ()) -> Framework:
+    """`framework` with its model compiled (torch.compile): fused kernels, and what those keep."""
+    return replace(
+        framework,
+        name=f"{framework.name}-compiled",
+        aliases=aliases,
+        footprints={**framework.footprints, "norm.rmsnorm": fused_norm},
+        traffic=COMPILED_TRAFFIC,
+        source=f"{framework.source}; torch.compile",
+    )
 
 
 def storage(precision: Precision) -> Storage:
@@ -151,7 +182,9 @@ def planner_frameworks() -> Iterator[Framework]:
         storage=main_gradient_storage,
         footprints=FOOTPRINTS,
         overlaps=Overlaps(
-            gradients=1.0, source="huggingface/nanotron, src/nanotron/parallel/data_parallel: bucketed reduction"
+            slowdown=COLLECTIVE_SLOWDOWN,
+            gradients=1.0,
+            source="huggingface/nanotron, src/nanotron/parallel/data_parallel: bucketed reduction",
         ),
         overheads=OVERHEADS,
         zero_stages=(0, 1),
@@ -176,11 +209,11 @@ def planner_frameworks() -> Iterator[Framework]:
         sync_bucket_elements=lambda _context, _layouts: INTERNEVO_BUCKET_ELEMENTS,
         source="InternLM/InternEvo, internlm: PyTorch operators, FlashAttention-2, ZeRO-1; otherwise taken as nanotron",
     )
-    yield Framework(
+    torchtitan = Framework(
         name="torchtitan",
         aliases=("torch-titan", "fsdp2", "pytorch", "nemo-automodel"),
         storage=storage,
-        footprints=FOOTPRINTS,
+        footprints=FOOTPRINTS | {"norm.rmsnorm": composite_rms_norm},
         overlaps=OVERLAPS,
         overheads=OVERHEADS,
         offloads_states=frozenset(StateKind),
@@ -194,15 +227,17 @@ def planner_frameworks() -> Iterator[Framework]:
         keeps_gathered_inputs=True,
         root_stays_unsharded=True,
         fused=frozenset({"dropout"}),
-        traffic=TRAFFIC,
+        traffic=TRAFFIC | {"norm.rmsnorm": COMPOSITE_NORM},
         selective_recompute="selective:op",
         accumulation_bytes_per_parameter=6.0,
         host_s_per_operator=EAGER_HOST_S_PER_OPERATOR,
         source="pytorch/torchtitan, torchtitan/models/llama3/infra/parallelize.py; arXiv:2410.06511",
     )
-    yield Framework(
+    yield torchtitan
+    yield compiled(torchtitan, aliases=("pytorch-compiled",))
+    foundry = Framework(
         name="llm-foundry",
-        aliases=("mosaicml", "composer", "fms-fsdp", "fsdp1"),
+        aliases=("mosaicml", "composer", "fsdp1"),
         storage=storage,
         footprints=FOOTPRINTS | {"loss": fused_loss},
         overlaps=OVERLAPS,
@@ -223,3 +258,15 @@ def planner_frameworks() -> Iterator[Framework]:
         host_s_per_operator=EAGER_HOST_S_PER_OPERATOR,
         source="mosaicml/llm-foundry, llmfoundry/models/mpt; arXiv:2304.11277",
     )
+    yield foundry
+    fms = replace(
+        foundry,
+        name="fms-fsdp",
+        aliases=(),
+        footprints={**foundry.footprints, "norm.rmsnorm": composite_rms_norm},
+        traffic={**foundry.traffic, "norm.rmsnorm": COMPOSITE_NORM},
+        attention_kernels={},
+        source="foundation-model-stack/fms-fsdp; foundation-model-stack, fms/models/llama.py and fms/modules/layernorm.py",
+    )
+    yield fms
+    yield compiled(fms)

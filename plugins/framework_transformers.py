@@ -15,6 +15,7 @@ from typing import Final
 import numpy as np
 
 from planner.plugin import (
+    COLLECTIVE_SLOWDOWN,
     Array,
     Attention,
     Buffer,
@@ -35,6 +36,7 @@ from planner.plugin import (
     Storage,
     Stored,
     Traffic,
+    composite_rms_norm,
     cuda_overheads,
     dropout_mask,
     hookimpl,
@@ -96,21 +98,6 @@ def linear(operator: Operator, numerics: Numerics) -> Footprint:
 def head(operator: Operator, numerics: Numerics) -> Footprint:
     """The output projection is a linear like the others."""
     return linear(operator, numerics)
-
-
-def rms_norm(operator: Operator, numerics: Numerics) -> Footprint:
-    """``x.float()``, its reciprocal root mean square, and the normalised x in the input's format, multiplied by the weight."""
-    source = operator.inputs[0]
-    width, region = source.width, source.region
-    inner = region is Region.RESIDUAL and numerics.autocast
-    normalised = numerics.residual_bytes if inner else numerics.activation_bytes
-    return Footprint(
-        saved=(
-            Stored(f"{operator.name}.float", width, region, FLOAT32),
-            Stored(f"{operator.name}.rsqrt", 1, region, FLOAT32),
-            Stored(f"{operator.name}.normalised", width, region, normalised),
-        )
-    )
 
 
 def gemma_norm(operator: Operator, _numerics: Numerics) -> Footprint:
@@ -286,7 +273,7 @@ FOOTPRINTS: Final = {
     "linear": linear,
     "expert_linear": linear,
     "head": head,
-    "norm.rmsnorm": rms_norm,
+    "norm.rmsnorm": composite_rms_norm,
     "norm.rmsnorm_gemma": gemma_norm,
     "norm.layernorm": layer_norm,
     "norm": layer_norm,
@@ -331,6 +318,7 @@ def profile(name: str, aliases: tuple[str, ...], *, autocasts: bool, zero_stages
         storage=storage,
         footprints=FOOTPRINTS,
         overlaps=Overlaps(
+            slowdown=COLLECTIVE_SLOWDOWN,
             gradients=1.0, parameters=1.0, pipeline=1.0, context=1.0,
             source="DDP buckets (arXiv:2006.15704, section 3.2), FSDP prefetch (arXiv:2304.11277, section 3.3)",
         ),

@@ -393,6 +393,20 @@ def framework(slug: str | None, name: str | None) -> str | None:
     return leading_word(named).name
 
 
+_COMPILED: Final = re.compile(r"\bcompile\b(?!\s*=\s*false)", re.IGNORECASE)
+
+
+def compiled(name: str | None, note: str | None) -> bool:
+    """Whether the name of the framework or a note says that the model was compiled (torch.compile); no column does.
+
+    >>> compiled("PyTorch FSDP (fms-fsdp)+compile", None), compiled("torchtitan", "FSDP+compile+float8")
+    (True, True)
+    >>> compiled("torchtitan", "FSDP"), compiled("PEFT", "variable length; compile=False")
+    (False, False)
+    """
+    return any(_COMPILED.search(text or "") for text in (name, note))
+
+
 _PEAK_KINDS: Final = re.compile(r"nvidia-smi|reserved|allocated|active", re.IGNORECASE)
 
 

@@ -64,6 +64,7 @@ class RunRow:
     method: Tuning | None = None
     framework: str | None = None
     recipes: str | None = None
+    compiled: bool = False
     peak_kind: PeakKind = field(default_factory=PeakKind)
 
 
@@ -122,6 +123,7 @@ def parse_row(cell: Mapping[str, str], vocabulary: Vocabulary) -> RunRow:
         schedule=cells.registered("schedule", cell.get("schedule"), vocabulary.schedules),
         method=method,
         framework=cells.framework(cell.get("framework_slug"), cell.get("framework")),
+        compiled=cells.compiled(cell.get("framework"), cell.get("note")),
         recipes=cells.recipes(cell.get("framework_slug"), cell.get("framework")),
         peak_kind=cells.peak_kind(cell.get("peak_mem_unit"), cell.get("source")),
     )

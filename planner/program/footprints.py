@@ -55,6 +55,22 @@ def fused_norm(operator: Operator, numerics: Numerics) -> Footprint:
     return Footprint(saved=(stored(source, numerics.activation_bytes), kept))
 
 
+def composite_rms_norm(operator: Operator, numerics: Numerics) -> Footprint:
+    """RMSNorm as one kernel per arithmetic step: the float32 input, its reciprocal root mean square, and the normalised input in
+    the input's own format, which the weight multiplies."""
+    source = operator.inputs[0]
+    width, region = source.width, source.region
+    inner = region is Region.RESIDUAL and numerics.autocast
+    normalised = numerics.residual_bytes if inner else numerics.activation_bytes
+    return Footprint(
+        saved=(
+            Stored(f"{operator.name}.float", width, region, FLOAT32_BYTES),
+            Stored(f"{operator.name}.rsqrt", 1, region, FLOAT32_BYTES),
+            Stored(f"{operator.name}.normalised", width, region, normalised),
+        )
+    )
+
+
 def flash_attention(operator: Operator, numerics: Numerics) -> Footprint:
     """Queries, keys, values, the output and a float32 log-sum-exp per head (arXiv 2307.08691, section 3.1)."""
     assert isinstance(operator, Attention)

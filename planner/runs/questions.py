@@ -47,13 +47,15 @@ it, 162 interleave, and this is their median. (Megatron-Bridge prints n/a where 
 MICRO_BATCHES_PER_STAGE: Final = 4
 """Micro-batches per pipeline stage where the global batch is open: from here on the bubble is negligible, which is what
 whoever pipelines is after (Huang et al. 2019, GPipe, arXiv:1811.06965, section 2.3: M >= 4 K)."""
+COMPILED: Final = ("torchtitan-compiled", "torchtitan")
+"""The nearest to what XLA, or a programmer, makes one kernel of."""
 NEAREST_FRAMEWORKS: Final[Mapping[str, tuple[str, ...]]] = {
     "megatron-deepspeed": ("deepspeed", "megatron-core"), "deepspeed": ("transformers", "torchtitan"),
     "nanotron": ("megatron-core",), "internevo": ("megatron-core",), "oneflow": ("megatron-core",),
     "colossalai": ("megatron-core",), "fms-fsdp": ("llm-foundry", "torchtitan"), "llm-foundry": ("torchtitan",),
     "litgpt": ("transformers", "torchtitan"), "torchtune": ("transformers", "torchtitan"),
     "transformers": ("torchtitan",), "pytorch": ("torchtitan",), "nemo-automodel": ("torchtitan",),
-    "maxtext": ("torchtitan",), "paxml": ("torchtitan",), "levanter": ("torchtitan",),
+    "maxtext": COMPILED, "paxml": COMPILED, "levanter": COMPILED, "llm.c": COMPILED,
 }  # fmt: skip
 """The profiles to fall back on, best first, where no plugin knows the framework (DESIGN section 3)."""
 
@@ -146,6 +148,15 @@ class Questions:
 
     def _framework(self, row: RunRow, filler: Filler) -> Framework:
         """The profile of the row's framework, or the nearest one: an unknown framework never fails a row."""
+        known = self._registry
+        found = self._nearest_framework(row, filler)
+        compiled = known.frameworks.get(f"{found.name}-compiled") if row.compiled else None
+        if compiled is None:
+            return found
+        filler.note(f"framework {found.name} taken as {compiled.name}")
+        return compiled
+
+    def _nearest_framework(self, row: RunRow, filler: Filler) -> Framework:
         known = self._registry
         if row.framework is None:
             filler.note(f"framework = {DEFAULT_FRAMEWORK}")

@@ -100,9 +100,10 @@ def block_times(
         again = _recompute_s(layouts, costs, recomputes, launch_s) * share
     sent = communications(context, layouts, block, strategies)
     sent = [_hidden_by_schedule(communication, layouts, schedules) for communication in sent]
+    slowdown = slowdown_of(context)
     exposed = {
-        Phase.FORWARD: exposed_s(sent, Phase.FORWARD, forward, traffic),
-        Phase.BACKWARD: exposed_s(sent, Phase.BACKWARD, backward + again, traffic),
+        Phase.FORWARD: exposed_s(sent, Phase.FORWARD, forward, traffic, slowdown),
+        Phase.BACKWARD: exposed_s(sent, Phase.BACKWARD, backward + again, traffic, slowdown),
     }
     if block.name not in ("embedding", "head"):
         exposed[Phase.BACKWARD] = _sent_again(layouts, recomputes, share, exposed)
@@ -124,6 +125,11 @@ def communications(
 def launch_s_per_operator(context: Context) -> float:
     """What the host needs to launch an operator; nothing where a compiler makes one program of the whole step (XLA on TPUs)."""
     return 0.0 if context.cluster.accelerator.vendor == "google" else context.framework.host_s_per_operator
+
+
+def slowdown_of(context: Context) -> float:
+    """The share of hidden communication's time that compute loses; nothing where units of their own drive the network (TPUs)."""
+    return 0.0 if context.cluster.accelerator.vendor == "google" else context.framework.overlaps.slowdown
 
 
 def _sent_again(
@@ -160,8 +166,12 @@ def _hidden_by_schedule(
     return replace(communication, overlap=np.maximum(communication.overlap, layouts.choose("schedule", overlaps)))
 
 
-def exposed_s(sent: Sequence[Communication], phase: Phase, window_s: Array, traffic: Traffic) -> Exposed:
-    """What of the phase's communication sticks out of `window_s` of compute; each hides in what the ones before it left."""
+def exposed_s(
+    sent: Sequence[Communication], phase: Phase, window_s: Array, traffic: Traffic, slowdown: float = 0.0
+) -> Exposed:
+    """What of the phase's communication sticks out of `window_s` of compute, each hiding in what the ones before it left; with it
+    what compute loses to the hidden part, the share `slowdown` of its time. Tiles of tensor parallelism travel by copy engines
+    (Transformer Engine, userbuffers) and cost nothing hidden."""
     left = window_s
     found: dict[str, Array] = {}
     for communication in sent:
@@ -170,7 +180,9 @@ def exposed_s(sent: Sequence[Communication], phase: Phase, window_s: Array, traf
             continue
         hidden = np.minimum(took * communication.overlap, left)
         left = left - hidden
-        found[communication.component] = found.get(communication.component, np.zeros(1)) + (took - hidden)
+        lost = 0.0 if communication.component == "tp" else slowdown
+        sticking_out = took - (1.0 - lost) * hidden
+        found[communication.component] = found.get(communication.component, np.zeros(1)) + sticking_out
     return Exposed(found)
 
 
@@ -361,7 +373,8 @@ def _exposed_sync_s(context: Context, syncs: Mapping[Phase, Array], stage: Stage
     total: Array = np.zeros(1)
     for phase in SYNC_PHASES:
         window, overlap = windows[phase]
-        total = total + syncs[phase] - np.minimum(syncs[phase] * overlap, window * micro_batches)
+        hidden = np.minimum(syncs[phase] * overlap, window * micro_batches)
+        total = total + syncs[phase] - (1.0 - slowdown_of(context)) * hidden
     return total
 
 

@@ -13,7 +13,7 @@ from planner.plugin import Linear, Phase
 from planner.search.memory import region_divisors
 from planner.search.network import Traffic, group_for, network_of
 from planner.search.operators import PLAIN_LINEARS, block_costs, rates_of
-from planner.search.timing import block_syncs, launch_s_per_operator
+from planner.search.timing import block_syncs, communications, launch_s_per_operator
 
 
 def costs(of, **given):
@@ -107,6 +107,31 @@ def test_megatron_reduces_input_gradients_behind_weight_gradients():
         forward, backward = (tensor_s(of, phase, tp=2) for phase in (Phase.FORWARD, Phase.BACKWARD))
         assert forward > 0
         assert backward == pytest.approx(share * forward)
+
+
+def test_compute_loses_to_the_collectives_beside_it():
+    """Twenty of an H800's 132 processors communicate in DeepSeek-V3 (arXiv 2412.19437, section 3.2.2); TPUs have units for it."""
+    of = context("torchtitan")
+    free = replace(of, framework=replace(of.framework, overlaps=replace(of.framework.overlaps, slowdown=0.0)))
+    tpu = replace(of, cluster=replace(of.cluster, accelerator=replace(of.cluster.accelerator, vendor="google")))
+    lost, none, apart = (
+        number(evaluated(each, dp=8, zero=3, micro_batch=2).blocks[1].exposed[Phase.FORWARD].by_component["dp"])
+        for each in (of, free, tpu)
+    )
+    layouts = mesh(of, dp=8, zero=3, micro_batch=2)
+    traffic = Traffic(layouts, network_of(of.cluster))
+    sent = communications(of, layouts, of.program.blocks[1], RULES.strategies)
+    gathered = [traffic.all_s(each) for each in sent if (each.phase, each.component) == (Phase.FORWARD, "dp")]
+    took = sum(number(seconds) for seconds in gathered if seconds is not None)
+    assert (none, apart) == (0.0, 0.0)
+    assert lost == pytest.approx(took * 20 / 132)
+
+
+def test_compiled_models_write_less_and_keep_less():
+    """torch.compile fuses neighbouring pointwise kernels; a PyTorch RMSNorm before 2.9 runs one kernel a step."""
+    eager, fused = context("torchtitan"), context("torchtitan-compiled")
+    slow, quick = (evaluated(each, dp=8, zero=3, micro_batch=2).blocks[1] for each in (eager, fused))
+    assert number(quick.forward_s) < 0.95 * number(slow.forward_s)
 
 
 def test_groups_of_64_and_32_lie_inside_the_racks_of_a_larger_job():
