@@ -37,6 +37,12 @@ recompute.
 
 An assumption: Blackwell Ultra, which is Blackwell's number times the power that it may draw more for the same dense peaks, the
 mean of 1,400 W to GB200's 1,200 and 1,100 W to B200's 1,000 (datasheets, in the catalog): rates grow as power does at most."""
+POWER_REFERENCE: Final[Mapping[str, tuple[float, float]]] = {"Ampere": (400.0, 312e12), "Hopper": (700.0, 989.5e12)}
+"""Power limit [W] and dense bf16 peak [FLOP/s] of the parts whose runs `SUSTAINED_MATMUL` was fitted to (datasheets of A100 and
+H100 SXM)."""
+POWER_EXPONENT: Final = 1.0 / 3.0
+"""The clock that a power limit leaves: dynamic power is C V² f and voltage goes with frequency, so f goes with its cube root. The
+300 W A100 PCIe reaches 93 % of the best GEMM rate of the 400 W SXM4 (matmul_mamf of the catalog), the cube root says 91 %."""
 DEFAULT_SUSTAINED_MATMUL: Final = 0.72
 """The middle of the three NVIDIA generations in `SUSTAINED_MATMUL`, for every other one: an assumption."""
 MEMORY_EFFICIENCY: Final = 0.8
@@ -130,17 +136,31 @@ def rates_of(context: Context) -> Rates:
     accelerator, precision = context.cluster.accelerator, context.precision
     compute = peak_flop_per_s(accelerator, precision.compute)
     calibrated = accelerator.calibrated(CALIBRATED_ARITHMETIC)
+    clock = power_share(accelerator)
     return Rates(
         matmul_peak=peak_flop_per_s(accelerator, precision.matmul),
         matmul_best=matmul_efficiency(accelerator, precision.matmul) * calibrated,
         compute_peak=compute,
         compute_best=matmul_efficiency(accelerator, precision.compute) * calibrated,
         plain_peak=accelerator.peak_flop_per_s.get("fp32", compute),
-        attention_flop_per_s=compute * _attention_fraction(context) * calibrated,
+        attention_flop_per_s=compute * _attention_fraction(context) * calibrated * clock,
         memory_bytes_per_s=accelerator.memory_bandwidth_bytes_per_s * MEMORY_EFFICIENCY,
         compute_units=accelerator.compute_units or DEFAULT_COMPUTE_UNITS,
-        sustained=_of_architecture(SUSTAINED_MATMUL, accelerator, DEFAULT_SUSTAINED_MATMUL),
+        sustained=_of_architecture(SUSTAINED_MATMUL, accelerator, DEFAULT_SUSTAINED_MATMUL) * clock,
     )
+
+
+def power_share(accelerator: Accelerator) -> float:
+    """The clock under the accelerator's own power limit over that of the part `SUSTAINED_MATMUL` speaks of; 1 where its GEMMs were
+    measured (they ran under that limit), where no reference is known, and where there is more power for each FLOP/s."""
+    reference = POWER_REFERENCE.get(accelerator.architecture.split(" ")[0])
+    peak = accelerator.peak_flop_per_s.get("bf16")
+    measured = _published(accelerator, "gemm_best", "bf16") or _published(accelerator, "matmul_mamf", "bf16")
+    if reference is None or accelerator.tdp_w is None or not peak or measured:
+        return 1.0
+    power, reference_peak = reference
+    share = min(1.0, (accelerator.tdp_w / peak) / (power / reference_peak))
+    return float(share**POWER_EXPONENT)
 
 
 def _attention_fraction(context: Context) -> float:

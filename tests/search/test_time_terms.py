@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from search.meshes import RULES, context, evaluated, mesh, number
 
+from planner.domain.hardware import Efficiency
 from planner.formulas.attention import RATES
 from planner.plugin import Linear, Phase
 from planner.search.memory import region_divisors
 from planner.search.network import Traffic, group_for, network_of
-from planner.search.operators import PLAIN_LINEARS, block_costs, rates_of
+from planner.search.operators import PLAIN_LINEARS, block_costs, power_share, rates_of
 from planner.search.timing import block_syncs, communications, launch_s_per_operator
 
 
@@ -107,6 +108,21 @@ def test_megatron_reduces_input_gradients_behind_weight_gradients():
         forward, backward = (tensor_s(of, phase, tp=2) for phase in (Phase.FORWARD, Phase.BACKWARD))
         assert forward > 0
         assert backward == pytest.approx(share * forward)
+
+
+def test_a_lower_power_limit_leaves_a_lower_clock():
+    """Dynamic power goes with the cube of the clock: the 500 W H100 has (5/7)^(1/3) of the 700 W one's. A part whose GEMMs were
+    measured under its limit needs no correction, nor does one with more power for each FLOP/s."""
+    plain = context().cluster.accelerator
+    best = Efficiency(metric="gemm_best", format="bf16", fraction=0.9, source="a benchmark")
+    unmeasured = replace(
+        plain, architecture="Hopper GH100", tdp_w=700.0, peak_flop_per_s={"bf16": 989.5e12}, efficiencies=()
+    )
+    accelerator = replace(unmeasured, efficiencies=(best,))
+    assert power_share(replace(unmeasured, tdp_w=500.0)) == pytest.approx((5 / 7) ** (1 / 3))
+    assert power_share(replace(unmeasured, tdp_w=900.0)) == 1.0
+    assert power_share(replace(accelerator, tdp_w=500.0)) == 1.0
+    assert power_share(replace(unmeasured, architecture="CDNA3", tdp_w=500.0)) == 1.0
 
 
 def test_compute_loses_to_the_collectives_beside_it():
