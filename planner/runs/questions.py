@@ -262,6 +262,8 @@ def _key(architecture: Architecture, cluster: Cluster, names: RecipeNames) -> tu
 def _degrees(row: RunRow, layers: int, filler: Filler) -> dict[str, int]:
     """Every degree of the row; dp is what n_gpus leaves. Raises InputError for a remainder."""
     degrees = {name: int(filler.take(name, row.degrees.get(name), 1)) for name in ("tp", "pp", "cp", "ep")}
+    if "recompute_layers" in row.degrees:
+        degrees["recompute_layers"] = row.degrees["recompute_layers"]
     degrees["vpp"] = _vpp(row, degrees["pp"], layers, filler)
     product = degrees["tp"] * degrees["pp"] * degrees["cp"]
     left, remainder = divmod(row.n_gpus, product)
