@@ -140,7 +140,7 @@ class Framework:
     (a name of `planner.formulas.attention`; ``flash-2`` where none is given).
     `accumulation_bytes_per_parameter` is the traffic of adding a micro-batch's gradient to its buffer where the GEMM does not
     write there itself. `selective_recompute` is the policy that the framework means by "selective".
-    `deduplicates_tokens`: a token crosses to a node once however many of its experts are there.
+    `deduplicates_tokens`: a token goes to a node and to a rank once however many of its experts are there.
     `sync_bucket_elements` says of how many parameters gradients are reduced at once (None: a block's): each collective pays its
     own latency.
     `host_s_per_operator` is what the host needs to launch one operator's kernels: a block takes no less than that times its
