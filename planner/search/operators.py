@@ -210,8 +210,7 @@ def operator_cost(
 ) -> OperatorCost:
     """Roofline seconds of one operator."""
     if isinstance(operator, Linear):
-        forward = _linear_s(context, layouts, operator, divisors, rates)
-        return OperatorCost(operator, forward, LINEAR_BACKWARD * forward, forward)
+        return _linear_cost(context, layouts, operator, divisors, rates)
     if isinstance(operator, Attention):
         forward = _attention_s(context, layouts, operator, divisors, rates)
         return OperatorCost(operator, forward, ATTENTION_BACKWARD * forward, np.zeros(1))
@@ -251,9 +250,17 @@ def _traffic(context: Context, layouts: Layouts, operator: Operator, divisors: M
     return total
 
 
-def _linear_s(
-    context: Context, layouts: Layouts, linear: Linear, divisors: Mapping[Region, Array], rates: Rates
-) -> Array:
+@dataclass(frozen=True, slots=True)
+class _Gemms:
+    """`batch` products of `rows` × `depth` by `depth` × `columns`."""
+
+    rows: Array
+    columns: Array
+    depth: Array
+    batch: Array
+
+
+def _gemms_of(context: Context, layouts: Layouts, linear: Linear, divisors: Mapping[Region, Array]) -> _Gemms:
     """A GEMM of the rank's tokens by its share of the matrix; routed ones are `experts / ep` GEMMs over the token copies."""
     source, target = linear.inputs[0].region, linear.outputs[0].region
     tokens = context.tokens(layouts)
@@ -274,14 +281,41 @@ def _linear_s(
         columns = columns / divisors[shard] if target in _SHARDED_WIDTH else columns
         if linear.kind == "router":
             rows = tokens / divisors[Region.ROUTING]
-    flops = 2.0 * rows * columns * depth * batch
-    traffic = (rows * depth + depth * columns + rows * columns) * batch * context.precision.activation_bytes
+    return _Gemms(rows, columns, depth, batch)
+
+
+def _linear_cost(
+    context: Context, layouts: Layouts, linear: Linear, divisors: Mapping[Region, Array], rates: Rates
+) -> OperatorCost:
+    """A GEMM forward, two backward. Those of dense layers take as long as the forward's; experts get few tokens each, so that
+    reading and writing the float32 gradients of their weights counts: they have shapes of their own."""
+    gemms = _gemms_of(context, layouts, linear, divisors)
     plain = linear.kind in PLAIN_LINEARS
     best = rates.compute_peak * rates.compute_best if plain else rates.matmul_peak * rates.matmul_best
-    waves = split_k_efficiency(rows, columns, depth, batch, rates.compute_units)
-    rate = best * rates.sustained * waves
-    written = rows * columns * batch * context.precision.activation_bytes
-    return gemm_s(flops, traffic, written, rate, rates.memory_bytes_per_s)
+
+    def seconds(shape: _Gemms, written_bytes: float) -> Array:
+        rows, columns, depth, batch = shape.rows, shape.columns, shape.depth, shape.batch
+        flops = 2.0 * rows * columns * depth * batch
+        traffic = (rows * depth + depth * columns + rows * columns) * batch * context.precision.activation_bytes
+        waves = split_k_efficiency(rows, columns, depth, batch, rates.compute_units)
+        written = rows * columns * batch * written_bytes
+        return gemm_s(flops, traffic, written, best * rates.sustained * waves, rates.memory_bytes_per_s)
+
+    forward = seconds(gemms, context.precision.activation_bytes)
+    if linear.experts == 1:
+        return OperatorCost(linear, forward, LINEAR_BACKWARD * forward, forward)
+    inputs = _Gemms(gemms.rows, gemms.depth, gemms.columns, gemms.batch)
+    weights = _Gemms(gemms.depth, gemms.columns, gemms.rows, gemms.batch)
+    weight_gradient = seconds(weights, _gradient_traffic_bytes(context))
+    backward = seconds(inputs, context.precision.activation_bytes) + weight_gradient
+    return OperatorCost(linear, forward, backward, weight_gradient)
+
+
+def _gradient_traffic_bytes(context: Context) -> float:
+    """What a weight's gradient is written with by its GEMM: added to the gradient buffer, which is read and written, where the
+    GEMM does so itself."""
+    added = context.framework.persistent_gradients and not context.framework.accumulation_bytes_per_parameter
+    return 2.0 * context.storage.gradient_bytes if added else context.precision.activation_bytes
 
 
 def _attention_s(

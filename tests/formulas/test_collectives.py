@@ -57,7 +57,13 @@ def test_all_to_all_leaves_one_nth_at_home() -> None:
     assert all_to_all_s(group, array(8e9), NVLINK, NETWORK) == pytest.approx(7 / 8 * 8e9 / 300e9)
 
 
-HYBRID_EP_GB200 = {8: (764.03, 737.13), 16: (706.95, 666.26), 24: (665.97, 639.80), 32: (642.23, 605.15), 36: (632.31, 596.99)}
+HYBRID_EP_GB200 = {
+    8: (764.03, 737.13),
+    16: (706.95, 666.26),
+    24: (665.97, 639.80),
+    32: (642.23, 605.15),
+    36: (632.31, 596.99),
+}
 HYBRID_EP_H100 = {16: (54.47, 71.71), 32: (47.36, 57.69), 64: (41.24, 49.97)}
 """deepseek-ai/DeepEP, branch hybrid-ep, docs/README_Hybrid-EP.md: 4,096 tokens of 7,168 elements in bf16, 8 random experts each,
 GB/s by ranks. GB200, 32 multiprocessors, kernels alone: dispatch, combine. H100, 16 multiprocessors: dispatch with its
