@@ -73,9 +73,13 @@ TRAFFIC: Final = {
     "loss": Traffic(forward=40, backward=14),
     "dispatch": Traffic(forward=7, backward=7, of_outputs=True),
     "combine": Traffic(forward=7, backward=7),
+    "residual.expert_bias": Traffic(forward=28, backward=40),
 }
 """Token copies are permuted for sending and sorted by expert on arrival, then sorted back and permuted back: each a read and a
 write (megatron/core/transformer/moe/token_dispatcher.py). Fused kernels read operands and write results once. The
+experts' last bias is scaled by the routing probability of each token copy and added in float32, one kernel at a time: scale,
+add, join the experts' parts, round (megatron/core/transformer/moe/experts.py at core_v0.16.0, TEGroupedMLP._apply_bias); the backward
+rounds and splits what comes back, and sums products with the bias and with the probability. The
 vocabulary-parallel loss is not fused: float32 logits are written,
 reduced, shifted, exponentiated, summed and divided one kernel at a time (megatron/core/tensor_parallel/cross_entropy.py)."""
 
@@ -184,6 +188,7 @@ def planner_frameworks() -> Iterator[Framework]:
         fused=frozenset({"dropout"}),
         traffic=TRAFFIC,
         deduplicates_tokens=True,
+        experts_follow_tensor=True,
         sync_bucket_elements=megatron_bucket_elements,
         attention_kernels={"Hopper": "flash-3", "Blackwell": "flash-3"},
         host_s_per_operator=HOST_S_PER_OPERATOR,

@@ -353,7 +353,8 @@ FRAMEWORK_WORDS: Final[tuple[tuple[str, str], ...]] = (
 """How the name of a framework begins, and the framework it is; more specific beginnings first."""
 
 
-RECIPE_WORDS: Final = ("nemo", "nvidia nemo", "megatron-bridge")
+BRIDGE: Final = "megatron-bridge"
+RECIPE_WORDS: Final = ("nemo", "nvidia nemo", BRIDGE)
 """How the names begin of collections of recipes for Megatron."""
 
 
@@ -366,6 +367,15 @@ def is_recipe(framework_slug: str | None, name: str | None) -> bool:
     return framework(framework_slug, name) == "megatron-core" and (name or "").strip().casefold().startswith(
         RECIPE_WORDS
     )
+
+
+def is_bridge(framework_slug: str | None, name: str | None) -> bool:
+    """Whether the recipe is one of Megatron-Bridge's.
+
+    >>> is_bridge("megatron-core", "Megatron-Bridge (NeMo container 26.04)"), is_bridge("megatron-core", "NeMo 25.02")
+    (True, False)
+    """
+    return is_recipe(framework_slug, name) and BRIDGE in (name or "").casefold()
 
 
 FINE_TUNERS: Final[tuple[tuple[str, str], ...]] = (("peft", "peft"), ("qlora", "peft"), ("unsloth", "peft"))

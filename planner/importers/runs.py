@@ -11,7 +11,7 @@ from planner.importers import run_cells as cells
 from planner.importers.csv_table import CsvTable, read_table, shown_path
 from planner.importers.run_cells import PeakKind, Sharding, Tuning, Worded
 
-DEGREES: Final = ("tp", "pp", "vpp", "dp", "cp", "ep")
+DEGREES: Final = ("tp", "pp", "vpp", "dp", "cp", "ep", "etp")
 EXPERT_COUNTS: Final = frozenset({"n_experts", "topk", "expert_ffn"})
 SHAPE_COUNTS: Final = (
     "layers", "hidden", "heads", "kv_heads", "ffn_hidden", "vocab", "n_experts", "topk", "expert_ffn",
@@ -64,6 +64,7 @@ class RunRow:
     method: Tuning | None = None
     framework: str | None = None
     of_recipe: bool = False
+    of_bridge: bool = False
     peak_kind: PeakKind = field(default_factory=PeakKind)
 
 
@@ -123,6 +124,7 @@ def parse_row(cell: Mapping[str, str], vocabulary: Vocabulary) -> RunRow:
         method=method,
         framework=cells.framework(cell.get("framework_slug"), cell.get("framework")),
         of_recipe=cells.is_recipe(cell.get("framework_slug"), cell.get("framework")),
+        of_bridge=cells.is_bridge(cell.get("framework_slug"), cell.get("framework")),
         peak_kind=cells.peak_kind(cell.get("peak_mem_unit"), cell.get("source")),
     )
 

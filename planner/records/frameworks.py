@@ -141,6 +141,7 @@ class Framework:
     `accumulation_bytes_per_parameter` is the traffic of adding a micro-batch's gradient to its buffer where the GEMM does not
     write there itself. `selective_recompute` is the policy that the framework means by "selective".
     `deduplicates_tokens`: a token goes to a node and to a rank once however many of its experts are there.
+    `experts_follow_tensor`: who does not say otherwise gets tensor parallelism within experts of the same degree as outside.
     `sync_bucket_elements` says of how many parameters gradients are reduced at once (None: a block's): each collective pays its
     own latency.
     `host_s_per_operator` is what the host needs to launch one operator's kernels: a block takes no less than that times its
@@ -184,6 +185,7 @@ class Framework:
     traffic: Mapping[str, Traffic] = field(default_factory=dict)
     attention_kernels: Mapping[str, str] = field(default_factory=dict)
     deduplicates_tokens: bool = False
+    experts_follow_tensor: bool = False
     accumulation_bytes_per_parameter: float = 0.0
     sync_bucket_elements: Callable[[Context, Layouts], Value] | None = None
     selective_recompute: str = "selective"

@@ -105,6 +105,8 @@ class Questions:
         if key not in self._contexts:
             self._contexts[key] = build_question(self._registry, architecture, cluster, names).context
         context = self._contexts[key]
+        if architecture.moe is not None:
+            degrees["etp"] = _expert_tensor(row, framework, degrees, filler)
         layouts = self._layouts(row, context, degrees, filler)
         if row.peak_kind.why:
             filler.note(f"peak_mem_unit = {row.peak_kind.name} ({row.peak_kind.why})")
@@ -248,6 +250,18 @@ def _degrees(row: RunRow, filler: Filler) -> dict[str, int]:
     degrees["micro_batch"] = int(filler.take("micro_batch", row.micro_batch, 1))
     degrees["shard_group"] = _shard_group(row, degrees["dp"] * degrees["cp"], filler)
     return degrees
+
+
+def _expert_tensor(row: RunRow, framework: Framework, degrees: Mapping[str, int], filler: Filler) -> int:
+    """Tensor parallelism within an expert: what the framework does unasked, where there are ranks enough for it; Megatron-Bridge's
+    recipes all set 1."""
+    assumed = degrees["tp"] if framework.experts_follow_tensor and not row.of_bridge else 1
+    ranks = degrees["tp"] * degrees["cp"] * degrees["dp"]
+    if ranks % (degrees["ep"] * assumed):
+        assumed = 1
+    return int(
+        filler.take("etp", row.degrees.get("etp"), assumed, f"{framework.name}'s default" if assumed > 1 else "")
+    )
 
 
 def _shard_group(row: RunRow, replicas: int, filler: Filler) -> int:
