@@ -339,8 +339,10 @@ def on_quantised_base(found: Tuning | None, precision_cell: str | None) -> Tunin
     return replace(found, name="qlora")
 
 
+BRIDGE: Final = "megatron-bridge"
 FRAMEWORK_WORDS: Final[tuple[tuple[str, str], ...]] = (
-    ("megatron-deepspeed", "megatron-deepspeed"), ("megatron", "megatron-core"), ("nemo automodel", "nemo-automodel"),
+    ("megatron-deepspeed", "megatron-deepspeed"), (BRIDGE, BRIDGE), ("megatron", "megatron-core"),
+    ("nemo automodel", "nemo-automodel"),
     ("nemo", "megatron-core"), ("nvidia nemo", "megatron-core"), ("torchtitan", "torchtitan"),
     ("composer", "llm-foundry"), ("llm-foundry", "llm-foundry"), ("nanotron", "nanotron"), ("maxtext", "maxtext"),
     ("internevo", "internevo"), ("litgpt", "litgpt"), ("lit-gpt", "litgpt"), ("oneflow", "oneflow"),
@@ -353,7 +355,6 @@ FRAMEWORK_WORDS: Final[tuple[tuple[str, str], ...]] = (
 """How the name of a framework begins, and the framework it is; more specific beginnings first."""
 
 
-BRIDGE: Final = "megatron-bridge"
 RECIPE_WORDS: Final = ("nemo", "nvidia nemo", BRIDGE)
 """How the names begin of collections of recipes for Megatron."""
 
@@ -364,27 +365,35 @@ def is_recipe(framework_slug: str | None, name: str | None) -> bool:
     >>> is_recipe("megatron-core", "NeMo 25.02 / Megatron-Core"), is_recipe("megatron-core", "Megatron-LM")
     (True, False)
     """
-    return framework(framework_slug, name) == "megatron-core" and (name or "").strip().casefold().startswith(
-        RECIPE_WORDS
-    )
-
-
-def is_bridge(framework_slug: str | None, name: str | None) -> bool:
-    """Whether the recipe is one of Megatron-Bridge's.
-
-    >>> is_bridge("megatron-core", "Megatron-Bridge (NeMo container 26.04)"), is_bridge("megatron-core", "NeMo 25.02")
-    (True, False)
-    """
-    return is_recipe(framework_slug, name) and BRIDGE in (name or "").casefold()
+    found = framework(framework_slug, name) or ""
+    return found.startswith(("megatron-core", BRIDGE)) and (name or "").strip().casefold().startswith(RECIPE_WORDS)
 
 
 FINE_TUNERS: Final[tuple[tuple[str, str], ...]] = (("peft", "peft"), ("qlora", "peft"), ("unsloth", "peft"))
 """Libraries around transformers that load 16-bit weights; the slug alone does not tell them from its Trainer."""
 
 
+_RELEASE: Final = re.compile(r"(?:container |dgxc v)(\d\d\.\d\d)")
+FUSED_EXPERTS_SINCE: Final = "26.06"
+"""The container from which on Megatron-Bridge's recipes are as they are now."""
+
+
+def bridge(name: str) -> str:
+    """Megatron-Bridge's profile for the container that `name` states, else the newest.
+
+    >>> bridge("Megatron-Bridge (NeMo container 26.04.01)"), bridge("Megatron-Bridge (dgxc v26.06)")
+    ('megatron-bridge-26.04', 'megatron-bridge')
+    """
+    release = _RELEASE.search(name)
+    return f"{BRIDGE}-26.04" if release and release.group(1) < FUSED_EXPERTS_SINCE else BRIDGE
+
+
 def framework(slug: str | None, name: str | None) -> str | None:
-    """The framework's slug: the `slug` cell, else how the `name` cell begins, else that cell's leading word."""
+    """The framework's slug: the `slug` cell, else how the `name` cell begins, else that cell's leading word. Megatron-Bridge's name
+    says more than the slug of what it is built on."""
     given = text_or_none(slug)
+    if given in (None, "megatron-core") and (name or "").casefold().startswith(BRIDGE):
+        return bridge((name or "").casefold())
     if given is not None:
         refined = FINE_TUNERS if given.casefold() == "transformers" else ()
         return next((found for word, found in refined if word in (name or "").casefold()), given.casefold())

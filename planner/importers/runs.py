@@ -64,7 +64,6 @@ class RunRow:
     method: Tuning | None = None
     framework: str | None = None
     of_recipe: bool = False
-    of_bridge: bool = False
     peak_kind: PeakKind = field(default_factory=PeakKind)
 
 
@@ -124,7 +123,6 @@ def parse_row(cell: Mapping[str, str], vocabulary: Vocabulary) -> RunRow:
         method=method,
         framework=cells.framework(cell.get("framework_slug"), cell.get("framework")),
         of_recipe=cells.is_recipe(cell.get("framework_slug"), cell.get("framework")),
-        of_bridge=cells.is_bridge(cell.get("framework_slug"), cell.get("framework")),
         peak_kind=cells.peak_kind(cell.get("peak_mem_unit"), cell.get("source")),
     )
 

@@ -253,9 +253,8 @@ def _degrees(row: RunRow, filler: Filler) -> dict[str, int]:
 
 
 def _expert_tensor(row: RunRow, framework: Framework, degrees: Mapping[str, int], filler: Filler) -> int:
-    """Tensor parallelism within an expert: what the framework does unasked, where there are ranks enough for it; Megatron-Bridge's
-    recipes all set 1."""
-    assumed = degrees["tp"] if framework.experts_follow_tensor and not row.of_bridge else 1
+    """Tensor parallelism within an expert: what the framework does unasked, where there are ranks enough for it."""
+    assumed = degrees["tp"] if framework.experts_follow_tensor else 1
     ranks = degrees["tp"] * degrees["cp"] * degrees["dp"]
     if ranks % (degrees["ep"] * assumed):
         assumed = 1

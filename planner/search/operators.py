@@ -51,6 +51,7 @@ QUANTISED_BYTES: Final[Mapping[str, float]] = {"fp8": 1.0, "fp4": 0.5}
 """Bytes of a GEMM operand in formats that activations are quantised to."""
 PLAIN_LINEARS: Final = frozenset({"head", "router"})
 """GEMMs that stay in the compute format."""
+EXPERT_BIAS: Final = "residual.expert_bias"
 DEFAULT_COMPUTE_UNITS: Final = 108
 
 ATTENTION_BACKWARD: Final = 2.5
@@ -191,11 +192,13 @@ def _with_casts(
             continue
         per_element_s = (context.precision.activation_bytes + 2.0 * width) / rates.memory_bytes_per_s
         source, target = operator.inputs[0], operator.outputs[0]
-        forward_s = cost.forward_s
-        if source.name not in quantised:
+        in_gemm = Region.EXPERT_INTERIOR if _experts_fused(context) else None
+        forward_s, backward_s = cost.forward_s, cost.backward_s
+        if source.name not in quantised and source.region is not in_gemm:
             forward_s = forward_s + _elements(context, layouts, source, divisors) * per_element_s
         quantised.add(source.name)
-        backward_s = cost.backward_s + _elements(context, layouts, target, divisors) * per_element_s
+        if target.region is not in_gemm:
+            backward_s = backward_s + _elements(context, layouts, target, divisors) * per_element_s
         yield replace(cost, forward_s=forward_s, backward_s=backward_s)
 
 
@@ -214,9 +217,19 @@ def operator_cost(
     if isinstance(operator, Attention):
         forward = _attention_s(context, layouts, operator, divisors, rates)
         return OperatorCost(operator, forward, ATTENTION_BACKWARD * forward, np.zeros(1))
-    if operator.kind in context.framework.fused or operator.kind.split(".")[0] in context.framework.fused:
+    in_gemm = operator.kind in context.framework.fused or operator.kind.split(".")[0] in context.framework.fused
+    if in_gemm or (_experts_fused(context) and _of_experts(operator)):
         return OperatorCost(operator, np.zeros(1), np.zeros(1), np.zeros(1))
     return _pointwise_cost(context, layouts, operator, divisors, rates)
+
+
+def _experts_fused(context: Context) -> bool:
+    return context.precision.name in context.framework.fused_experts
+
+
+def _of_experts(operator: Operator) -> bool:
+    """Whether it stands between the experts' first GEMM and what they send back."""
+    return operator.kind == EXPERT_BIAS or any(tensor.region is Region.EXPERT_INTERIOR for tensor in operator.inputs)
 
 
 def _pointwise_cost(
