@@ -83,8 +83,8 @@ add, join the experts' parts, round (megatron/core/transformer/moe/experts.py at
 backward rounds and splits what comes back, and sums products with the bias and with the probability. The
 vocabulary-parallel loss is not fused: float32 logits are written,
 reduced, shifted, exponentiated, summed and divided one kernel at a time (megatron/core/tensor_parallel/cross_entropy.py);
-Transformer Engine's, which Megatron-Bridge takes, reads 16-bit logits twice and leaves their gradient in their place, to be scaled in the
-backward (transformer_engine/common/triton/cross_entropy.py)."""
+Transformer Engine's, which Megatron-Bridge takes, reads 16-bit logits twice and leaves their gradient in their place, to be
+scaled in the backward (transformer_engine/common/triton/cross_entropy.py)."""
 
 
 ZERO_BUCKET_ELEMENTS: Final = 5e8
@@ -177,13 +177,15 @@ def split_outputs(_context: Context, layouts: Layouts) -> Array:
 
 def bridges(megatron: Framework) -> Iterator[Framework]:
     """Megatron-Bridge's performance recipes, as they are and as they were up to the NeMo container 26.04: gradients in 16 bits, a
-    fused loss, experts without tensor parallelism. Since 26.06 (release 0.5.0) experts run in MXFP8 as one kernel each way, and
-    their all-to-all hides within a scale-up domain too; before, recipes hid it only between nodes."""
+    fused loss, experts without tensor parallelism. Before 26.06 (release 0.5.0) tokens go by plain all-to-all, which hides between
+    nodes only; racks' recipes and DeepSeek's already took Hybrid-EP and DeepEP, which is left out. Since then these are the rule,
+    they hide within a scale-up domain too, and experts run in MXFP8 as one kernel each way."""
     earlier = replace(
         megatron,
         name="megatron-bridge-26.04",
         aliases=(),
         storage=bridge_storage,
+        deduplicates_tokens=False,
         traffic={**TRAFFIC, "loss": Traffic(forward=6, backward=4)},
         overlaps=replace(
             megatron.overlaps, expert=EXPERT_OVERLAP, source=f"{megatron.overlaps.source}; {BRIDGE_SOURCE}"
@@ -196,6 +198,7 @@ def bridges(megatron: Framework) -> Iterator[Framework]:
         earlier,
         name="megatron-bridge",
         overlaps=replace(earlier.overlaps, expert_inside=EXPERT_OVERLAP),
+        deduplicates_tokens=True,
         fused_experts=frozenset({"mxfp8"}),
     )
 
