@@ -145,7 +145,7 @@ def whole_outputs(_context: Context, _layouts: Layouts) -> float:
 
 @hookimpl
 def planner_frameworks() -> Iterator[Framework]:
-    """nanotron, InternEvo, torchtitan and llm-foundry."""
+    """nanotron, InternEvo, torchtitan, NeMo AutoModel and llm-foundry."""
     nanotron = Framework(
         name="nanotron",
         storage=main_gradient_storage,
@@ -176,9 +176,9 @@ def planner_frameworks() -> Iterator[Framework]:
         sync_bucket_elements=lambda _context, _layouts: INTERNEVO_BUCKET_ELEMENTS,
         source="InternLM/InternEvo, internlm: PyTorch operators, FlashAttention-2, ZeRO-1; otherwise taken as nanotron",
     )
-    yield Framework(
+    torchtitan = Framework(
         name="torchtitan",
-        aliases=("torch-titan", "fsdp2", "pytorch", "nemo-automodel"),
+        aliases=("torch-titan", "fsdp2", "pytorch"),
         storage=storage,
         footprints=FOOTPRINTS,
         overlaps=OVERLAPS,
@@ -199,6 +199,14 @@ def planner_frameworks() -> Iterator[Framework]:
         accumulation_bytes_per_parameter=6.0,
         host_s_per_operator=EAGER_HOST_S_PER_OPERATOR,
         source="pytorch/torchtitan, torchtitan/models/llama3/infra/parallelize.py; arXiv:2410.06511",
+    )
+    yield torchtitan
+    yield replace(
+        torchtitan,
+        name="nemo-automodel",
+        aliases=(),
+        deduplicates_tokens=True,
+        source="NVIDIA-NeMo/Automodel, docs/performance-summary.mdx: FSDP2 with DeepEP; otherwise taken as torchtitan",
     )
     yield Framework(
         name="llm-foundry",
