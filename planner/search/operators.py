@@ -67,15 +67,15 @@ _SHARDED_WIDTH: Final = frozenset({Region.INTERIOR, Region.KEY_VALUE, Region.EXP
 @dataclass(frozen=True, slots=True)
 class Rates:
     """The accelerator's peaks for layers' GEMMs and for those in the compute format (head, router), with what GEMMs reach of
-    them; what attention reaches [FLOP/s]; what memory reaches [byte/s]; compute units for wave quantisation; the share of the
-    best shape's rate that a step's GEMMs sustain; the peak without matrix units."""
+    them; the peak that attention has a share of [FLOP/s]; what memory reaches [byte/s]; compute units for wave quantisation; the
+    share of the best shape's rate that a step's GEMMs sustain; the peak without matrix units."""
 
     matmul_peak: float
     matmul_best: float
     compute_peak: float
     compute_best: float
     plain_peak: float
-    attention_flop_per_s: float
+    attention_peak: float
     memory_bytes_per_s: float
     compute_units: int
     sustained: float
@@ -137,16 +137,17 @@ def rates_of(context: Context) -> Rates:
         compute_peak=compute,
         compute_best=matmul_efficiency(accelerator, precision.compute) * calibrated,
         plain_peak=accelerator.peak_flop_per_s.get("fp32", compute),
-        attention_flop_per_s=compute * _attention_fraction(context) * calibrated,
+        attention_peak=compute * calibrated,
         memory_bytes_per_s=accelerator.memory_bandwidth_bytes_per_s * MEMORY_EFFICIENCY,
         compute_units=accelerator.compute_units or DEFAULT_COMPUTE_UNITS,
         sustained=_of_architecture(SUSTAINED_MATMUL, accelerator, DEFAULT_SUSTAINED_MATMUL),
     )
 
 
-def _attention_fraction(context: Context) -> float:
+def _attention_fraction(context: Context, attention: Attention) -> float:
     kernel = context.framework.attention_kernels.get(context.generation, "flash-2")
-    return attention_fraction(kernel, context.generation, context.job.seq_len)
+    length, window, width = context.job.seq_len, attention.window, attention.qk_dim
+    return attention_fraction(kernel, context.generation, length, window, width)
 
 
 def block_costs(
@@ -339,7 +340,8 @@ def _attention_s(
     traffic = _traffic(context, layouts, attention, divisors)
     if context.numerics.attention not in ("flash", "efficient"):
         return _score_attention_s(context, layouts, attention, divisors, rates)
-    return roofline_s(flops, traffic, np.asarray(rates.attention_flop_per_s), rates.memory_bytes_per_s)
+    rate = rates.attention_peak * _attention_fraction(context, attention)
+    return roofline_s(flops, traffic, np.asarray(rate), rates.memory_bytes_per_s)
 
 
 def _score_attention_s(
