@@ -101,6 +101,10 @@ EXPERT_OVERLAP: Final = 0.45
 """The share of the experts' all-to-all that Megatron's ``--overlap-moe-expert-parallel-comm`` takes off the step: Qwen3 30B on 16
 H100s with ep 16, a step of 24.71 s without and 20.99 s with it, where dispatch and combine ran for 8.25 s (9.079 ms are 0.11 % of
 them) (NVIDIA-NeMo/Megatron-Bridge at 067f987d, skills/nemo-mbridge-perf-moe-comm-overlap/SKILL.md)."""
+NEMO_SOURCE: Final = (
+    "NVIDIA/dgxc-benchmarking v24.11.1, every recipe: grad_sync_dtype: bf16; NVIDIA/NeMo, scripts/performance: "
+    "grad_reduce_in_fp32 = False; otherwise taken as megatron-core"
+)
 BRIDGE_SOURCE: Final = (
     "NVIDIA-NeMo/Megatron-Bridge, scripts/performance at v0.3.0 and v0.5.0: grad_reduce_in_fp32 = False, "
     "cross_entropy_fusion_impl = te, expert_tensor_parallel_size = 1, moe_a2a_overlap, cutedsl_fused_grouped_mlp"
@@ -124,7 +128,7 @@ def megatron_storage(precision: Precision) -> Storage:
     )
 
 
-def bridge_storage(precision: Precision) -> Storage:
+def half_gradient_storage(precision: Precision) -> Storage:
     """As Megatron's, but gradients accumulate and are reduced in 16 bits (grad_reduce_in_fp32 off)."""
     storage = megatron_storage(precision)
     return storage if precision.compute == "fp32" else replace(storage, gradient_bytes=2.0, reduce_bytes=2.0)
@@ -184,7 +188,7 @@ def bridges(megatron: Framework) -> Iterator[Framework]:
         megatron,
         name="megatron-bridge-26.04",
         aliases=(),
-        storage=bridge_storage,
+        storage=half_gradient_storage,
         deduplicates_tokens=False,
         traffic={**TRAFFIC, "loss": Traffic(forward=6, backward=4)},
         overlaps=replace(
@@ -208,7 +212,7 @@ def planner_frameworks() -> Iterator[Framework]:
     """megatron-core, the recipes around it, and deepspeed."""
     megatron = Framework(
         name="megatron-core",
-        aliases=("megatron", "megatron-lm", "nemo"),
+        aliases=("megatron", "megatron-lm"),
         storage=megatron_storage,
         footprints=FOOTPRINTS,
         overlaps=Overlaps(
@@ -242,6 +246,7 @@ def planner_frameworks() -> Iterator[Framework]:
         source="NVIDIA/Megatron-LM, megatron/core; arXiv:2205.05198, table 2",
     )
     yield megatron
+    yield replace(megatron, name="nemo", aliases=(), storage=half_gradient_storage, source=NEMO_SOURCE)
     yield from bridges(megatron)
     yield Framework(
         name="deepspeed",

@@ -339,11 +339,12 @@ def on_quantised_base(found: Tuning | None, precision_cell: str | None) -> Tunin
     return replace(found, name="qlora")
 
 
+MEGATRON: Final = "megatron-core"
 BRIDGE: Final = "megatron-bridge"
 FRAMEWORK_WORDS: Final[tuple[tuple[str, str], ...]] = (
     ("megatron-deepspeed", "megatron-deepspeed"), (BRIDGE, BRIDGE), ("megatron", "megatron-core"),
     ("nemo automodel", "nemo-automodel"),
-    ("nemo", "megatron-core"), ("nvidia nemo", "megatron-core"), ("torchtitan", "torchtitan"),
+    ("nemo", "nemo"), ("nvidia nemo", "nemo"), ("torchtitan", "torchtitan"),
     ("composer", "llm-foundry"), ("llm-foundry", "llm-foundry"), ("nanotron", "nanotron"), ("maxtext", "maxtext"),
     ("internevo", "internevo"), ("litgpt", "litgpt"), ("lit-gpt", "litgpt"), ("oneflow", "oneflow"),
     ("torchtune", "torchtune"), ("levanter", "levanter"), ("paxml", "paxml"), ("colossal", "colossalai"),
@@ -366,7 +367,7 @@ def is_recipe(framework_slug: str | None, name: str | None) -> bool:
     (True, False)
     """
     found = framework(framework_slug, name) or ""
-    return found.startswith(("megatron-core", BRIDGE)) and (name or "").strip().casefold().startswith(RECIPE_WORDS)
+    return found == "nemo" or found.startswith(BRIDGE)
 
 
 FINE_TUNERS: Final[tuple[tuple[str, str], ...]] = (("peft", "peft"), ("qlora", "peft"), ("unsloth", "peft"))
@@ -389,21 +390,18 @@ def bridge(name: str) -> str:
 
 
 def framework(slug: str | None, name: str | None) -> str | None:
-    """The framework's slug: the `slug` cell, else how the `name` cell begins, else that cell's leading word. Megatron-Bridge's name
-    says more than the slug of what it is built on."""
-    given = text_or_none(slug)
-    if given in (None, "megatron-core") and (name or "").casefold().startswith(BRIDGE):
-        return bridge((name or "").casefold())
-    if given is not None:
+    """The framework's slug: the `slug` cell, else how the `name` cell begins, else that cell's leading word. Where the slug is
+    Megatron's, a name that begins with a collection of recipes says more."""
+    given, named = text_or_none(slug), text_or_none(name)
+    lowered = (named or "").casefold()
+    if given is not None and not (given == MEGATRON and lowered.startswith(RECIPE_WORDS)):
         refined = FINE_TUNERS if given.casefold() == "transformers" else ()
-        return next((found for word, found in refined if word in (name or "").casefold()), given.casefold())
-    named = text_or_none(name)
+        return next((found for word, found in refined if word in lowered), given.casefold())
     if named is None:
         return None
-    lowered = named.casefold()
     for beginning, found in FRAMEWORK_WORDS:
         if lowered.startswith(beginning):
-            return found
+            return bridge(lowered) if found == BRIDGE else found
     return leading_word(named).name
 
 

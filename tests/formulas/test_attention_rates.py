@@ -20,7 +20,7 @@ def test_another_library_and_the_next_generation_reach_about_as_much(measured: d
 
 @pytest.mark.parametrize(("window", "fraction"), [(128, 0.070), (1024, 0.304)])
 def test_a_short_window_costs_much_more_than_its_arithmetic(window: int, fraction: float) -> None:
-    """As above, gpt_oss at 4,096 tokens with 64-wide heads: GB200 with a window of 128, H200 with 1,024. The factor for narrow heads
+    """As above, gpt_oss at 4,096 tokens with 64-wide heads: GB200 with a window of 128, H200 with 1,024. The factor of narrow heads
     was taken from these two, the effect of the window was not."""
     found = attention_fraction("flash-3", "Blackwell", 4096, window, 64)
     assert found == pytest.approx(fraction, rel=0.1)
