@@ -77,7 +77,12 @@ def experts(architecture: Architecture, source: Tensor, output: Tensor) -> Itera
     else:
         yield grouped("experts.up", source, up)
         yield pointwise("experts.activation", f"activation.{architecture.activation}", up, target=inner)
-    yield grouped("experts.down", inner, output)
+    if not moe.expert_bias:
+        yield grouped("experts.down", inner, output)
+        return
+    product = Tensor("experts.down_product", output.width, Region.DISPATCHED)
+    yield grouped("experts.down", inner, product)
+    yield pointwise("experts.down_bias", "residual.expert_bias", product, target=output)
 
 
 def shared_experts(architecture: Architecture, source: Tensor) -> tuple[list[Operator], Tensor]:

@@ -7,6 +7,7 @@ deepspeedai/DeepSpeed, deepspeed/runtime/zero.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -74,11 +75,17 @@ TRAFFIC: Final = {
     "loss": Traffic(forward=40, backward=14),
     "dispatch": Traffic(forward=7, backward=7, of_outputs=True),
     "combine": Traffic(forward=7, backward=7),
+    "residual.expert_bias": Traffic(forward=28, backward=40),
 }
 """Token copies are permuted for sending and sorted by expert on arrival, then sorted back and permuted back: each a read and a
 write (megatron/core/transformer/moe/token_dispatcher.py). Fused kernels read operands and write results once. The
+experts' last bias is scaled by the routing probability of each token copy and added in float32, one kernel at a time: scale,
+add, join the experts' parts, round (megatron/core/transformer/moe/experts.py at core_v0.16.0, TEGroupedMLP._apply_bias); the
+backward rounds and splits what comes back, and sums products with the bias and with the probability. The
 vocabulary-parallel loss is not fused: float32 logits are written,
-reduced, shifted, exponentiated, summed and divided one kernel at a time (megatron/core/tensor_parallel/cross_entropy.py)."""
+reduced, shifted, exponentiated, summed and divided one kernel at a time (megatron/core/tensor_parallel/cross_entropy.py);
+Transformer Engine's, which Megatron-Bridge takes, reads 16-bit logits twice and leaves their gradient in their place, to be
+scaled in the backward (transformer_engine/common/triton/cross_entropy.py)."""
 
 
 ZERO_BUCKET_ELEMENTS: Final = 5e8
@@ -89,6 +96,20 @@ HOST_S_PER_OPERATOR: Final = 93e-6
 
 Fitted: the single-node runs of VIA-Research/vTrain, data/ground_truth_single.csv (rows VTSALL of the validation data) with hidden
 size 1024, whose layers are too small to keep the device busy."""
+
+
+EXPERT_OVERLAP: Final = 0.45
+"""The share of the experts' all-to-all that Megatron's ``--overlap-moe-expert-parallel-comm`` takes off the step: Qwen3 30B on 16
+H100s with ep 16, a step of 24.71 s without and 20.99 s with it, where dispatch and combine ran for 8.25 s (9.079 ms are 0.11 % of
+them) (NVIDIA-NeMo/Megatron-Bridge at 067f987d, skills/nemo-mbridge-perf-moe-comm-overlap/SKILL.md)."""
+NEMO_SOURCE: Final = (
+    "NVIDIA/dgxc-benchmarking v24.11.1, every recipe: grad_sync_dtype: bf16; NVIDIA/NeMo, scripts/performance: "
+    "grad_reduce_in_fp32 = False; otherwise taken as megatron-core"
+)
+BRIDGE_SOURCE: Final = (
+    "NVIDIA-NeMo/Megatron-Bridge, scripts/performance at v0.3.0 and v0.5.0: grad_reduce_in_fp32 = False, "
+    "cross_entropy_fusion_impl = te, expert_tensor_parallel_size = 1, moe_a2a_overlap, cutedsl_fused_grouped_mlp"
+)
 
 
 def megatron_storage(precision: Precision) -> Storage:
@@ -106,6 +127,12 @@ def megatron_storage(precision: Precision) -> Storage:
         unsharded_weight_bytes=precision.communication_bytes,
         reduce_bytes=gradient_bytes,
     )
+
+
+def half_gradient_storage(precision: Precision) -> Storage:
+    """As Megatron's, but gradients accumulate and are reduced in 16 bits (grad_reduce_in_fp32 off)."""
+    storage = megatron_storage(precision)
+    return storage if precision.compute == "fp32" else replace(storage, gradient_bytes=2.0, reduce_bytes=2.0)
 
 
 def deepspeed_storage(precision: Precision) -> Storage:
@@ -153,12 +180,40 @@ def split_outputs(_context: Context, layouts: Layouts) -> Array:
     return 1.0 / layouts.degree("tp")
 
 
+def bridges(megatron: Framework) -> Iterator[Framework]:
+    """Megatron-Bridge's performance recipes, as they are and as they were up to the NeMo container 26.04: gradients in 16 bits, a
+    fused loss, experts without tensor parallelism. Before 26.06 (release 0.5.0) tokens go by plain all-to-all, which hides between
+    nodes only; racks' recipes and DeepSeek's already took Hybrid-EP and DeepEP, which is left out. Since then these are the rule,
+    they hide within a scale-up domain too, and experts run in MXFP8 as one kernel each way."""
+    earlier = replace(
+        megatron,
+        name="megatron-bridge-26.04",
+        aliases=(),
+        storage=half_gradient_storage,
+        deduplicates_tokens=False,
+        traffic={**TRAFFIC, "loss": Traffic(forward=6, backward=4)},
+        overlaps=replace(
+            megatron.overlaps, expert=EXPERT_OVERLAP, source=f"{megatron.overlaps.source}; {BRIDGE_SOURCE}"
+        ),
+        experts_follow_tensor=False,
+        source=BRIDGE_SOURCE,
+    )
+    yield earlier
+    yield replace(
+        earlier,
+        name="megatron-bridge",
+        overlaps=replace(earlier.overlaps, expert_inside=EXPERT_OVERLAP),
+        deduplicates_tokens=True,
+        fused_experts=frozenset({"mxfp8"}),
+    )
+
+
 @hookimpl
 def planner_frameworks() -> Iterator[Framework]:
-    """megatron-core and deepspeed."""
-    yield Framework(
+    """megatron-core, the recipes around it, and deepspeed."""
+    megatron = Framework(
         name="megatron-core",
-        aliases=("megatron", "megatron-lm", "nemo", "megatron-bridge"),
+        aliases=("megatron", "megatron-lm"),
         storage=megatron_storage,
         footprints=FOOTPRINTS,
         overlaps=Overlaps(
@@ -186,11 +241,15 @@ def planner_frameworks() -> Iterator[Framework]:
         fused=frozenset({"dropout"}),
         traffic=TRAFFIC,
         deduplicates_tokens=True,
+        experts_follow_tensor=True,
         sync_bucket_elements=megatron_bucket_elements,
         attention_kernels={"Hopper": "flash-3", "Blackwell": "flash-3"},
         host_s_per_operator=HOST_S_PER_OPERATOR,
         source="NVIDIA/Megatron-LM, megatron/core; arXiv:2205.05198, table 2",
     )
+    yield megatron
+    yield replace(megatron, name="nemo", aliases=(), storage=half_gradient_storage, source=NEMO_SOURCE)
+    yield from bridges(megatron)
     yield Framework(
         name="deepspeed",
         aliases=("megatron-deepspeed", "deepspeed-megatron"),

@@ -176,7 +176,7 @@ def whole_outputs(_context: Context, _layouts: Layouts) -> float:
 
 @hookimpl
 def planner_frameworks() -> Iterator[Framework]:
-    """nanotron, InternEvo, torchtitan and llm-foundry."""
+    """nanotron, InternEvo, torchtitan, NeMo AutoModel and llm-foundry."""
     nanotron = Framework(
         name="nanotron",
         storage=main_gradient_storage,
@@ -211,7 +211,7 @@ def planner_frameworks() -> Iterator[Framework]:
     )
     torchtitan = Framework(
         name="torchtitan",
-        aliases=("torch-titan", "fsdp2", "pytorch", "nemo-automodel"),
+        aliases=("torch-titan", "fsdp2", "pytorch"),
         storage=storage,
         footprints=FOOTPRINTS | {"norm.rmsnorm": composite_rms_norm},
         overlaps=OVERLAPS,
@@ -235,6 +235,13 @@ def planner_frameworks() -> Iterator[Framework]:
     )
     yield torchtitan
     yield compiled(torchtitan, aliases=("pytorch-compiled",))
+    yield replace(
+        torchtitan,
+        name="nemo-automodel",
+        aliases=(),
+        deduplicates_tokens=True,
+        source="NVIDIA-NeMo/Automodel, docs/performance-summary.mdx: FSDP2 with DeepEP; otherwise taken as torchtitan",
+    )
     foundry = Framework(
         name="llm-foundry",
         aliases=("mosaicml", "composer", "fsdp1"),

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from planner.plugin import (
+    Array,
     Axis,
     Block,
     Collective,
@@ -41,6 +42,15 @@ def etp_candidates(context: Context) -> tuple[int, ...]:
     return (1,) if context.architecture.moe is None else powers_of_two(8)
 
 
+def hidden_share(context: Context, layouts: Layouts) -> Array:
+    """The share of the all-to-all that another micro-batch's compute can hide: there must be one whose turn it may be."""
+    overlaps = context.framework.overlaps
+    inside = layouts["ep"] * layouts.degree("etp") <= context.cluster.node.scaleup_domain
+    interleaved = (layouts["pp"] == 1) | (layouts.degree("vpp") > 1)
+    possible = interleaved & np.logical_not(layouts.equals("recompute", "full"))
+    return np.where(possible, np.where(inside, overlaps.expert_inside, overlaps.expert), 0.0)
+
+
 def communications(context: Context, layouts: Layouts, block: Block) -> Iterator[Communication]:
     """Dispatch and combine, in the forward and again in the backward: four all-to-alls of the rank's token copies."""
     routed = [operator for operator in block.operators if isinstance(operator, Linear) and operator.experts > 1]
@@ -49,10 +59,11 @@ def communications(context: Context, layouts: Layouts, block: Block) -> Iterator
     sequence = np.where(layouts.equals("sequence_parallel", 1), layouts["tp"], 1.0)
     copies = context.tokens(layouts) * routed[0].topk * context.job.capacity_factor / sequence
     payload = copies * context.architecture.hidden * context.precision.communication_bytes
+    overlap = hidden_share(context, layouts)
     for phase in (Phase.FORWARD, Phase.BACKWARD):
         yield Communication(
             collective=Collective.ALL_TO_ALL, axes=("ep",), payload_bytes=payload, phase=phase, component="ep",
-            events=np.where(layouts["ep"] > 1, 2.0, 0.0), overlap=context.framework.overlaps.expert, source=SOURCE,
+            events=np.where(layouts["ep"] > 1, 2.0, 0.0), overlap=overlap, source=SOURCE,
             copies=float(routed[0].topk) if context.framework.deduplicates_tokens else 0.0,
         )  # fmt: skip
 

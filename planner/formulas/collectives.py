@@ -5,6 +5,7 @@ References
 [1] NVIDIA/nccl-tests, doc/PERFORMANCE.md: factors between algorithm and bus bandwidth.
 [2] Thakur, Rabenseifner, Gropp, "Optimization of Collective Communication Operations in MPICH", IJHPCA 19(1), 2005.
 [3] NVIDIA/nccl, src/graph/tuning.cc: steps inside and between nodes, and their latencies, by algorithm.
+[4] deepseek-ai/DeepEP, README.md and branch hybrid-ep, docs/README_Hybrid-EP.md: dispatch and combine of routed tokens.
 """
 
 from __future__ import annotations
@@ -96,17 +97,16 @@ def all_to_all_s(group: Group, payload_bytes: Array, inner: Link, outer: Link, c
     """All-to-all of a send buffer of `payload_bytes`: 1/n of it stays, (inner−1)/n goes over the scale-up link and the
     rest over this rank's own share of the network, at the same time.
 
-    With `copies` k per token, random destinations and node-wise deduplication, a token crosses to (r − 1)(1 − (1 − 1/r)ᵏ) of
-    the other r − 1 domains on average, and is copied on there over the scale-up link.
+    With `copies` k per token, random destinations and no copy sent twice, a token reaches each rank with 1 − (1 − 1/n)ᵏ and each
+    of r domains with 1 − (1 − 1/r)ᵏ. It crosses to another domain once, to the rank at the same place there, which passes it on
+    over its scale-up link to the others that it is for [4].
     """
-    size, inside = group.size, group.inner
+    size, inside, outside = group.size, group.inner, group.outer
     local = (inside - 1) / size
     crossing = (size - inside) / size
     if copies:
-        outside = group.outer
-        reached = (outside - 1) * (1 - (1 - 1 / outside) ** copies) / copies
-        local = np.where(outside > 1, local + crossing, local)
-        crossing = np.minimum(crossing, reached)
+        local = (size - outside) * (1 - (1 - 1 / size) ** copies) / copies
+        crossing = (outside - 1) * (1 - (1 - 1 / outside) ** copies) / copies
     scale_up_s = local * payload_bytes / inner.bandwidth_bytes_per_s
     network_s = crossing * payload_bytes / outer.bandwidth_bytes_per_s
     latency_s = np.where(size > inside, outer.latency_s, inner.latency_s) * (size > 1)

@@ -339,10 +339,12 @@ def on_quantised_base(found: Tuning | None, precision_cell: str | None) -> Tunin
     return replace(found, name="qlora")
 
 
+MEGATRON: Final = "megatron-core"
+BRIDGE: Final = "megatron-bridge"
 FRAMEWORK_WORDS: Final[tuple[tuple[str, str], ...]] = (
-    ("megatron-deepspeed", "megatron-deepspeed"), ("megatron", "megatron-core"), ("nemo automodel", "nemo-automodel"),
-    ("nemo", "megatron-core"), ("nvidia nemo", "megatron-core"), ("pytorch nvidia release", "megatron-core"),
-    ("torchtitan", "torchtitan"),
+    ("megatron-deepspeed", "megatron-deepspeed"), (BRIDGE, BRIDGE), ("megatron", "megatron-core"),
+    ("nemo automodel", "nemo-automodel"),
+    ("nemo", "nemo"), ("nvidia nemo", "nemo"), ("pytorch nvidia release", "nemo"), ("torchtitan", "torchtitan"),
     ("composer", "llm-foundry"), ("llm-foundry", "llm-foundry"), ("nanotron", "nanotron"), ("maxtext", "maxtext"),
     ("internevo", "internevo"), ("litgpt", "litgpt"), ("lit-gpt", "litgpt"), ("oneflow", "oneflow"),
     ("torchtune", "torchtune"), ("levanter", "levanter"), ("paxml", "paxml"), ("colossal", "colossalai"),
@@ -354,11 +356,9 @@ FRAMEWORK_WORDS: Final[tuple[tuple[str, str], ...]] = (
 """How the name of a framework begins, and the framework it is; more specific beginnings first."""
 
 
-RECIPE_WORDS: Final[tuple[tuple[str, str], ...]] = (
-    ("nemo", "nemo"), ("nvidia nemo", "nemo"), ("pytorch nvidia release", "nemo"), ("megatron-bridge", "megatron-bridge"),
-)  # fmt: skip
-"""How the names begin of collections of recipes for Megatron, and the collection (NVIDIA's MLPerf submissions name NeMo
-or the container that it ships in)."""
+RECIPE_WORDS: Final = ("nemo", "nvidia nemo", "pytorch nvidia release", BRIDGE)
+"""How the names begin of collections of recipes for Megatron (NVIDIA's MLPerf submissions name NeMo or the container that it
+ships in)."""
 
 
 def recipes(framework_slug: str | None, name: str | None) -> str | None:
@@ -367,29 +367,44 @@ def recipes(framework_slug: str | None, name: str | None) -> str | None:
     >>> recipes("megatron-core", "NeMo 25.02 / Megatron-Core"), recipes("megatron-core", "Megatron-LM")
     ('nemo', None)
     """
-    if framework(framework_slug, name) != "megatron-core":
-        return None
-    lowered = (name or "").strip().casefold()
-    return next((found for word, found in RECIPE_WORDS if lowered.startswith(word)), None)
+    found = framework(framework_slug, name) or ""
+    if found == "nemo":
+        return found
+    return BRIDGE if found.startswith(BRIDGE) else None
 
 
 FINE_TUNERS: Final[tuple[tuple[str, str], ...]] = (("peft", "peft"), ("qlora", "peft"), ("unsloth", "peft"))
 """Libraries around transformers that load 16-bit weights; the slug alone does not tell them from its Trainer."""
 
 
+_RELEASE: Final = re.compile(r"(?:container |dgxc v)(\d\d\.\d\d)")
+FUSED_EXPERTS_SINCE: Final = "26.06"
+"""The container from which on Megatron-Bridge's recipes are as they are now."""
+
+
+def bridge(name: str) -> str:
+    """Megatron-Bridge's profile for the container that `name` states, else the newest.
+
+    >>> bridge("Megatron-Bridge (NeMo container 26.04.01)"), bridge("Megatron-Bridge (dgxc v26.06)")
+    ('megatron-bridge-26.04', 'megatron-bridge')
+    """
+    release = _RELEASE.search(name)
+    return f"{BRIDGE}-26.04" if release and release.group(1) < FUSED_EXPERTS_SINCE else BRIDGE
+
+
 def framework(slug: str | None, name: str | None) -> str | None:
-    """The framework's slug: the `slug` cell, else how the `name` cell begins, else that cell's leading word."""
-    given = text_or_none(slug)
-    if given is not None:
+    """The framework's slug: the `slug` cell, else how the `name` cell begins, else that cell's leading word. Where the slug is
+    Megatron's, a name that begins with a collection of recipes says more."""
+    given, named = text_or_none(slug), text_or_none(name)
+    lowered = (named or "").casefold()
+    if given is not None and not (given == MEGATRON and lowered.startswith(RECIPE_WORDS)):
         refined = FINE_TUNERS if given.casefold() == "transformers" else ()
-        return next((found for word, found in refined if word in (name or "").casefold()), given.casefold())
-    named = text_or_none(name)
+        return next((found for word, found in refined if word in lowered), given.casefold())
     if named is None:
         return None
-    lowered = named.casefold()
     for beginning, found in FRAMEWORK_WORDS:
         if lowered.startswith(beginning):
-            return found
+            return bridge(lowered) if found == BRIDGE else found
     return leading_word(named).name
 
 

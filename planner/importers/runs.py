@@ -11,7 +11,7 @@ from planner.importers import run_cells as cells
 from planner.importers.csv_table import CsvTable, read_table, shown_path
 from planner.importers.run_cells import PeakKind, Sharding, Tuning, Worded
 
-DEGREES: Final = ("tp", "pp", "vpp", "dp", "cp", "ep", "recompute_layers")
+DEGREES: Final = ("tp", "pp", "vpp", "dp", "cp", "ep", "etp", "recompute_layers")
 EXPERT_COUNTS: Final = frozenset({"n_experts", "topk", "expert_ffn"})
 SHAPE_COUNTS: Final = (
     "layers", "hidden", "heads", "kv_heads", "ffn_hidden", "vocab", "n_experts", "topk", "expert_ffn",

@@ -45,7 +45,9 @@ class Overlaps:
 
     `tiled_tensor` names the accelerator generations on which tensor-parallel collectives run tile by tile with their GEMM, so
     that one tile of t stays exposed. `input_gradients` is for the tensor-parallel reduction of a GEMM's input gradient, which
-    needs nothing of its weight gradient. `slowdown` is the share of the hidden communication's time that compute loses to it
+    needs nothing of its weight gradient. `expert` is for the experts' all-to-all between scale-up domains, `expert_inside` for that
+    within one: behind another micro-batch, so only without a pipeline or with several chunks per stage, and not where whole layers
+    run again. `slowdown` is the share of the hidden communication's time that compute loses to it
     (collectives hold processors); TPUs, whose network is driven by units of its own, lose nothing.
     """
 
@@ -54,6 +56,7 @@ class Overlaps:
     input_gradients: float = 0.0
     context: float = 0.0
     expert: float = 0.0
+    expert_inside: float = 0.0
     pipeline: float = 0.0
     gradients: float = 0.0
     parameters: float = 0.0
@@ -146,7 +149,9 @@ class Framework:
     (a name of `planner.formulas.attention`; ``flash-2`` where none is given).
     `accumulation_bytes_per_parameter` is the traffic of adding a micro-batch's gradient to its buffer where the GEMM does not
     write there itself. `selective_recompute` is the policy that the framework means by "selective".
-    `deduplicates_tokens`: a token crosses to a node once however many of its experts are there.
+    `deduplicates_tokens`: a token goes to a node and to a rank once however many of its experts are there.
+    `experts_follow_tensor`: who does not say otherwise gets tensor parallelism within experts of the same degree as outside.
+    `fused_experts` names the precisions in which the experts' activation, bias and quantisation are part of their GEMMs.
     `sync_bucket_elements` says of how many parameters gradients are reduced at once (None: a block's): each collective pays its
     own latency.
     `host_s_per_operator` is what the host needs to launch one operator's kernels: a block takes no less than that times its
@@ -190,6 +195,8 @@ class Framework:
     traffic: Mapping[str, Traffic] = field(default_factory=dict)
     attention_kernels: Mapping[str, str] = field(default_factory=dict)
     deduplicates_tokens: bool = False
+    experts_follow_tensor: bool = False
+    fused_experts: frozenset[str] = frozenset()
     accumulation_bytes_per_parameter: float = 0.0
     sync_bucket_elements: Callable[[Context, Layouts], Value] | None = None
     selective_recompute: str = "selective"

@@ -120,6 +120,8 @@ class Questions:
         if key not in self._contexts:
             self._contexts[key] = build_question(self._registry, architecture, cluster, names).context
         context = self._contexts[key]
+        if architecture.moe is not None:
+            degrees["etp"] = _expert_tensor(row, framework, degrees, filler)
         layouts = self._layouts(row, context, degrees, filler)
         if row.peak_kind.why:
             filler.note(f"peak_mem_unit = {row.peak_kind.name} ({row.peak_kind.why})")
@@ -290,6 +292,17 @@ def _vpp(row: RunRow, pp: int, layers: int, filler: Filler) -> int:
 def _micro_batch(row: RunRow, dp: int, filler: Filler) -> int:
     whole = (row.global_batch or 0) // dp if row.framework in WHOLE_BATCH_FRAMEWORKS else 0
     return int(filler.take("micro_batch", row.micro_batch, whole or 1, "global_batch / dp" if whole else ""))
+
+
+def _expert_tensor(row: RunRow, framework: Framework, degrees: Mapping[str, int], filler: Filler) -> int:
+    """Tensor parallelism within an expert: what the framework does unasked, where there are ranks enough for it."""
+    assumed = degrees["tp"] if framework.experts_follow_tensor else 1
+    ranks = degrees["tp"] * degrees["cp"] * degrees["dp"]
+    if ranks % (degrees["ep"] * assumed):
+        assumed = 1
+    return int(
+        filler.take("etp", row.degrees.get("etp"), assumed, f"{framework.name}'s default" if assumed > 1 else "")
+    )
 
 
 def _shard_group(row: RunRow, replicas: int, filler: Filler) -> int:

@@ -45,11 +45,13 @@ nccl-tests on 8 A100s by message size, from 8 MiB up, within a quarter (stas00/m
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """The two levels that a cluster's ranks see: the scale-up domain and the network between domains."""
+    """The two levels that a cluster's ranks see: the scale-up domain and the network between domains. `exchange` is the scale-up
+    domain as the library's all-to-all uses it, every rank sending to every other at once."""
 
     domain: int
     inner: Link
     outer: Link
+    exchange: Link
 
 
 def network_of(cluster: Cluster) -> Network:
@@ -59,28 +61,36 @@ def network_of(cluster: Cluster) -> Network:
     pcie = accelerator.pcie_bytes_per_s
     if accelerator.scaleup_bytes_per_s and node.scaleup_domain > 1:
         domain = min(node.scaleup_domain, cluster.accelerators)
-        bandwidth = accelerator.scaleup_bytes_per_s * scale_up_efficiency(cluster)
-        inner = Link(bandwidth, SCALE_UP_LATENCY_S, CHUNK_BYTES)
+        efficiency = scale_up_efficiency(cluster)
+        inner = Link(accelerator.scaleup_bytes_per_s * efficiency, SCALE_UP_LATENCY_S, CHUNK_BYTES)
+        bandwidth = accelerator.scaleup_bytes_per_s * (_bus_bandwidth(cluster, "alltoall") or efficiency)
+        exchange = Link(bandwidth, SCALE_UP_LATENCY_S, CHUNK_BYTES)
     else:
         domain = per_node
-        inner = Link((pcie or _network_share(cluster)) * DEFAULT_SCALE_UP_EFFICIENCY, PCIE_LATENCY_S, CHUNK_BYTES)
+        inner = exchange = Link(
+            (pcie or _network_share(cluster)) * DEFAULT_SCALE_UP_EFFICIENCY, PCIE_LATENCY_S, CHUNK_BYTES
+        )
     between_nodes = _network_share(cluster) * accelerator.calibrated(CALIBRATED_NETWORK)
     share = between_nodes
     if domain < per_node and pcie:
         # Several scale-up islands in one node: between them data takes PCIe, or the network if that is slower.
         share = min(pcie, between_nodes) if cluster.nodes > 1 else pcie
-    return Network(domain, inner, Link(share * NETWORK_EFFICIENCY, NETWORK_LATENCY_S, CHUNK_BYTES))
+    return Network(domain, inner, Link(share * NETWORK_EFFICIENCY, NETWORK_LATENCY_S, CHUNK_BYTES), exchange)
 
 
 def scale_up_efficiency(cluster: Cluster) -> float:
     """Published all-reduce bus bandwidth over link bandwidth; in-switch reduction (above 1) is left out."""
+    return _bus_bandwidth(cluster, "all_gather", "reduce_scatter", "all_reduce") or DEFAULT_SCALE_UP_EFFICIENCY
+
+
+def _bus_bandwidth(cluster: Cluster, *collectives: str) -> float | None:
+    """The best published share of the link that the library reaches with any of `collectives`."""
     found = [
         efficiency.fraction
         for efficiency in cluster.accelerator.efficiencies
-        if efficiency.metric == "nccl_busbw" and efficiency.format in ("all_gather", "reduce_scatter", "all_reduce")
-        and 0.5 < efficiency.fraction < 0.9
-    ]  # fmt: skip
-    return max(found, default=DEFAULT_SCALE_UP_EFFICIENCY)
+        if efficiency.metric == "nccl_busbw" and efficiency.format in collectives and 0.5 < efficiency.fraction < 0.9
+    ]
+    return max(found, default=None)
 
 
 def _network_share(cluster: Cluster) -> float:
@@ -172,7 +182,8 @@ class Traffic:
         group = self._group(communication.axes)
         payload = np.asarray(communication.payload_bytes, dtype=np.float64)
         if communication.collective is Collective.ALL_TO_ALL:
-            took = collectives.all_to_all_s(group, payload, network.inner, network.outer, communication.copies)
+            inner = network.inner if communication.copies else network.exchange
+            took = collectives.all_to_all_s(group, payload, inner, network.outer, communication.copies)
         else:
             formula = {
                 Collective.ALL_REDUCE: collectives.all_reduce_s,

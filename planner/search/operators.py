@@ -57,6 +57,7 @@ QUANTISED_BYTES: Final[Mapping[str, float]] = {"fp8": 1.0, "fp4": 0.5}
 """Bytes of a GEMM operand in formats that activations are quantised to."""
 PLAIN_LINEARS: Final = frozenset({"head", "router"})
 """GEMMs that stay in the compute format."""
+EXPERT_BIAS: Final = "residual.expert_bias"
 DEFAULT_COMPUTE_UNITS: Final = 108
 
 ATTENTION_BACKWARD: Final = 2.5
@@ -72,15 +73,15 @@ _SHARDED_WIDTH: Final = frozenset({Region.INTERIOR, Region.KEY_VALUE, Region.EXP
 @dataclass(frozen=True, slots=True)
 class Rates:
     """The accelerator's peaks for layers' GEMMs and for those in the compute format (head, router), with what GEMMs reach of
-    them; what attention reaches [FLOP/s]; what memory reaches [byte/s]; compute units for wave quantisation; the share of the
-    best shape's rate that a step's GEMMs sustain; the peak without matrix units."""
+    them; the peak that attention has a share of [FLOP/s]; what memory reaches [byte/s]; compute units for wave quantisation; the
+    share of the best shape's rate that a step's GEMMs sustain; the peak without matrix units."""
 
     matmul_peak: float
     matmul_best: float
     compute_peak: float
     compute_best: float
     plain_peak: float
-    attention_flop_per_s: float
+    attention_peak: float
     memory_bytes_per_s: float
     compute_units: int
     sustained: float
@@ -143,7 +144,7 @@ def rates_of(context: Context) -> Rates:
         compute_peak=compute,
         compute_best=matmul_efficiency(accelerator, precision.compute) * calibrated,
         plain_peak=accelerator.peak_flop_per_s.get("fp32", compute),
-        attention_flop_per_s=compute * _attention_fraction(context) * calibrated * clock,
+        attention_peak=compute * calibrated * clock,
         memory_bytes_per_s=accelerator.memory_bandwidth_bytes_per_s * MEMORY_EFFICIENCY,
         compute_units=accelerator.compute_units or DEFAULT_COMPUTE_UNITS,
         sustained=_of_architecture(SUSTAINED_MATMUL, accelerator, DEFAULT_SUSTAINED_MATMUL) * clock,
@@ -163,9 +164,10 @@ def power_share(accelerator: Accelerator) -> float:
     return float(share**POWER_EXPONENT)
 
 
-def _attention_fraction(context: Context) -> float:
+def _attention_fraction(context: Context, attention: Attention) -> float:
     kernel = context.framework.attention_kernels.get(context.generation, "flash-2")
-    return attention_fraction(kernel, context.generation, context.job.seq_len)
+    length, window, width = context.job.seq_len, attention.window, attention.qk_dim
+    return attention_fraction(kernel, context.generation, length, window, width)
 
 
 def block_costs(
@@ -211,11 +213,13 @@ def _with_casts(
             continue
         per_element_s = (context.precision.activation_bytes + 2.0 * width) / rates.memory_bytes_per_s
         source, target = operator.inputs[0], operator.outputs[0]
-        forward_s = cost.forward_s
-        if source.name not in quantised:
+        in_gemm = Region.EXPERT_INTERIOR if _experts_fused(context) else None
+        forward_s, backward_s = cost.forward_s, cost.backward_s
+        if source.name not in quantised and source.region is not in_gemm:
             forward_s = forward_s + _elements(context, layouts, source, divisors) * per_element_s
         quantised.add(source.name)
-        backward_s = cost.backward_s + _elements(context, layouts, target, divisors) * per_element_s
+        if target.region is not in_gemm:
+            backward_s = backward_s + _elements(context, layouts, target, divisors) * per_element_s
         yield replace(cost, forward_s=forward_s, backward_s=backward_s)
 
 
@@ -230,14 +234,23 @@ def operator_cost(
 ) -> OperatorCost:
     """Roofline seconds of one operator."""
     if isinstance(operator, Linear):
-        forward = _linear_s(context, layouts, operator, divisors, rates)
-        return OperatorCost(operator, forward, LINEAR_BACKWARD * forward, forward)
+        return _linear_cost(context, layouts, operator, divisors, rates)
     if isinstance(operator, Attention):
         forward = _attention_s(context, layouts, operator, divisors, rates)
         return OperatorCost(operator, forward, ATTENTION_BACKWARD * forward, np.zeros(1))
-    if operator.kind in context.framework.fused or operator.kind.split(".")[0] in context.framework.fused:
+    in_gemm = operator.kind in context.framework.fused or operator.kind.split(".")[0] in context.framework.fused
+    if in_gemm or (_experts_fused(context) and _of_experts(operator)):
         return OperatorCost(operator, np.zeros(1), np.zeros(1), np.zeros(1))
     return _pointwise_cost(context, layouts, operator, divisors, rates)
+
+
+def _experts_fused(context: Context) -> bool:
+    return context.precision.name in context.framework.fused_experts
+
+
+def _of_experts(operator: Operator) -> bool:
+    """Whether it stands between the experts' first GEMM and what they send back."""
+    return operator.kind == EXPERT_BIAS or any(tensor.region is Region.EXPERT_INTERIOR for tensor in operator.inputs)
 
 
 def _pointwise_cost(
@@ -271,9 +284,17 @@ def _traffic(context: Context, layouts: Layouts, operator: Operator, divisors: M
     return total
 
 
-def _linear_s(
-    context: Context, layouts: Layouts, linear: Linear, divisors: Mapping[Region, Array], rates: Rates
-) -> Array:
+@dataclass(frozen=True, slots=True)
+class _Gemms:
+    """`batch` products of `rows` × `depth` by `depth` × `columns`."""
+
+    rows: Array
+    columns: Array
+    depth: Array
+    batch: Array
+
+
+def _gemms_of(context: Context, layouts: Layouts, linear: Linear, divisors: Mapping[Region, Array]) -> _Gemms:
     """A GEMM of the rank's tokens by its share of the matrix; routed ones are `experts / ep` GEMMs over the token copies."""
     source, target = linear.inputs[0].region, linear.outputs[0].region
     tokens = context.tokens(layouts)
@@ -294,14 +315,41 @@ def _linear_s(
         columns = columns / divisors[shard] if target in _SHARDED_WIDTH else columns
         if linear.kind == "router":
             rows = tokens / divisors[Region.ROUTING]
-    flops = 2.0 * rows * columns * depth * batch
-    traffic = (rows * depth + depth * columns + rows * columns) * batch * context.precision.activation_bytes
+    return _Gemms(rows, columns, depth, batch)
+
+
+def _linear_cost(
+    context: Context, layouts: Layouts, linear: Linear, divisors: Mapping[Region, Array], rates: Rates
+) -> OperatorCost:
+    """A GEMM forward, two backward. Those of dense layers take as long as the forward's; experts get few tokens each, so that
+    reading and writing the float32 gradients of their weights counts: they have shapes of their own."""
+    gemms = _gemms_of(context, layouts, linear, divisors)
     plain = linear.kind in PLAIN_LINEARS
     best = rates.compute_peak * rates.compute_best if plain else rates.matmul_peak * rates.matmul_best
-    waves = split_k_efficiency(rows, columns, depth, batch, rates.compute_units)
-    rate = best * rates.sustained * waves
-    written = rows * columns * batch * context.precision.activation_bytes
-    return gemm_s(flops, traffic, written, rate, rates.memory_bytes_per_s)
+
+    def seconds(shape: _Gemms, written_bytes: float) -> Array:
+        rows, columns, depth, batch = shape.rows, shape.columns, shape.depth, shape.batch
+        flops = 2.0 * rows * columns * depth * batch
+        traffic = (rows * depth + depth * columns + rows * columns) * batch * context.precision.activation_bytes
+        waves = split_k_efficiency(rows, columns, depth, batch, rates.compute_units)
+        written = rows * columns * batch * written_bytes
+        return gemm_s(flops, traffic, written, best * rates.sustained * waves, rates.memory_bytes_per_s)
+
+    forward = seconds(gemms, context.precision.activation_bytes)
+    if linear.experts == 1:
+        return OperatorCost(linear, forward, LINEAR_BACKWARD * forward, forward)
+    inputs = _Gemms(gemms.rows, gemms.depth, gemms.columns, gemms.batch)
+    weights = _Gemms(gemms.depth, gemms.columns, gemms.rows, gemms.batch)
+    weight_gradient = seconds(weights, _gradient_traffic_bytes(context))
+    backward = seconds(inputs, context.precision.activation_bytes) + weight_gradient
+    return OperatorCost(linear, forward, backward, weight_gradient)
+
+
+def _gradient_traffic_bytes(context: Context) -> float:
+    """What a weight's gradient is written with by its GEMM: added to the gradient buffer, which is read and written, where the
+    GEMM does so itself."""
+    added = context.framework.persistent_gradients and not context.framework.accumulation_bytes_per_parameter
+    return 2.0 * context.storage.gradient_bytes if added else context.precision.activation_bytes
 
 
 def _attention_s(
@@ -312,7 +360,8 @@ def _attention_s(
     traffic = _traffic(context, layouts, attention, divisors)
     if context.numerics.attention not in ("flash", "efficient"):
         return _score_attention_s(context, layouts, attention, divisors, rates)
-    return roofline_s(flops, traffic, np.asarray(rates.attention_flop_per_s), rates.memory_bytes_per_s)
+    rate = rates.attention_peak * _attention_fraction(context, attention)
+    return roofline_s(flops, traffic, np.asarray(rate), rates.memory_bytes_per_s)
 
 
 def _score_attention_s(

@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from planner.domain.mesh import Array, Layouts
 from planner.plugin import Program
 
+ENDS = 2
+"""The embedding and the head."""
+
 
 @dataclass(frozen=True, slots=True)
 class Stage:
@@ -32,28 +35,50 @@ class Stage:
         )
 
 
-def chunk_sizes(layers: int, chunks: int) -> tuple[int, ...]:
-    """Layers per chunk, as even as can be; the chunks that get one more lie in the middle, away from embedding and head
-    (as Llama 3 405B: 126 layers on 16 stages are 7, 14 × 8, 7; arXiv 2407.21783, section 3.3.2).
+def chunk_sizes(layers: int, chunks: int, head_layers: float = 0.0) -> tuple[int, ...]:
+    """Layers per chunk: as many in each where that comes out even, or does with the embedding and the head counted as one layer
+    each (Llama 3 405B: 126 layers on 16 stages are 7, 14 × 8, 7; arXiv 2407.21783, section 3.3.2).
 
-    >>> chunk_sizes(6, 4)
-    (1, 2, 2, 1)
+    Else somebody has to say which chunk holds what, and gives the last one as many layers as make the fullest chunk least,
+    where the head is worth `head_layers`. So do the recipes for DeepSeek-V3, whose head predicts two tokens:
+    16 stages hold 15 × 4 layers and 1 (NVIDIA-NeMo/Megatron-Bridge v0.3.0, recipes/deepseek/deepseek_v3.py).
+
+    >>> chunk_sizes(126, 16)[:2], chunk_sizes(61, 4, 3.9)
+    ((7, 8), (16, 16, 16, 13))
     """
+    if chunks == 1 or layers % chunks == 0 or (layers + ENDS) % chunks == 0:
+        return _even(layers, chunks)
+
+    def fullest(last: int) -> float:
+        return max(last + head_layers, -(-(layers - last) // (chunks - 1)))
+
+    last = min(range(-(-layers // chunks), -1, -1), key=fullest)
+    return (*_even(layers - last, chunks - 1), last)
+
+
+def _even(layers: int, chunks: int) -> tuple[int, ...]:
+    """As even as can be; the chunks that get one more lie in the middle, away from embedding and head."""
     base, more = divmod(layers, chunks)
     first = (chunks - more) // 2
     return tuple(base + (first <= chunk < first + more) for chunk in range(chunks))
 
 
-def split_stages(program: Program, pp: int, vpp: int) -> tuple[Stage, ...]:
+def head_layers(program: Program, seq_len: int) -> float:
+    """How many layers the head's arithmetic is worth."""
+    layers = program.flops_per_token(seq_len) - program.head.flops_per_token(seq_len)
+    return program.head.flops_per_token(seq_len) * len(program.layers) / layers if layers > 0.0 else 0.0
+
+
+def split_stages(program: Program, pp: int, vpp: int, seq_len: int) -> tuple[Stage, ...]:
     """The stages of a pipeline; chunk c of pp · vpp lies on stage c mod pp."""
-    return split_layers(program.layers, len(program.kinds), pp, vpp)
+    return split_layers(program.layers, len(program.kinds), pp, vpp, head_layers(program, seq_len))
 
 
-def split_layers(layers: tuple[int, ...], kinds: int, pp: int, vpp: int) -> tuple[Stage, ...]:
+def split_layers(layers: tuple[int, ...], kinds: int, pp: int, vpp: int, head_layers: float = 0.0) -> tuple[Stage, ...]:
     """The stages of `layers`, each of which is the number of its kind."""
     held = [[0] * kinds for _ in range(pp)]
     first = 0
-    for chunk, size in enumerate(chunk_sizes(len(layers), pp * vpp)):
+    for chunk, size in enumerate(chunk_sizes(len(layers), pp * vpp, head_layers)):
         counts = Counter(layers[first : first + size])
         for kind, count in counts.items():
             held[chunk % pp][kind] += count
@@ -64,7 +89,7 @@ def split_layers(layers: tuple[int, ...], kinds: int, pp: int, vpp: int) -> tupl
 def within(layers: int, pp: int, vpp: int) -> tuple[int, int]:
     """Stages and chunks per stage that `layers` are enough for, the embedding and the head counted as one each: more are refused
     by the pipeline strategy, and evaluated as if there were fewer."""
-    chunks = min(pp * vpp, layers + 2 if vpp > 1 else layers)
+    chunks = min(pp * vpp, layers + ENDS if vpp > 1 else layers)
     pp = min(pp, chunks)
     return pp, max(1, chunks // pp)
 
@@ -89,22 +114,22 @@ class StageColumn:
     head: Array
 
 
-def stage_columns(program: Program, layouts: Layouts) -> tuple[StageColumn, ...]:
+def stage_columns(program: Program, layouts: Layouts, seq_len: int) -> tuple[StageColumn, ...]:
     """The representatives of every layout, as columns to be reduced one at a time; short lists repeat their last stage."""
     pp = layouts["pp"].astype(np.int64)
     vpp = layouts.degree("vpp").astype(np.int64)
     most = max(len(program.layers), int(vpp.max())) + 1
     codes, inverse = np.unique(pp * most + np.broadcast_to(vpp, pp.shape), return_inverse=True)
-    kinds = len(program.kinds)
-    tables = [_table(program.layers, kinds, int(code) // most, int(code) % most) for code in codes]
+    kinds, head = len(program.kinds), head_layers(program, seq_len)
+    tables = [_table(program.layers, kinds, int(code) // most, int(code) % most, head) for code in codes]
     depth = max(len(table) for table in tables)
     return tuple(_column([table[min(row, len(table) - 1)] for table in tables], inverse) for row in range(depth))
 
 
 @lru_cache(maxsize=1 << 14)
-def _table(layers: tuple[int, ...], kinds: int, pp: int, vpp: int) -> tuple[Stage, ...]:
+def _table(layers: tuple[int, ...], kinds: int, pp: int, vpp: int, head_layers: float) -> tuple[Stage, ...]:
     pp, vpp = within(len(layers), pp, vpp)
-    return representatives(split_layers(layers, kinds, pp, vpp))
+    return representatives(split_layers(layers, kinds, pp, vpp, head_layers))
 
 
 def _column(stages: list[Stage], inverse: NDArray[np.intp]) -> StageColumn:

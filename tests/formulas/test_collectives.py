@@ -57,6 +57,39 @@ def test_all_to_all_leaves_one_nth_at_home() -> None:
     assert all_to_all_s(group, array(8e9), NVLINK, NETWORK) == pytest.approx(7 / 8 * 8e9 / 300e9)
 
 
+HYBRID_EP_GB200 = {
+    8: (764.03, 737.13),
+    16: (706.95, 666.26),
+    24: (665.97, 639.80),
+    32: (642.23, 605.15),
+    36: (632.31, 596.99),
+}
+HYBRID_EP_H100 = {16: (54.47, 71.71), 32: (47.36, 57.69), 64: (41.24, 49.97)}
+"""deepseek-ai/DeepEP, branch hybrid-ep, docs/README_Hybrid-EP.md: 4,096 tokens of 7,168 elements in bf16, 8 random experts each,
+GB/s by ranks. GB200, 32 multiprocessors, kernels alone: dispatch, combine. H100, 16 multiprocessors: dispatch with its
+preparation, the kernel alone. Counted are the bytes that the ranks' tokens take up where they arrive, the sender's own included."""
+TOKEN_BYTES = 4096 * 7168 * 2
+
+
+@pytest.mark.parametrize(("ranks", "published"), HYBRID_EP_GB200.items())
+def test_routed_tokens_take_as_long_as_measured_in_one_rack(ranks: int, published: tuple[float, float]) -> None:
+    arrives = ranks * (1 - (1 - 1 / ranks) ** 8) * TOKEN_BYTES
+    link = Link(900e9 * 0.698, network.SCALE_UP_LATENCY_S)
+    seconds = all_to_all_s(group_of(array(ranks), array(1), ranks), array(8 * TOKEN_BYTES), link, NETWORK, 8.0)
+    assert seconds == pytest.approx(arrives / 1e9 / np.mean(published), rel=0.1)
+
+
+@pytest.mark.parametrize(("ranks", "published"), HYBRID_EP_H100.items())
+def test_routed_tokens_take_as_long_as_measured_between_nodes(ranks: int, published: tuple[float, float]) -> None:
+    nodes = ranks / 8
+    arrives = nodes * (1 - (1 - 1 / nodes) ** 8) * TOKEN_BYTES
+    across = Link(50e9 * network.NETWORK_EFFICIENCY, network.NETWORK_LATENCY_S)
+    seconds = all_to_all_s(
+        group_of(array(ranks), array(1), 8), array(8 * TOKEN_BYTES), Link(450e9 * 0.8, 0.0), across, 8.0
+    )
+    assert arrives / 1e9 / max(published) * 0.95 < seconds[0] < arrives / 1e9 / min(published) * 1.05
+
+
 def test_a_message_to_another_node_takes_the_network() -> None:
     inside = point_to_point_s(group_of(array(2), array(1), 8), array(1e9), NVLINK, NETWORK)
     across = point_to_point_s(group_of(array(2), array(8), 8), array(1e9), NVLINK, NETWORK)

@@ -145,9 +145,50 @@ def test_maxtext_on_tpus_shards_recomputes_and_steps_over_the_whole_batch(predic
     assert filled(on_gpu)["recompute"] == "none"
 
 
+GROK = {
+    "model_name": "Grok-1", "layers": "64", "hidden": "6144", "heads": "48", "kv_heads": "8", "ffn_hidden": "32768",
+    "vocab": "131072", "n_experts": "8", "topk": "2", "expert_ffn": "32768", "n_gpus": "128", "tp": "4", "dp": "32", "ep": "8",
+}  # fmt: skip
+
+
+def test_experts_have_megatron_s_tensor_parallelism_unless_a_recipe_says_otherwise(predict):
+    """megatron/core/model_parallel_config.py; NVIDIA/dgxc-benchmarking v25.05, grok1/README.md: ETP 4 with TP 4 and EP 8."""
+    nemo, bridge, stated, few = predict(
+        GROK | {"framework": "NeMo 2.0 / Megatron-Core"},
+        GROK | {"framework": "Megatron-Bridge (NeMo container 26.04)"},
+        GROK | {"framework": "NeMo 2.0 / Megatron-Core", "etp": "1"},
+        GROK | {"framework": "NeMo 2.0 / Megatron-Core", "n_gpus": "8", "dp": "2"},
+    )
+    assert filled(nemo)["etp"].startswith("4 (")
+    assert filled(bridge)["etp"] == "1"
+    assert "etp" not in filled(stated)
+    assert filled(few)["etp"] == "1"
+
+
+def test_grok_on_128_gb200_takes_as_long_as_measured(predict):
+    """NVIDIA/dgxc-benchmarking v25.05, grok1/README.md: 7.325 s a step of 256 sequences in bf16."""
+    measured = {
+        "gpu_slug": "gb200",
+        "gpus_per_node": "4",
+        "global_batch": "256",
+        "framework": "NeMo 2.0 / Megatron-Core",
+    }
+    (row,) = predict(GROK | measured)
+    assert float(row["predicted_step_time_s"]) == pytest.approx(7.325, rel=0.2)
+
+
+def test_a_published_overlap_of_experts_saves_about_what_it_saved(predict):
+    """NVIDIA-NeMo/Megatron-Bridge at 067f987d, nemo-mbridge-perf-moe-comm-overlap: Qwen3 30B on 16 H100s, 24.71 s without and
+    20.99 s with the overlap, whose share of the all-to-all was taken from there; the all-to-all itself was not."""
+    row = {"model_name": "Qwen3-30B-A3B", "n_gpus": "16", "tp": "1", "dp": "16", "ep": "16", "sequence_parallel": "0",
+           "global_batch": "1024", "seq_len": "4096", "framework": "Megatron-Bridge"}  # fmt: skip
+    (found,) = predict(row)
+    assert float(found["predicted_step_time_s"]) == pytest.approx(20.99, rel=0.15)
+
+
 def test_fsdp_switched_off_leaves_recipes_of_megatron_their_distributed_optimizer(predict):
     off, replicated, zero_1 = predict(
-        {"zero_stage_or_fsdp": "FSDP=0 (DDP)", "framework": "Megatron-Bridge (NeMo container 25.09)"},
+        {"zero_stage_or_fsdp": "FSDP=0 (DDP)", "framework": "NeMo 25.02 / Megatron-Core"},
         {"zero_stage_or_fsdp": "DDP"},
         {"zero_stage_or_fsdp": "ZeRO-1"},
     )
