@@ -109,17 +109,19 @@ GROK = {
 
 
 def test_experts_have_megatron_s_tensor_parallelism_unless_a_recipe_says_otherwise(predict):
-    """megatron/core/model_parallel_config.py; NVIDIA/dgxc-benchmarking v25.05, grok1/README.md: ETP 4 with TP 4 and EP 8."""
-    nemo, bridge, stated, few = predict(
+    """megatron/core/model_parallel_config.py; NVIDIA/dgxc-benchmarking v25.05, grok1/README.md: ETP 4 with TP 4 and EP 8;
+    deepseek_v3/pretraining/README.md: ETP 1 with TP 2."""
+    nemo, bridge, stated, few, narrow = predict(
         GROK | {"framework": "NeMo 2.0 / Megatron-Core"},
         GROK | {"framework": "Megatron-Bridge (NeMo container 26.04)"},
         GROK | {"framework": "NeMo 2.0 / Megatron-Core", "etp": "1"},
         GROK | {"framework": "NeMo 2.0 / Megatron-Core", "n_gpus": "8", "dp": "2"},
+        GROK | {"framework": "NeMo 2.0 / Megatron-Core", "expert_ffn": "2048"},
     )
     assert filled(nemo)["etp"].startswith("4 (")
     assert filled(bridge)["etp"] == "1"
     assert "etp" not in filled(stated)
-    assert filled(few)["etp"] == "1"
+    assert filled(few)["etp"] == filled(narrow)["etp"] == "1"
 
 
 def test_grok_on_128_gb200_takes_as_long_as_measured(predict):
