@@ -146,10 +146,11 @@ def test_a_published_overlap_of_experts_saves_about_what_it_saved(predict):
 
 
 def test_fsdp_switched_off_leaves_recipes_of_megatron_their_distributed_optimizer(predict):
+    recipe = {"framework": "Megatron-Bridge (NeMo container 25.09)"}
     off, replicated, zero_1 = predict(
-        {"zero_stage_or_fsdp": "FSDP=0 (DDP)", "framework": "NeMo 25.02 / Megatron-Core"},
-        {"zero_stage_or_fsdp": "DDP"},
-        {"zero_stage_or_fsdp": "ZeRO-1"},
+        recipe | {"zero_stage_or_fsdp": "FSDP=0 (DDP)"},
+        recipe | {"zero_stage_or_fsdp": "DDP"},
+        recipe | {"zero_stage_or_fsdp": "ZeRO-1"},
     )
     assert filled(off)["zero"].startswith("1 (")
     assert off["predicted_peak_memory_gib"] == zero_1["predicted_peak_memory_gib"]
