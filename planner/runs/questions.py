@@ -121,7 +121,7 @@ class Questions:
             self._contexts[key] = build_question(self._registry, architecture, cluster, names).context
         context = self._contexts[key]
         if architecture.moe is not None:
-            degrees["etp"] = _expert_tensor(row, framework, degrees, filler)
+            degrees["etp"] = _expert_tensor(row, architecture, framework, degrees, filler)
         layouts = self._layouts(row, context, degrees, filler)
         if row.peak_kind.why:
             filler.note(f"peak_mem_unit = {row.peak_kind.name} ({row.peak_kind.why})")
@@ -294,9 +294,13 @@ def _micro_batch(row: RunRow, dp: int, filler: Filler) -> int:
     return int(filler.take("micro_batch", row.micro_batch, whole or 1, "global_batch / dp" if whole else ""))
 
 
-def _expert_tensor(row: RunRow, framework: Framework, degrees: Mapping[str, int], filler: Filler) -> int:
-    """Tensor parallelism within an expert: what the framework does unasked, where there are ranks enough for it."""
-    assumed = degrees["tp"] if framework.experts_follow_tensor else 1
+def _expert_tensor(
+    row: RunRow, architecture: Architecture, framework: Framework, degrees: Mapping[str, int], filler: Filler
+) -> int:
+    """Tensor parallelism within an expert: what the framework does unasked, where there are ranks enough for it. Experts narrower
+    than the model are left whole: recipes for them say so (NVIDIA/dgxc-benchmarking v25.05, deepseek_v3: ETP 1 with TP 2)."""
+    wide = architecture.moe is not None and architecture.moe.expert_ffn >= architecture.hidden
+    assumed = degrees["tp"] if framework.experts_follow_tensor and wide else 1
     ranks = degrees["tp"] * degrees["cp"] * degrees["dp"]
     if ranks % (degrees["ep"] * assumed):
         assumed = 1

@@ -39,21 +39,22 @@ def chunk_sizes(layers: int, chunks: int, head_layers: float = 0.0) -> tuple[int
     """Layers per chunk: as many in each where that comes out even, or does with the embedding and the head counted as one layer
     each (Llama 3 405B: 126 layers on 16 stages are 7, 14 × 8, 7; arXiv 2407.21783, section 3.3.2).
 
-    Else somebody has to say which chunk holds what, and gives the last one as many layers as make the fullest chunk least,
-    where the head is worth `head_layers`. So do the recipes for DeepSeek-V3, whose head predicts two tokens:
-    16 stages hold 15 × 4 layers and 1 (NVIDIA-NeMo/Megatron-Bridge v0.3.0, recipes/deepseek/deepseek_v3.py).
+    Else somebody may say which chunk holds what, and does where that takes a layer's time or more off the fullest chunk: the last
+    one then gets as many layers as make the fullest least, where the head is worth `head_layers`. So do the recipes for
+    DeepSeek-V3, whose head predicts two tokens (NVIDIA-NeMo/Megatron-Bridge v0.3.0, recipes/deepseek/deepseek_v3.py).
 
-    >>> chunk_sizes(126, 16)[:2], chunk_sizes(61, 4, 3.9)
-    ((7, 8), (16, 16, 16, 13))
+    >>> chunk_sizes(126, 16)[:2], chunk_sizes(61, 4, 3.9), chunk_sizes(61, 4, 0.5)
+    ((7, 8), (16, 16, 16, 13), (15, 16, 15, 15))
     """
+    even = _even(layers, chunks)
     if chunks == 1 or layers % chunks == 0 or (layers + ENDS) % chunks == 0:
-        return _even(layers, chunks)
+        return even
 
     def fullest(last: int) -> float:
         return max(last + head_layers, -(-(layers - last) // (chunks - 1)))
 
-    last = min(range(-(-layers // chunks), -1, -1), key=fullest)
-    return (*_even(layers - last, chunks - 1), last)
+    last = min(range(even[-1], -1, -1), key=fullest)
+    return (*_even(layers - last, chunks - 1), last) if fullest(last) <= fullest(even[-1]) - 1.0 else even
 
 
 def _even(layers: int, chunks: int) -> tuple[int, ...]:

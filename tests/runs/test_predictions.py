@@ -152,17 +152,19 @@ GROK = {
 
 
 def test_experts_have_megatron_s_tensor_parallelism_unless_a_recipe_says_otherwise(predict):
-    """megatron/core/model_parallel_config.py; NVIDIA/dgxc-benchmarking v25.05, grok1/README.md: ETP 4 with TP 4 and EP 8."""
-    nemo, bridge, stated, few = predict(
+    """megatron/core/model_parallel_config.py; NVIDIA/dgxc-benchmarking v25.05, grok1/README.md: ETP 4 with TP 4 and EP 8;
+    deepseek_v3/pretraining/README.md: ETP 1 with TP 2."""
+    nemo, bridge, stated, few, narrow = predict(
         GROK | {"framework": "NeMo 2.0 / Megatron-Core"},
         GROK | {"framework": "Megatron-Bridge (NeMo container 26.04)"},
         GROK | {"framework": "NeMo 2.0 / Megatron-Core", "etp": "1"},
         GROK | {"framework": "NeMo 2.0 / Megatron-Core", "n_gpus": "8", "dp": "2"},
+        GROK | {"framework": "NeMo 2.0 / Megatron-Core", "expert_ffn": "2048"},
     )
     assert filled(nemo)["etp"].startswith("4 (")
     assert filled(bridge)["etp"] == "1"
     assert "etp" not in filled(stated)
-    assert filled(few)["etp"] == "1"
+    assert filled(few)["etp"] == filled(narrow)["etp"] == "1"
 
 
 def test_grok_on_128_gb200_takes_as_long_as_measured(predict):
@@ -187,10 +189,11 @@ def test_a_published_overlap_of_experts_saves_about_what_it_saved(predict):
 
 
 def test_fsdp_switched_off_leaves_recipes_of_megatron_their_distributed_optimizer(predict):
+    recipe = {"framework": "Megatron-Bridge (NeMo container 25.09)"}
     off, replicated, zero_1 = predict(
-        {"zero_stage_or_fsdp": "FSDP=0 (DDP)", "framework": "NeMo 25.02 / Megatron-Core"},
-        {"zero_stage_or_fsdp": "DDP"},
-        {"zero_stage_or_fsdp": "ZeRO-1"},
+        recipe | {"zero_stage_or_fsdp": "FSDP=0 (DDP)"},
+        recipe | {"zero_stage_or_fsdp": "DDP"},
+        recipe | {"zero_stage_or_fsdp": "ZeRO-1"},
     )
     assert filled(off)["zero"].startswith("1 (")
     assert off["predicted_peak_memory_gib"] == zero_1["predicted_peak_memory_gib"]
