@@ -198,7 +198,11 @@ def planner_frameworks() -> Iterator[Framework]:
             pipeline=0.0,
             gradients=1.0,
             parameters=1.0,
-            source="DeepSpeed: overlap_comm, ZeRO-3 prefetching; pipeline sends wait for the receiver",
+            once_a_step=0.0,
+            source="DeepSpeed: overlap_comm is on for ZeRO-3 alone (runtime/zero/config.py), which also prefetches; below it "
+            "gradients are reduced after the last backward pass (runtime/zero/stage_1_and_2.py, reduce_gradients; "
+            "runtime/pipe/engine.py, _exec_reduce_grads), weights gathered by the optimizer's step; pipeline sends wait for the "
+            "receiver",
         ),
         overheads=EAGER_OVERHEADS,
         offloads_states=frozenset(StateKind),
@@ -215,6 +219,8 @@ def planner_frameworks() -> Iterator[Framework]:
         traffic=TRAFFIC,
         accumulation_bytes_per_parameter=10.0,
         sync_bucket_elements=zero_bucket_elements,
+        all_reduces_gradients=lambda context: context.precision.compute == "bf16",
+        gathers_stage_messages=True,
         host_s_per_operator=HOST_S_PER_OPERATOR,
         source="deepspeedai/DeepSpeed, deepspeed/runtime/zero/stage_1_and_2.py, stage3.py, runtime/pipe/engine.py",
     )

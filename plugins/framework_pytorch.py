@@ -151,7 +151,10 @@ def planner_frameworks() -> Iterator[Framework]:
         storage=main_gradient_storage,
         footprints=FOOTPRINTS,
         overlaps=Overlaps(
-            gradients=1.0, source="huggingface/nanotron, src/nanotron/parallel/data_parallel: bucketed reduction"
+            input_gradients=1.0,
+            gradients=1.0,
+            source="huggingface/nanotron at 0e0a27ea, src/nanotron/optim/gradient_accumulator.py (DDP's buckets), optim/zero.py "
+            "(weights are gathered by the step), parallel/tensor_parallel/functional.py (asynchronous linears)",
         ),
         overheads=OVERHEADS,
         zero_stages=(0, 1),

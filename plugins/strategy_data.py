@@ -65,10 +65,10 @@ def shards_states(_context: Context, layouts: Layouts) -> Mapping[StateKind, Val
 
 
 def communications(context: Context, layouts: Layouts, block: Block) -> Iterator[Communication]:
-    """Gradients: all-reduced once (ZeRO-0), reduce-scattered once (1) or in every micro-batch (2, 3: sharded gradients
-    cannot wait); frozen weights have none. Weights: gathered once after the step (1, 2), or before each forward and
-    backward (3). In shard groups (HSDP) all of this but ZeRO-0's stays inside a group, and the groups all-reduce the shards
-    of the gradients."""
+    """Gradients: all-reduced once (ZeRO-0), reduce-scattered once (1, unless the framework all-reduces them too) or in every
+    micro-batch (2, 3: sharded gradients cannot wait); frozen weights have none. Weights: gathered once after the step (1, 2), or
+    before each forward and backward (3). In shard groups (HSDP) all of this but what is all-reduced stays inside a group, and the
+    groups all-reduce the shards of the gradients."""
     zero = layouts["zero"]
     every = context.local_elements(block, layouts)
     trained = context.local_elements(block, layouts, trainable_only=True)
@@ -107,10 +107,13 @@ def _group(
             events=np.where(when, pieces, 0.0), overlap=overlap, source=SOURCE,
         )  # fmt: skip
 
-    yield send(Collective.ALL_REDUCE, gradient_bytes, Phase.GRADIENT_SYNC, overlaps.gradients, zero == 0, (axis,))
-    yield send(Collective.REDUCE_SCATTER, gradient_bytes, Phase.GRADIENT_SYNC, overlaps.gradients, zero == 1)
+    all_reduces = context.framework.all_reduces_gradients
+    largest = 1 if all_reduces is not None and all_reduces(context) else 0
+    whole, scattered = zero <= largest, (zero == 1) & (zero > largest)
+    yield send(Collective.ALL_REDUCE, gradient_bytes, Phase.GRADIENT_SYNC, overlaps.gradients, whole, (axis,))
+    yield send(Collective.REDUCE_SCATTER, gradient_bytes, Phase.GRADIENT_SYNC, overlaps.gradients, scattered)
     yield send(Collective.REDUCE_SCATTER, gradient_bytes, Phase.BACKWARD, overlaps.gradients, zero >= 2)
-    for phase, when in ((Phase.GRADIENT_SYNC, zero == 1), (Phase.BACKWARD, zero >= 2)):
+    for phase, when in ((Phase.GRADIENT_SYNC, scattered), (Phase.BACKWARD, zero >= 2)):
         across = when & (groups > 1)
         yield send(Collective.ALL_REDUCE, shard_bytes, phase, overlaps.gradients, across, (axis, SHARD_GROUP))
     yield send(

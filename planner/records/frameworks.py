@@ -39,14 +39,21 @@ FootprintFunction: TypeAlias = Callable[[Operator, Numerics], Footprint]
 """What one operator keeps in memory under an implementation."""
 
 
+COMMUNICATION_SLOWDOWN: Final = 1.0 - 1.0 / 1.189
+"""The share of its speed that compute loses while a collective runs beside it on the same GPU, for compute units, memory and power:
+it takes 18.9 % longer in the mean of training runs on A100, H100, MI210 and MI250 (arXiv 2507.03114, abstract). Taken for tiles of
+tensor parallelism too: they use fewer compute units, but the same memory and power."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overlaps:
     """The fraction of a communication that a framework can run beside compute (0 none, 1 all that fits).
 
     `tiled_tensor` names the accelerator generations on which tensor-parallel collectives run tile by tile with their GEMM, so
     that one tile of t stays exposed. `input_gradients` is for the tensor-parallel reduction of a GEMM's input gradient, which
-    needs nothing of its weight gradient. `slowdown` is the share of the hidden communication's time that compute loses to it
-    (processor use of the network).
+    needs nothing of its weight gradient. `once_a_step` is the share of `gradients` and `parameters` that holds for what is sent
+    once a step (ZeRO 0 and 1), not in every micro-batch. `slowdown` is the share of the hidden communication's time that compute
+    loses to it on GPUs.
     """
 
     tensor: float = 0.0
@@ -57,7 +64,8 @@ class Overlaps:
     pipeline: float = 0.0
     gradients: float = 0.0
     parameters: float = 0.0
-    slowdown: float = 0.0
+    once_a_step: float = 1.0
+    slowdown: float = COMMUNICATION_SLOWDOWN
     source: str = ""
 
 
@@ -142,7 +150,8 @@ class Framework:
     write there itself. `selective_recompute` is the policy that the framework means by "selective".
     `deduplicates_tokens`: a token crosses to a node once however many of its experts are there.
     `sync_bucket_elements` says of how many parameters gradients are reduced at once (None: a block's): each collective pays its
-    own latency.
+    own latency. `all_reduces_gradients`: under ZeRO-1 too, every rank gets the reduced gradient of every parameter.
+    `gathers_stage_messages`: tensor-parallel ranks send a part each of what the next stage needs, which gathers it.
     `host_s_per_operator` is what the host needs to launch one operator's kernels: a block takes no less than that times its
     operators, however fast the device. `buffers` is memory beside states and saved tensors. `autocasts`: mixed precision keeps
     float32 weights and a float32
@@ -186,6 +195,8 @@ class Framework:
     deduplicates_tokens: bool = False
     accumulation_bytes_per_parameter: float = 0.0
     sync_bucket_elements: Callable[[Context, Layouts], Value] | None = None
+    all_reduces_gradients: Callable[[Context], bool] | None = None
+    gathers_stage_messages: bool = False
     selective_recompute: str = "selective"
     host_s_per_operator: float = 0.0
     source: str

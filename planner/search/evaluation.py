@@ -29,6 +29,7 @@ from planner.search.timing import (
     BlockTimes,
     MicroBatch,
     StepTimes,
+    Sync,
     block_syncs,
     block_times,
     micro_batch_times,
@@ -141,7 +142,7 @@ def _micro_batch(context: Context, layouts: Layouts, rules: Rules) -> MicroBatch
     return micro_batch_times(context, _timed_columns(context, layouts, rules), blocks)
 
 
-def _synchronisation(context: Context, layouts: Layouts, rules: Rules) -> Mapping[Phase, Array]:
+def _synchronisation(context: Context, layouts: Layouts, rules: Rules) -> Mapping[Phase, Sync]:
     """A device that keeps its parameters several times synchronises each copy."""
     traffic = Traffic(layouts, network_of(context.cluster))
     copies = parameter_copies(layouts, mesh_schedules(layouts, rules))
