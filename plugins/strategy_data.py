@@ -92,6 +92,9 @@ def _group(
     shard_bytes = gradient_bytes / np.maximum(1.0, layouts[axis] / groups)
 
     buckets = _buckets(context, layouts, trained)
+    gathers = np.minimum(buckets, 1.0)
+    if context.framework.broadcasts_weights:
+        gathers = _broadcasts(context, layouts, trained, layouts[axis] / groups)
 
     def send(
         collective: Collective,
@@ -101,7 +104,7 @@ def _group(
         when: Value,
         axes: tuple[str, ...] = (SHARD_GROUP, axis),
     ) -> Communication:
-        pieces = {Phase.GRADIENT_SYNC: buckets, Phase.PARAMETER_SYNC: np.minimum(buckets, 1.0)}.get(phase, 1.0)
+        pieces = {Phase.GRADIENT_SYNC: buckets, Phase.PARAMETER_SYNC: gathers}.get(phase, 1.0)
         return Communication(
             collective=collective, axes=axes, payload_bytes=payload / pieces, phase=phase, component="dp",
             events=np.where(when, pieces, 0.0), overlap=overlap, source=SOURCE,
@@ -128,6 +131,17 @@ def _buckets(context: Context, layouts: Layouts, elements: Value) -> Value:
     Weights are gathered in no more than one per block."""
     bucket = context.framework.sync_bucket_elements
     return 1.0 if bucket is None else np.where(np.asarray(elements) > 0, elements / bucket(context, layouts), 1.0)
+
+
+def _broadcasts(context: Context, layouts: Layouts, elements: Value, ranks: Value) -> Value:
+    """A block's share of one broadcast by each rank, of its part of all that a stage holds. Along a ring a broadcast takes as
+    long as an all-gather of as many bytes."""
+    counts = (1, *context.program.counts(), 1)
+    held: Value = 0.0
+    for count, block in zip(counts, context.program.blocks, strict=True):
+        for each in context.local_elements(block, layouts, trainable_only=True).values():
+            held = np.add(held, count * each)
+    return np.where(np.asarray(elements) > 0, ranks * elements / np.maximum(1.0, held / layouts["pp"]), 1.0)
 
 
 def shard_groups(layouts: Layouts) -> Value:

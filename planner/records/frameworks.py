@@ -151,7 +151,9 @@ class Framework:
     `deduplicates_tokens`: a token crosses to a node once however many of its experts are there.
     `sync_bucket_elements` says of how many parameters gradients are reduced at once (None: a block's): each collective pays its
     own latency. `all_reduces_gradients`: under ZeRO-1 too, every rank gets the reduced gradient of every parameter.
+    `broadcasts_weights`: each rank sends the weights that it updated in a broadcast of its own, not all in one all-gather.
     `gathers_stage_messages`: tensor-parallel ranks send a part each of what the next stage needs, which gathers it.
+    `head_layers`: as how many layers the head counts where layers are shared out by work (None: by number, without the head).
     `host_s_per_operator` is what the host needs to launch one operator's kernels: a block takes no less than that times its
     operators, however fast the device. `buffers` is memory beside states and saved tensors. `autocasts`: mixed precision keeps
     float32 weights and a float32
@@ -196,7 +198,9 @@ class Framework:
     accumulation_bytes_per_parameter: float = 0.0
     sync_bucket_elements: Callable[[Context, Layouts], Value] | None = None
     all_reduces_gradients: Callable[[Context], bool] | None = None
+    broadcasts_weights: bool = False
     gathers_stage_messages: bool = False
+    head_layers: Callable[[Context], float] | None = None
     selective_recompute: str = "selective"
     host_s_per_operator: float = 0.0
     source: str

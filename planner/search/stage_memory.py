@@ -6,11 +6,11 @@ import numpy as np
 
 from planner.domain.mesh import Array, Layouts
 from planner.domain.plan import MEMORY_COMPONENTS, StageMemory
-from planner.plugin import Context, Program
+from planner.plugin import Context
 from planner.search.evaluation import Rules, mesh_offloads, mesh_recomputes, mesh_schedules
 from planner.search.factoring import Factoring
 from planner.search.memory import memory_parts, placed_columns, stage_instants
-from planner.search.stages import StageColumn, split_stages, within
+from planner.search.stages import StageColumn, head_layers_of, split_stages, within
 
 
 def stage_memories(context: Context, layouts: Layouts, rules: Rules) -> tuple[StageMemory, ...]:
@@ -19,7 +19,7 @@ def stage_memories(context: Context, layouts: Layouts, rules: Rules) -> tuple[St
     A search looks at the stages that no other dominates, one column each; here all stages are one column, so that the
     same sum gives each of them in one pass.
     """
-    column = _every_stage(context.program, int(layouts["pp"][0]), int(layouts.degree("vpp")[0]))
+    column = _every_stage(context, int(layouts["pp"][0]), int(layouts.degree("vpp")[0]))
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         recomputes = mesh_recomputes(layouts, rules)
         schedules = mesh_schedules(layouts, rules)
@@ -43,9 +43,10 @@ def stage_memories(context: Context, layouts: Layouts, rules: Rules) -> tuple[St
     )
 
 
-def _every_stage(program: Program, pp: int, vpp: int) -> StageColumn:
+def _every_stage(context: Context, pp: int, vpp: int) -> StageColumn:
     """All stages side by side."""
-    stages = split_stages(program, *within(len(program.layers), pp, vpp))
+    program = context.program
+    stages = split_stages(program, *within(len(program.layers), pp, vpp), head_layers_of(context))
 
     def spread(values: list[int]) -> Array:
         return np.asarray(values, dtype=np.float64)

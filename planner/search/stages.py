@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.domain.mesh import Array, Layouts
-from planner.plugin import Program
+from planner.plugin import Context, Program
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +44,38 @@ def chunk_sizes(layers: int, chunks: int) -> tuple[int, ...]:
     return tuple(base + (first <= chunk < first + more) for chunk in range(chunks))
 
 
-def split_stages(program: Program, pp: int, vpp: int) -> tuple[Stage, ...]:
-    """The stages of a pipeline; chunk c of pp · vpp lies on stage c mod pp."""
-    return split_layers(program.layers, len(program.kinds), pp, vpp)
+def balanced_sizes(layers: int, stages: int, head_layers: float) -> tuple[int, ...]:
+    """Layers per stage where the head counts as `head_layers` of them: a stage is full once it is past its share of the sum
+    (huggingface/nanotron, src/nanotron/models/base.py, build_model). The head follows on the last one.
+
+    >>> balanced_sizes(16, 2, 262.7 / 67.1)
+    (10, 6)
+    """
+    sizes, stage = [0] * stages, 0
+    for placed in range(1, layers + 1):
+        sizes[stage] += 1
+        if placed > (layers + head_layers) * (stage + 1) / stages:
+            stage = min(stage + 1, stages - 1)
+    return tuple(sizes)
 
 
-def split_layers(layers: tuple[int, ...], kinds: int, pp: int, vpp: int) -> tuple[Stage, ...]:
+def split_stages(program: Program, pp: int, vpp: int, head_layers: float | None = None) -> tuple[Stage, ...]:
+    """The stages of a pipeline; chunk c of pp · vpp lies on stage c mod pp. Chunks are as even in layers as can be, or, where the
+    head counts as `head_layers`, in work."""
+    return split_layers(program.layers, len(program.kinds), pp, vpp, head_layers)
+
+
+def split_layers(
+    layers: tuple[int, ...], kinds: int, pp: int, vpp: int, head_layers: float | None = None
+) -> tuple[Stage, ...]:
     """The stages of `layers`, each of which is the number of its kind."""
     held = [[0] * kinds for _ in range(pp)]
     first = 0
-    for chunk, size in enumerate(chunk_sizes(len(layers), pp * vpp)):
+    chunks = pp * vpp
+    sizes = (
+        chunk_sizes(len(layers), chunks) if head_layers is None else balanced_sizes(len(layers), chunks, head_layers)
+    )
+    for chunk, size in enumerate(sizes):
         counts = Counter(layers[first : first + size])
         for kind, count in counts.items():
             held[chunk % pp][kind] += count
@@ -89,22 +111,29 @@ class StageColumn:
     head: Array
 
 
-def stage_columns(program: Program, layouts: Layouts) -> tuple[StageColumn, ...]:
+def head_layers_of(context: Context) -> float | None:
+    """As how many layers the framework counts the head when it shares layers out; None: not at all."""
+    counts = context.framework.head_layers
+    return None if counts is None else counts(context)
+
+
+def stage_columns(context: Context, layouts: Layouts) -> tuple[StageColumn, ...]:
     """The representatives of every layout, as columns to be reduced one at a time; short lists repeat their last stage."""
+    program, head_layers = context.program, head_layers_of(context)
     pp = layouts["pp"].astype(np.int64)
     vpp = layouts.degree("vpp").astype(np.int64)
     most = max(len(program.layers), int(vpp.max())) + 1
     codes, inverse = np.unique(pp * most + np.broadcast_to(vpp, pp.shape), return_inverse=True)
     kinds = len(program.kinds)
-    tables = [_table(program.layers, kinds, int(code) // most, int(code) % most) for code in codes]
+    tables = [_table(program.layers, kinds, int(code) // most, int(code) % most, head_layers) for code in codes]
     depth = max(len(table) for table in tables)
     return tuple(_column([table[min(row, len(table) - 1)] for table in tables], inverse) for row in range(depth))
 
 
 @lru_cache(maxsize=1 << 14)
-def _table(layers: tuple[int, ...], kinds: int, pp: int, vpp: int) -> tuple[Stage, ...]:
+def _table(layers: tuple[int, ...], kinds: int, pp: int, vpp: int, head_layers: float | None) -> tuple[Stage, ...]:
     pp, vpp = within(len(layers), pp, vpp)
-    return representatives(split_layers(layers, kinds, pp, vpp))
+    return representatives(split_layers(layers, kinds, pp, vpp, head_layers))
 
 
 def _column(stages: list[Stage], inverse: NDArray[np.intp]) -> StageColumn:

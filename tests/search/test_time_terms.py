@@ -161,6 +161,24 @@ def test_tensor_parallel_ranks_share_out_what_a_stage_sends_where_the_next_gathe
     assert (forward.axes, gathered.axes, number(gathered.events)) == (("pp",), ("tp",), 1.0)
 
 
+def test_internevo_all_reduces_in_16_bits_and_broadcasts_each_rank_s_weights():
+    """internlm/solver/optimizer/hybrid_zero_optim.py: reduce_rank is None, so every rank gets all gradients, in shard groups too;
+    broadcast_params sends the part of one rank after the other, each around the whole ring."""
+    strategy = next(strategy for strategy in RULES.strategies if strategy.name == "data")
+    of = context("internevo")
+    layouts = mesh(of, dp=64, zero=1, shard_group=8)
+    sent = [each for each in strategy.communications(of, layouts, of.program.kinds[0]) if np.any(each.events)]
+    reduced = [each for each in sent if each.phase is Phase.GRADIENT_SYNC]
+    assert [(each.collective, each.axes) for each in reduced] == [(Collective.ALL_REDUCE, ("replicas",))]
+    layer = sum(map(number, of.local_elements(of.program.kinds[0], layouts).values()))
+    assert number(reduced[0].payload_bytes * reduced[0].events) == pytest.approx(2.0 * layer)
+    broadcasts = 0.0
+    for count, block in zip((1, *of.program.counts(), 1), of.program.blocks, strict=True):
+        sent = strategy.communications(of, layouts, block)
+        broadcasts += count * sum(number(each.events) for each in sent if each.phase is Phase.PARAMETER_SYNC)
+    assert broadcasts == pytest.approx(8.0)
+
+
 PLAYBOOK = cells.bus_bandwidths("vinjn/nanotron-ultrascale-playbook:assets")
 
 
