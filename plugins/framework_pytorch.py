@@ -112,6 +112,12 @@ def storage(precision: Precision) -> Storage:
     )
 
 
+def half_reduction_storage(precision: Precision) -> Storage:
+    """The same with gradients reduced in the compute format: Composer's mixed precision PURE, as llm-foundry's benchmarks ran
+    (scripts/train/benchmarking/submit_benchmarks.py), and bfSixteen of fms-fsdp (fms_fsdp/policies/mixed_precision.py)."""
+    return replace(storage(precision), reduce_bytes=precision.activation_bytes)
+
+
 def main_gradient_storage(precision: Precision) -> Storage:
     """nanotron and InternEvo: 16-bit weights, a float32 gradient buffer, master copy and moments shared out (ZeRO-1)."""
     mixed = precision.master_bytes > 0
@@ -235,7 +241,7 @@ def planner_frameworks() -> Iterator[Framework]:
     yield Framework(
         name="llm-foundry",
         aliases=("mosaicml", "composer", "fms-fsdp", "fsdp1"),
-        storage=storage,
+        storage=half_reduction_storage,
         footprints=FOOTPRINTS | {"loss": fused_loss},
         overlaps=OVERLAPS,
         overheads=OVERHEADS,
