@@ -43,7 +43,7 @@ from planner.records.config_fields import ConfigFields, read_decoder, read_layer
 from planner.records.context import Context, parameter_class
 from planner.records.estimates import CatalogBranch, Estimate, EstimateInput, Estimator
 from planner.records.frameworks import (
-    COLLECTIVE_SLOWDOWN,
+    COMMUNICATION_SLOWDOWN,
     DeviceOverheads,
     FootprintFunction,
     Framework,
@@ -77,7 +77,7 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 """Marks a function of a plugin as the implementation of the hook of the same name."""
 
 __all__ = [
-    "COLLECTIVE_SLOWDOWN",
+    "COMMUNICATION_SLOWDOWN",
     "EXPERT_REPLICAS",
     "REPLICAS",
     "SHARD_GROUP",

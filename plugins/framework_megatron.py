@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 
 from planner.plugin import (
-    COLLECTIVE_SLOWDOWN,
+    COMMUNICATION_SLOWDOWN,
     Array,
     Buffer,
     Component,
@@ -98,10 +98,11 @@ Fitted: the single-node runs of VIA-Research/vTrain, data/ground_truth_single.cs
 size 1024, whose layers are too small to keep the device busy."""
 
 
-EXPERT_OVERLAP: Final = 0.45
-"""The share of the experts' all-to-all that Megatron's ``--overlap-moe-expert-parallel-comm`` takes off the step: Qwen3 30B on 16
-H100s with ep 16, a step of 24.71 s without and 20.99 s with it, where dispatch and combine ran for 8.25 s (9.079 ms are 0.11 % of
-them) (NVIDIA-NeMo/Megatron-Bridge at 067f987d, skills/nemo-mbridge-perf-moe-comm-overlap/SKILL.md)."""
+EXPERT_OVERLAP: Final = 0.45 / (1.0 - COMMUNICATION_SLOWDOWN)
+"""The share of the experts' all-to-all that Megatron's ``--overlap-moe-expert-parallel-comm`` hides. It takes 45 % off the step:
+Qwen3 30B on 16 H100s with ep 16, a step of 24.71 s without and 20.99 s with it, where dispatch and combine ran for 8.25 s (9.079 ms
+are 0.11 % of them) (NVIDIA-NeMo/Megatron-Bridge at 067f987d, skills/nemo-mbridge-perf-moe-comm-overlap/SKILL.md); what compute lost
+meanwhile is in these figures."""
 NEMO_SOURCE: Final = (
     "NVIDIA/dgxc-benchmarking v24.11.1, every recipe: grad_sync_dtype: bf16; NVIDIA/NeMo, scripts/performance: "
     "grad_reduce_in_fp32 = False; otherwise taken as megatron-core"
@@ -217,7 +218,6 @@ def planner_frameworks() -> Iterator[Framework]:
         storage=megatron_storage,
         footprints=FOOTPRINTS,
         overlaps=Overlaps(
-            slowdown=COLLECTIVE_SLOWDOWN,
             tiled_tensor=frozenset({"Hopper", "Blackwell"}),
             input_gradients=1.0,
             context=1.0,
@@ -256,11 +256,14 @@ def planner_frameworks() -> Iterator[Framework]:
         storage=deepspeed_storage,
         footprints=FOOTPRINTS,
         overlaps=Overlaps(
-            slowdown=COLLECTIVE_SLOWDOWN,
             pipeline=0.0,
             gradients=1.0,
             parameters=1.0,
-            source="DeepSpeed: overlap_comm, ZeRO-3 prefetching; pipeline sends wait for the receiver",
+            once_a_step=0.0,
+            source="DeepSpeed: overlap_comm is on for ZeRO-3 alone (runtime/zero/config.py), which also prefetches; below it "
+            "gradients are reduced after the last backward pass (runtime/zero/stage_1_and_2.py, reduce_gradients; "
+            "runtime/pipe/engine.py, _exec_reduce_grads), weights gathered by the optimizer's step; pipeline sends wait for the "
+            "receiver",
         ),
         overheads=EAGER_OVERHEADS,
         offloads_states=frozenset(StateKind),
@@ -277,6 +280,8 @@ def planner_frameworks() -> Iterator[Framework]:
         traffic=TRAFFIC,
         accumulation_bytes_per_parameter=10.0,
         sync_bucket_elements=zero_bucket_elements,
+        all_reduces_gradients=lambda context: context.precision.compute == "bf16",
+        gathers_stage_messages=True,
         host_s_per_operator=HOST_S_PER_OPERATOR,
         source="deepspeedai/DeepSpeed, deepspeed/runtime/zero/stage_1_and_2.py, stage3.py, runtime/pipe/engine.py",
     )

@@ -13,7 +13,6 @@ from typing import Final
 import numpy as np
 
 from planner.plugin import (
-    COLLECTIVE_SLOWDOWN,
     Buffer,
     Component,
     Context,
@@ -42,7 +41,6 @@ from planner.plugin import (
 
 OVERHEADS: Final = cuda_overheads(fragmentation=0.05, source="allocator reserve 5 % (fitcheck's default)")
 OVERLAPS: Final = Overlaps(
-    slowdown=COLLECTIVE_SLOWDOWN,
     context=1.0,
     pipeline=1.0,
     gradients=1.0,
@@ -103,6 +101,13 @@ DDP_BUCKET_ELEMENTS: Final = 25 * 2**20 / 2
 """16-bit gradients in a bucket of 25 MiB, DistributedDataParallel's default (torch/nn/parallel/distributed.py, bucket_cap_mb)."""
 INTERNEVO_BUCKET_ELEMENTS: Final = 512 * 2**20 / 2
 """The same of InternEvo (configs: hybrid_zero_optimizer, reduce_bucket_size of 512 MiB)."""
+NANOTRON_GRADIENT_OVERLAP: Final = 0.0
+"""How much of its reduction of gradients nanotron hides behind the backward pass: nothing, though DDP's hooks would let it
+(src/nanotron/optim/gradient_accumulator.py, get_fp32_accum_hook).
+
+Fitted: the playbook's runs (rows ultra of the validation data) without tensor and pipeline parallelism on 16 to 256 GPUs, which
+take as much longer than on 8 as the reduction takes by itself. Those with tensor parallelism inside a node, which were not used,
+then come out at -1 % in the median instead of +11 %, those with pipelines at +6 % instead of +9 %."""
 EAGER_HOST_S_PER_OPERATOR: Final = 93e-6
 """As of Megatron-DeepSpeed, where it was fitted (`HOST_S_PER_OPERATOR` of framework_megatron.py): PyTorch launches one kernel at a
 time from Python whatever the framework. An assumption; a compiled model needs less."""
@@ -136,6 +141,12 @@ def storage(precision: Precision) -> Storage:
     )
 
 
+def half_reduction_storage(precision: Precision) -> Storage:
+    """The same with gradients reduced in the compute format: Composer's mixed precision PURE, as llm-foundry's benchmarks ran
+    (scripts/train/benchmarking/submit_benchmarks.py), and bfSixteen of fms-fsdp (fms_fsdp/policies/mixed_precision.py)."""
+    return replace(storage(precision), reduce_bytes=precision.activation_bytes)
+
+
 def main_gradient_storage(precision: Precision) -> Storage:
     """nanotron and InternEvo: 16-bit weights, a float32 gradient buffer, master copy and moments shared out (ZeRO-1)."""
     mixed = precision.master_bytes > 0
@@ -149,6 +160,11 @@ def main_gradient_storage(precision: Precision) -> Storage:
         unsharded_weight_bytes=precision.communication_bytes,
         reduce_bytes=width,
     )
+
+
+def half_gradient_storage(precision: Precision) -> Storage:
+    """InternEvo keeps the same, and all-reduces 16-bit gradients (internlm/solver/optimizer/hybrid_zero_optim.py)."""
+    return replace(main_gradient_storage(precision), reduce_bytes=precision.communication_bytes)
 
 
 def gradient_buckets(context: Context, layouts: Layouts) -> Iterator[Buffer]:
@@ -169,6 +185,13 @@ def gradient_buckets(context: Context, layouts: Layouts) -> Iterator[Buffer]:
     )  # fmt: skip
 
 
+def head_layers(context: Context) -> float:
+    """The head's weights over those of a layer with as many key-value heads as queries and three matrices in the feed-forward
+    (nanotron/models/llama.py, get_block_compute_costs)."""
+    architecture = context.architecture
+    return architecture.vocab / (4.0 * architecture.hidden + 3.0 * architecture.ffn_hidden)
+
+
 def whole_outputs(_context: Context, _layouts: Layouts) -> float:
     """A stage's outputs stay with the graph that they end until its backward pass (torch/distributed/pipelining/stage.py)."""
     return 1.0
@@ -182,9 +205,10 @@ def planner_frameworks() -> Iterator[Framework]:
         storage=main_gradient_storage,
         footprints=FOOTPRINTS,
         overlaps=Overlaps(
-            slowdown=COLLECTIVE_SLOWDOWN,
-            gradients=1.0,
-            source="huggingface/nanotron, src/nanotron/parallel/data_parallel: bucketed reduction",
+            input_gradients=1.0,
+            gradients=NANOTRON_GRADIENT_OVERLAP,
+            source="huggingface/nanotron at 0e0a27ea, src/nanotron/optim/zero.py (weights are gathered by the step), "
+            "parallel/tensor_parallel/functional.py (asynchronous linears)",
         ),
         overheads=OVERHEADS,
         zero_stages=(0, 1),
@@ -193,6 +217,7 @@ def planner_frameworks() -> Iterator[Framework]:
         schedules=("1f1b",),
         persistent_gradients=True,
         stage_outputs_kept=whole_outputs,
+        head_layers=head_layers,
         buffers=gradient_buckets,
         keeps_gathered_inputs=True,
         fused=frozenset({"dropout"}),
@@ -206,7 +231,16 @@ def planner_frameworks() -> Iterator[Framework]:
     yield replace(
         nanotron,
         name="internevo",
+        storage=half_gradient_storage,
+        overlaps=Overlaps(
+            gradients=1.0,
+            source="InternLM/InternEvo, internlm/solver/optimizer/hybrid_zero_optim.py: overlap_sync_grad, "
+            "broadcast_params",
+        ),
         sync_bucket_elements=lambda _context, _layouts: INTERNEVO_BUCKET_ELEMENTS,
+        all_reduces_gradients=lambda _context: True,
+        broadcasts_weights=True,
+        head_layers=None,
         source="InternLM/InternEvo, internlm: PyTorch operators, FlashAttention-2, ZeRO-1; otherwise taken as nanotron",
     )
     torchtitan = Framework(
@@ -245,7 +279,7 @@ def planner_frameworks() -> Iterator[Framework]:
     foundry = Framework(
         name="llm-foundry",
         aliases=("mosaicml", "composer", "fsdp1"),
-        storage=storage,
+        storage=half_reduction_storage,
         footprints=FOOTPRINTS | {"loss": fused_loss},
         overlaps=OVERLAPS,
         overheads=OVERHEADS,

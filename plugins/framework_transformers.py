@@ -15,7 +15,6 @@ from typing import Final
 import numpy as np
 
 from planner.plugin import (
-    COLLECTIVE_SLOWDOWN,
     Array,
     Attention,
     Buffer,
@@ -318,7 +317,6 @@ def profile(name: str, aliases: tuple[str, ...], *, autocasts: bool, zero_stages
         storage=storage,
         footprints=FOOTPRINTS,
         overlaps=Overlaps(
-            slowdown=COLLECTIVE_SLOWDOWN,
             gradients=1.0, parameters=1.0, pipeline=1.0, context=1.0,
             source="DDP buckets (arXiv:2006.15704, section 3.2), FSDP prefetch (arXiv:2304.11277, section 3.3)",
         ),

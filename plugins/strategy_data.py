@@ -65,10 +65,10 @@ def shards_states(_context: Context, layouts: Layouts) -> Mapping[StateKind, Val
 
 
 def communications(context: Context, layouts: Layouts, block: Block) -> Iterator[Communication]:
-    """Gradients: all-reduced once (ZeRO-0), reduce-scattered once (1) or in every micro-batch (2, 3: sharded gradients
-    cannot wait); frozen weights have none. Weights: gathered once after the step (1, 2), or before each forward and
-    backward (3). In shard groups (HSDP) all of this but ZeRO-0's stays inside a group, and the groups all-reduce the shards
-    of the gradients."""
+    """Gradients: all-reduced once (ZeRO-0), reduce-scattered once (1, unless the framework all-reduces them too) or in every
+    micro-batch (2, 3: sharded gradients cannot wait); frozen weights have none. Weights: gathered once after the step (1, 2), or
+    before each forward and backward (3). In shard groups (HSDP) all of this but what is all-reduced stays inside a group, and the
+    groups all-reduce the shards of the gradients."""
     zero = layouts["zero"]
     every = context.local_elements(block, layouts)
     trained = context.local_elements(block, layouts, trainable_only=True)
@@ -92,6 +92,9 @@ def _group(
     shard_bytes = gradient_bytes / np.maximum(1.0, layouts[axis] / groups)
 
     buckets = _buckets(context, layouts, trained)
+    gathers = np.minimum(buckets, 1.0)
+    if context.framework.broadcasts_weights:
+        gathers = _broadcasts(context, layouts, trained, layouts[axis] / groups)
 
     def send(
         collective: Collective,
@@ -101,16 +104,19 @@ def _group(
         when: Value,
         axes: tuple[str, ...] = (SHARD_GROUP, axis),
     ) -> Communication:
-        pieces = {Phase.GRADIENT_SYNC: buckets, Phase.PARAMETER_SYNC: np.minimum(buckets, 1.0)}.get(phase, 1.0)
+        pieces = {Phase.GRADIENT_SYNC: buckets, Phase.PARAMETER_SYNC: gathers}.get(phase, 1.0)
         return Communication(
             collective=collective, axes=axes, payload_bytes=payload / pieces, phase=phase, component="dp",
             events=np.where(when, pieces, 0.0), overlap=overlap, source=SOURCE,
         )  # fmt: skip
 
-    yield send(Collective.ALL_REDUCE, gradient_bytes, Phase.GRADIENT_SYNC, overlaps.gradients, zero == 0, (axis,))
-    yield send(Collective.REDUCE_SCATTER, gradient_bytes, Phase.GRADIENT_SYNC, overlaps.gradients, zero == 1)
+    all_reduces = context.framework.all_reduces_gradients
+    largest = 1 if all_reduces is not None and all_reduces(context) else 0
+    whole, scattered = zero <= largest, (zero == 1) & (zero > largest)
+    yield send(Collective.ALL_REDUCE, gradient_bytes, Phase.GRADIENT_SYNC, overlaps.gradients, whole, (axis,))
+    yield send(Collective.REDUCE_SCATTER, gradient_bytes, Phase.GRADIENT_SYNC, overlaps.gradients, scattered)
     yield send(Collective.REDUCE_SCATTER, gradient_bytes, Phase.BACKWARD, overlaps.gradients, zero >= 2)
-    for phase, when in ((Phase.GRADIENT_SYNC, zero == 1), (Phase.BACKWARD, zero >= 2)):
+    for phase, when in ((Phase.GRADIENT_SYNC, scattered), (Phase.BACKWARD, zero >= 2)):
         across = when & (groups > 1)
         yield send(Collective.ALL_REDUCE, shard_bytes, phase, overlaps.gradients, across, (axis, SHARD_GROUP))
     yield send(
@@ -125,6 +131,17 @@ def _buckets(context: Context, layouts: Layouts, elements: Value) -> Value:
     Weights are gathered in no more than one per block."""
     bucket = context.framework.sync_bucket_elements
     return 1.0 if bucket is None else np.where(np.asarray(elements) > 0, elements / bucket(context, layouts), 1.0)
+
+
+def _broadcasts(context: Context, layouts: Layouts, elements: Value, ranks: Value) -> Value:
+    """A block's share of one broadcast by each rank, of its part of all that a stage holds. Along a ring a broadcast takes as
+    long as an all-gather of as many bytes."""
+    counts = (1, *context.program.counts(), 1)
+    held: Value = 0.0
+    for count, block in zip(counts, context.program.blocks, strict=True):
+        for each in context.local_elements(block, layouts, trainable_only=True).values():
+            held = np.add(held, count * each)
+    return np.where(np.asarray(elements) > 0, ranks * elements / np.maximum(1.0, held / layouts["pp"]), 1.0)
 
 
 def shard_groups(layouts: Layouts) -> Value:

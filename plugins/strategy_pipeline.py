@@ -65,14 +65,22 @@ def communications(context: Context, layouts: Layouts, block: Block) -> Iterator
 
 def boundary_communications(context: Context, layouts: Layouts) -> Iterator[Communication]:
     """Each boundary sends the residual stream forward and its gradient back, per micro-batch and chunk, shared out over
-    the tensor-parallel ranks under sequence parallelism."""
-    shard = np.where(layouts.equals("sequence_parallel", 1), layouts["tp"], 1.0)
-    payload = context.tokens(layouts) * context.architecture.hidden * context.precision.communication_bytes / shard
+    the tensor-parallel ranks under sequence parallelism, or where they gather it on arrival (arXiv 2104.04473, section 4.1)."""
+    sequence = layouts.equals("sequence_parallel", 1)
+    gathers = context.framework.gathers_stage_messages
+    shard = layouts["tp"] if gathers else np.where(sequence, layouts["tp"], 1.0)
+    whole = context.tokens(layouts) * context.architecture.hidden * context.precision.communication_bytes
+    payload = whole / shard
     events = np.where(layouts["pp"] > 1, layouts["vpp"], 0.0)
+    gathered = np.where(gathers & ~sequence & (layouts["tp"] > 1), events, 0.0)
     for phase in (Phase.FORWARD, Phase.BACKWARD):
         yield Communication(
             collective=Collective.POINT_TO_POINT, axes=("pp",), payload_bytes=payload, phase=phase, component="pp",
             events=events, overlap=context.framework.overlaps.pipeline, source=SOURCE,
+        )  # fmt: skip
+        yield Communication(
+            collective=Collective.ALL_GATHER, axes=("tp",), payload_bytes=whole, phase=phase, component="pp",
+            events=gathered, source=SOURCE,
         )  # fmt: skip
 
 

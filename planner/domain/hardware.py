@@ -85,6 +85,18 @@ class Price:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BusBandwidths:
+    """What the collectives of one group reached on a cluster, by the number of nodes that it spanned: pairs of nodes, rising, and
+    bus bandwidth [byte/s] (NVIDIA/nccl-tests, doc/PERFORMANCE.md); `gather` is of all-gathers and reduce-scatters."""
+
+    all_reduce: tuple[tuple[int, float], ...] = ()
+    gather: tuple[tuple[int, float], ...] = ()
+
+
+UNMEASURED: Final = BusBandwidths()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
     """A server or a cloud instance.
 
@@ -110,7 +122,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cluster:
-    """A pool of equal nodes: what a job may use."""
+    """A pool of equal nodes: what a job may use; and what collectives reached there, where someone measured it."""
 
     slug: str
     name: str
@@ -118,6 +130,7 @@ class Cluster:
     node: Node
     nodes: int
     price: Price | None = None
+    measured: BusBandwidths = UNMEASURED
     source: str = ""
     note: str = ""
     aliases: tuple[str, ...] = field(default=())

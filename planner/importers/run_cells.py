@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
+from planner.domain.hardware import BusBandwidths
 from planner.errors import InputError
 from planner.units import BITS_PER_BYTE, GIGA
 
@@ -457,17 +458,27 @@ SOURCES_OF_PEAKS: Final[Mapping[str, PeakKind]] = {
 """What a source says once of all its rows, by the part of the `source` cell that names its file or folder."""
 
 
-BUS_BANDWIDTHS: Final[Mapping[str, Mapping[int, float]]] = {
-    "vinjn/nanotron-ultrascale-playbook:": {2: 361.7, 4: 160.1, 8: 99.6, 16: 84.7, 32: 64.9, 64: 32.9},
+BUS_BANDWIDTHS: Final[Mapping[str, Mapping[str, Mapping[int, float]]]] = {
+    "vinjn/nanotron-ultrascale-playbook:": {
+        "all_reduce": {1: 436.0, 2: 361.7, 4: 160.1, 8: 99.6, 16: 84.7, 32: 64.9, 64: 32.9},
+        "gather": {1: 249.7, 2: 181.6, 4: 115.8, 8: 68.6, 16: 54.5, 32: 27.9, 64: 11.0},
+    },
+    "bigscience-workshop/bigscience:": {"all_reduce": {2: 135 / 8 * 7 / 8}},
 }
-"""What a source measured of its own cluster's network, by the part of the `source` cell that names it: GB/s of bus bandwidth of
-all-reduces of 256 MB, by number of nodes (the playbook's figure in the chapter on pipeline parallelism, medians)."""
+"""What a source measured of its own cluster's network, by the part of the `source` cell that names it: GB/s of bus bandwidth by
+number of nodes. The playbook: buffers of 256 MB (fragments/pp_comm_bandwidth.html, the lines; of all-gather and reduce-scatter the
+lower one). BigScience: 135 Gb/s between two nodes of four V100s with four Omni-Path links of 100 Gb/s each
+(experiments/README.md at 9e64edec), which its script counts as twice the buffer over the time, so that 7/8 of it are bus
+bandwidth; a year later it was the same (stas00/ml-engineering, network/README.md, Omni-Path)."""
 
 
-def bus_bandwidths(source: str | None) -> Mapping[int, float]:
-    """Bus bandwidth [byte/s] of all-reduces by number of nodes, where the source measured it; else nothing."""
+def bus_bandwidths(source: str | None) -> BusBandwidths:
+    """Bus bandwidths [byte/s] of collectives by number of nodes, where the source measured them; else nothing."""
     found = next((table for part, table in BUS_BANDWIDTHS.items() if part in (source or "")), {})
-    return {nodes: gigabytes_per_s * GIGA for nodes, gigabytes_per_s in found.items()}
+    return BusBandwidths(**{
+        name: tuple((nodes, gigabytes_per_s * GIGA) for nodes, gigabytes_per_s in sorted(table.items()))
+        for name, table in found.items()
+    })  # fmt: skip
 
 
 def peak_kind(unit: str | None, source: str | None = None) -> PeakKind:

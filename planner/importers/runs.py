@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from planner.domain.hardware import UNMEASURED, BusBandwidths
 from planner.errors import InputError
 from planner.importers import run_cells as cells
 from planner.importers.csv_table import CsvTable, read_table, shown_path
@@ -48,7 +49,7 @@ class RunRow:
     n_gpus: int
     gpus_per_node: int | None = None
     network_bytes_per_s: float | None = None
-    bus_bandwidths: Mapping[int, float] = field(default_factory=dict)
+    bus_bandwidths: BusBandwidths = UNMEASURED
     degrees: Mapping[str, int] = field(default_factory=dict)
     sequence_parallel: bool | None = None
     sharding: Sharding | None = None

@@ -39,6 +39,12 @@ FootprintFunction: TypeAlias = Callable[[Operator, Numerics], Footprint]
 """What one operator keeps in memory under an implementation."""
 
 
+COMMUNICATION_SLOWDOWN: Final = 1.0 - 1.0 / 1.189
+"""The share of its speed that compute loses while a collective runs beside it on the same GPU, for compute units, memory and power:
+it takes 18.9 % longer in the mean of training runs on A100, H100, MI210 and MI250 (arXiv 2507.03114, abstract). Taken for tiles of
+tensor parallelism too: they use fewer compute units, but the same memory and power."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overlaps:
     """The fraction of a communication that a framework can run beside compute (0 none, 1 all that fits).
@@ -47,8 +53,9 @@ class Overlaps:
     that one tile of t stays exposed. `input_gradients` is for the tensor-parallel reduction of a GEMM's input gradient, which
     needs nothing of its weight gradient. `expert` is for the experts' all-to-all between scale-up domains, `expert_inside` for that
     within one: behind another micro-batch, so only without a pipeline or with several chunks per stage, and not where whole layers
-    run again. `slowdown` is the share of the hidden communication's time that compute loses to it
-    (collectives hold processors); TPUs, whose network is driven by units of its own, lose nothing.
+    run again. `once_a_step` is the share of `gradients` and `parameters` that holds for what is sent
+    once a step (ZeRO 0 and 1), not in every micro-batch. `slowdown` is the share of the hidden communication's time that compute
+    loses to it on GPUs.
     """
 
     tensor: float = 0.0
@@ -60,14 +67,9 @@ class Overlaps:
     pipeline: float = 0.0
     gradients: float = 0.0
     parameters: float = 0.0
-    slowdown: float = 0.0
+    once_a_step: float = 1.0
+    slowdown: float = COMMUNICATION_SLOWDOWN
     source: str = ""
-
-
-COLLECTIVE_SLOWDOWN: Final = 20 / 132
-"""`Overlaps.slowdown` where collectives run as kernels beside the others: the processors that they hold, 20 of an H800's 132 in
-DeepSeek-V3 (arXiv 2412.19437, section 3.2.2). Compute beside collectives was measured 18.9 % slower on the average of four
-accelerators (arXiv 2507.03114, abstract)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,7 +155,10 @@ class Framework:
     `experts_follow_tensor`: who does not say otherwise gets tensor parallelism within experts of the same degree as outside.
     `fused_experts` names the precisions in which the experts' activation, bias and quantisation are part of their GEMMs.
     `sync_bucket_elements` says of how many parameters gradients are reduced at once (None: a block's): each collective pays its
-    own latency.
+    own latency. `all_reduces_gradients`: under ZeRO-1 too, every rank gets the reduced gradient of every parameter.
+    `broadcasts_weights`: each rank sends the weights that it updated in a broadcast of its own, not all in one all-gather.
+    `gathers_stage_messages`: tensor-parallel ranks send a part each of what the next stage needs, which gathers it.
+    `head_layers`: as how many layers the head counts where layers are shared out by work (None: by number, without the head).
     `host_s_per_operator` is what the host needs to launch one operator's kernels: a block takes no less than that times its
     operators, however fast the device. `buffers` is memory beside states and saved tensors. `autocasts`: mixed precision keeps
     float32 weights and a float32
@@ -199,6 +204,10 @@ class Framework:
     fused_experts: frozenset[str] = frozenset()
     accumulation_bytes_per_parameter: float = 0.0
     sync_bucket_elements: Callable[[Context, Layouts], Value] | None = None
+    all_reduces_gradients: Callable[[Context], bool] | None = None
+    broadcasts_weights: bool = False
+    gathers_stage_messages: bool = False
+    head_layers: Callable[[Context], float] | None = None
     selective_recompute: str = "selective"
     host_s_per_operator: float = 0.0
     source: str

@@ -45,7 +45,10 @@ class Machines:
         node = self._networked(row, accelerator, node, filled)
         nodes = -(-row.n_gpus // node.accelerators_per_node)
         slug = f"{accelerator.slug}:{row.n_gpus}"
-        return Cluster(slug=slug, name=slug, accelerator=accelerator, node=node, nodes=nodes), tuple(filled)
+        cluster = Cluster(
+            slug=slug, name=slug, accelerator=accelerator, node=node, nodes=nodes, measured=row.bus_bandwidths
+        )
+        return cluster, tuple(filled)
 
     def _accelerator_of(self, row: RunRow) -> Accelerator:
         if row.gpu_slug is not None:
@@ -100,12 +103,13 @@ class Machines:
         return _resized(reference, wanted)
 
     def _networked(self, row: RunRow, accelerator: Accelerator, node: Node, filled: list[str]) -> Node:
-        """The network of the row's note, else the node's own, else what such nodes have."""
+        """What the row's source measured, else the network of the row's note, else the node's own, else what such nodes have."""
+        reach = max(node.accelerators_per_node, node.scaleup_domain)
+        between_nodes = [pair for pair in row.bus_bandwidths.all_reduce if pair[0] > 1]
+        if between_nodes and row.n_gpus > reach:
+            return _measured(node, *between_nodes[0], filled)
         if row.network_bytes_per_s is not None:
             return replace(node, network_bytes_per_s=row.network_bytes_per_s)
-        reach = max(node.accelerators_per_node, node.scaleup_domain)
-        if row.bus_bandwidths and row.n_gpus > reach:
-            return _measured(row, node, filled)
         if node.network_bytes_per_s is not None:
             if row.n_gpus > reach and not node.synthetic:
                 filled.append(f"network = {_gigabits(node.network_bytes_per_s)} per node ({node.slug})")
@@ -171,16 +175,13 @@ def _gigabits(bytes_per_s: float) -> str:
     return f"{bytes_per_s * 8 / GIGA:g} Gb/s"
 
 
-def _measured(row: RunRow, node: Node, filled: list[str]) -> Node:
-    """The network on which rings of the row's length reach the bus bandwidth that its source measured: of a buffer S, (r − 1)/r
-    cross to r nodes where a bus bandwidth counts (n − 1)/n of it for n accelerators."""
-    nodes = -(-row.n_gpus // node.accelerators_per_node)
-    measured_on = min((each for each in row.bus_bandwidths if each >= nodes), default=max(row.bus_bandwidths))
-    crossing = (nodes - 1) / nodes * row.n_gpus / (row.n_gpus - 1)
-    network = row.bus_bandwidths[measured_on] * crossing / NETWORK_EFFICIENCY
-    filled.append(
-        f"network = {_gigabits(round(network))} per node (the source's own all-reduce on {measured_on} nodes)"
-    )
+def _measured(node: Node, nodes: int, bus_bytes_per_s: float, filled: list[str]) -> Node:
+    """The network on which a ring over so many nodes, the fewest that the source measured, reaches its bus bandwidth: of a buffer,
+    (r − 1)/r cross to r nodes where a bus bandwidth counts (n − 1)/n of it for n accelerators."""
+    ranks = nodes * node.accelerators_per_node
+    crossing = (nodes - 1) / nodes * ranks / (ranks - 1)
+    network = bus_bytes_per_s * crossing / NETWORK_EFFICIENCY
+    filled.append(f"network = {_gigabits(round(network))} per node (the source's own all-reduce on {nodes} nodes)")
     return replace(node, network_bytes_per_s=network)
 
 

@@ -29,6 +29,7 @@ from planner.search.timing import (
     BlockTimes,
     MicroBatch,
     StepTimes,
+    Sync,
     block_syncs,
     block_times,
     micro_batch_times,
@@ -96,10 +97,7 @@ def evaluate_factored(context: Context, factoring: Factoring, rules: Rules) -> E
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         recomputes = mesh_recomputes(layouts, rules)
         schedules, offloads = mesh_schedules(layouts, rules), mesh_offloads(layouts, rules)
-        columns = factoring.term(
-            "stages",
-            lambda mesh: placed_columns(mesh, schedules, stage_columns(context.program, mesh, context.job.seq_len)),
-        )
+        columns = factoring.term("stages", lambda mesh: placed_columns(mesh, schedules, stage_columns(context, mesh)))
         memory = memory_parts(context, factoring, rules.strategies, recomputes, schedules, offloads, columns)
         optimizer_s = _optimizer_s(memory, columns, rates_of(context))
         if memory.moved is not None:
@@ -125,14 +123,14 @@ def all_block_times(context: Context, layouts: Layouts, rules: Rules) -> tuple[B
     offloads = mesh_offloads(layouts, rules)
     if Moved.of(context, layouts, offloads) is None:
         return blocks
-    columns = placed_columns(layouts, schedules, stage_columns(context.program, layouts, context.job.seq_len))
+    columns = placed_columns(layouts, schedules, stage_columns(context, layouts))
     memory = memory_parts(context, Factoring(layouts), rules.strategies, recomputes, schedules, offloads, columns)
     return tuple(_with_host_traffic(context, layouts, memory, blocks))
 
 
 def _timed_columns(context: Context, layouts: Layouts, rules: Rules) -> tuple[StageColumn, ...]:
     schedules = mesh_schedules(layouts, rules)
-    columns = placed_columns(layouts, schedules, stage_columns(context.program, layouts, context.job.seq_len))
+    columns = placed_columns(layouts, schedules, stage_columns(context, layouts))
     return timed_columns(layouts, schedules, columns)
 
 
@@ -142,7 +140,7 @@ def _micro_batch(context: Context, layouts: Layouts, rules: Rules) -> MicroBatch
     return micro_batch_times(context, _timed_columns(context, layouts, rules), blocks)
 
 
-def _synchronisation(context: Context, layouts: Layouts, rules: Rules) -> Mapping[Phase, Array]:
+def _synchronisation(context: Context, layouts: Layouts, rules: Rules) -> Mapping[Phase, Sync]:
     """A device that keeps its parameters several times synchronises each copy."""
     traffic = Traffic(layouts, network_of(context.cluster))
     copies = parameter_copies(layouts, mesh_schedules(layouts, rules))

@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from planner.domain.hardware import CALIBRATED_NETWORK, Cluster
+from planner.domain.hardware import CALIBRATED_NETWORK, UNMEASURED, BusBandwidths, Cluster
 from planner.domain.mesh import Array, Layouts, Mask
 from planner.formulas import collectives
 from planner.formulas.collectives import Group, Link
@@ -45,13 +45,15 @@ nccl-tests on 8 A100s by message size, from 8 MiB up, within a quarter (stas00/m
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """The two levels that a cluster's ranks see: the scale-up domain and the network between domains. `exchange` is the scale-up
-    domain as the library's all-to-all uses it, every rank sending to every other at once."""
+    """The two levels that a cluster's ranks see: the scale-up domain and the network between domains; `exchange` is the scale-up
+    domain as the library's all-to-all uses it, every rank sending to every other at once; and what collectives were measured to
+    reach there, which no formula exceeds."""
 
     domain: int
     inner: Link
     outer: Link
     exchange: Link
+    measured: BusBandwidths = UNMEASURED
 
 
 def network_of(cluster: Cluster) -> Network:
@@ -75,7 +77,8 @@ def network_of(cluster: Cluster) -> Network:
     if domain < per_node and pcie:
         # Several scale-up islands in one node: between them data takes PCIe, or the network if that is slower.
         share = min(pcie, between_nodes) if cluster.nodes > 1 else pcie
-    return Network(domain, inner, Link(share * NETWORK_EFFICIENCY, NETWORK_LATENCY_S, CHUNK_BYTES), exchange)
+    outer = Link(share * NETWORK_EFFICIENCY, NETWORK_LATENCY_S, CHUNK_BYTES)
+    return Network(domain, inner, outer, exchange, cluster.measured)
 
 
 def scale_up_efficiency(cluster: Cluster) -> float:
@@ -192,7 +195,24 @@ class Traffic:
                 Collective.POINT_TO_POINT: collectives.point_to_point_s,
             }[communication.collective]
             took = formula(group, payload, network.inner, network.outer)
+            took = np.maximum(took, self._measured_s(communication.collective, group, payload))
         return took if (payload > 0).all() else np.where(payload > 0, took, 0.0)
+
+    def _measured_s(self, collective: Collective, group: Group, payload: Array) -> Array | float:
+        """Seconds at the measured bus bandwidth of a group over as many nodes. Groups beside each other, each over cards of its
+        own, reach as much each: more nodes slow a collective down where their cards are far from full."""
+        tables = {
+            Collective.ALL_REDUCE: (2.0, self._network.measured.all_reduce),
+            Collective.ALL_GATHER: (1.0, self._network.measured.gather),
+            Collective.REDUCE_SCATTER: (1.0, self._network.measured.gather),
+        }
+        passes, table = tables.get(collective, (0.0, ()))
+        if not table:
+            return 0.0
+        nodes, bandwidths = (np.array(column, dtype=np.float64) for column in zip(*table, strict=True))
+        row = np.minimum(np.searchsorted(nodes, group.outer), len(nodes) - 1)
+        seconds = passes * (group.size - 1) / group.size * payload / bandwidths[row]
+        return np.where(group.outer >= nodes[0], seconds, 0.0)
 
     def all_s(self, communication: Communication) -> Array | None:
         """Seconds of all its events; None where no layout has any."""

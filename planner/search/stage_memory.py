@@ -10,7 +10,7 @@ from planner.plugin import Context
 from planner.search.evaluation import Rules, mesh_offloads, mesh_recomputes, mesh_schedules
 from planner.search.factoring import Factoring
 from planner.search.memory import memory_parts, placed_columns, stage_instants
-from planner.search.stages import StageColumn, split_stages, within
+from planner.search.stages import StageColumn, head_share, split_stages, within
 
 
 def stage_memories(context: Context, layouts: Layouts, rules: Rules) -> tuple[StageMemory, ...]:
@@ -46,7 +46,7 @@ def stage_memories(context: Context, layouts: Layouts, rules: Rules) -> tuple[St
 def _every_stage(context: Context, pp: int, vpp: int) -> StageColumn:
     """All stages side by side."""
     program = context.program
-    stages = split_stages(program, *within(len(program.layers), pp, vpp), context.job.seq_len)
+    stages = split_stages(program, *within(len(program.layers), pp, vpp), head_share(context))
 
     def spread(values: list[int]) -> Array:
         return np.asarray(values, dtype=np.float64)

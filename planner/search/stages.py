@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.domain.mesh import Array, Layouts
-from planner.plugin import Program
+from planner.plugin import Context, Program
 
 ENDS = 2
 """The embedding and the head."""
@@ -64,22 +64,52 @@ def _even(layers: int, chunks: int) -> tuple[int, ...]:
     return tuple(base + (first <= chunk < first + more) for chunk in range(chunks))
 
 
-def head_layers(program: Program, seq_len: int) -> float:
-    """How many layers the head's arithmetic is worth."""
-    layers = program.flops_per_token(seq_len) - program.head.flops_per_token(seq_len)
-    return program.head.flops_per_token(seq_len) * len(program.layers) / layers if layers > 0.0 else 0.0
+@dataclass(frozen=True, slots=True)
+class HeadShare:
+    """As how many layers the head counts where layers are shared out, and whether a framework does so by work whatever comes out
+    even."""
+
+    layers: float = 0.0
+    by_work: bool = False
 
 
-def split_stages(program: Program, pp: int, vpp: int, seq_len: int) -> tuple[Stage, ...]:
+def head_share(context: Context) -> HeadShare:
+    """As the framework counts it, else by its arithmetic."""
+    counts = context.framework.head_layers
+    if counts is not None:
+        return HeadShare(counts(context), by_work=True)
+    program, seq_len = context.program, context.job.seq_len
+    head = program.head.flops_per_token(seq_len)
+    layers = program.flops_per_token(seq_len) - head
+    return HeadShare(head * len(program.layers) / layers if layers > 0.0 else 0.0)
+
+
+def balanced_sizes(layers: int, stages: int, head_layers: float) -> tuple[int, ...]:
+    """Layers per stage where the head counts as `head_layers` of them: a stage is full once it is past its share of the sum
+    (huggingface/nanotron, src/nanotron/models/base.py, build_model). The head follows on the last one.
+
+    >>> balanced_sizes(16, 2, 262.7 / 67.1)
+    (10, 6)
+    """
+    sizes, stage = [0] * stages, 0
+    for placed in range(1, layers + 1):
+        sizes[stage] += 1
+        if placed > (layers + head_layers) * (stage + 1) / stages:
+            stage = min(stage + 1, stages - 1)
+    return tuple(sizes)
+
+
+def split_stages(program: Program, pp: int, vpp: int, head: HeadShare) -> tuple[Stage, ...]:
     """The stages of a pipeline; chunk c of pp · vpp lies on stage c mod pp."""
-    return split_layers(program.layers, len(program.kinds), pp, vpp, head_layers(program, seq_len))
+    return split_layers(program.layers, len(program.kinds), pp, vpp, head)
 
 
-def split_layers(layers: tuple[int, ...], kinds: int, pp: int, vpp: int, head_layers: float = 0.0) -> tuple[Stage, ...]:
+def split_layers(layers: tuple[int, ...], kinds: int, pp: int, vpp: int, head: HeadShare) -> tuple[Stage, ...]:
     """The stages of `layers`, each of which is the number of its kind."""
     held = [[0] * kinds for _ in range(pp)]
     first = 0
-    for chunk, size in enumerate(chunk_sizes(len(layers), pp * vpp, head_layers)):
+    share_out = balanced_sizes if head.by_work else chunk_sizes
+    for chunk, size in enumerate(share_out(len(layers), pp * vpp, head.layers)):
         counts = Counter(layers[first : first + size])
         for kind, count in counts.items():
             held[chunk % pp][kind] += count
@@ -115,22 +145,23 @@ class StageColumn:
     head: Array
 
 
-def stage_columns(program: Program, layouts: Layouts, seq_len: int) -> tuple[StageColumn, ...]:
+def stage_columns(context: Context, layouts: Layouts) -> tuple[StageColumn, ...]:
     """The representatives of every layout, as columns to be reduced one at a time; short lists repeat their last stage."""
+    program, head = context.program, head_share(context)
     pp = layouts["pp"].astype(np.int64)
     vpp = layouts.degree("vpp").astype(np.int64)
     most = max(len(program.layers), int(vpp.max())) + 1
     codes, inverse = np.unique(pp * most + np.broadcast_to(vpp, pp.shape), return_inverse=True)
-    kinds, head = len(program.kinds), head_layers(program, seq_len)
+    kinds = len(program.kinds)
     tables = [_table(program.layers, kinds, int(code) // most, int(code) % most, head) for code in codes]
     depth = max(len(table) for table in tables)
     return tuple(_column([table[min(row, len(table) - 1)] for table in tables], inverse) for row in range(depth))
 
 
 @lru_cache(maxsize=1 << 14)
-def _table(layers: tuple[int, ...], kinds: int, pp: int, vpp: int, head_layers: float) -> tuple[Stage, ...]:
+def _table(layers: tuple[int, ...], kinds: int, pp: int, vpp: int, head: HeadShare) -> tuple[Stage, ...]:
     pp, vpp = within(len(layers), pp, vpp)
-    return representatives(split_layers(layers, kinds, pp, vpp, head_layers))
+    return representatives(split_layers(layers, kinds, pp, vpp, head))
 
 
 def _column(stages: list[Stage], inverse: NDArray[np.intp]) -> StageColumn:

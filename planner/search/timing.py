@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -128,7 +129,7 @@ def launch_s_per_operator(context: Context) -> float:
 
 
 def slowdown_of(context: Context) -> float:
-    """The share of hidden communication's time that compute loses; nothing where units of their own drive the network (TPUs)."""
+    """What compute loses while it hides communication: on GPUs, whose collectives are kernels; TPUs have engines for them."""
     return 0.0 if context.cluster.accelerator.vendor == "google" else context.framework.overlaps.slowdown
 
 
@@ -169,21 +170,23 @@ def _hidden_by_schedule(
 def exposed_s(
     sent: Sequence[Communication], phase: Phase, window_s: Array, traffic: Traffic, slowdown: float = 0.0
 ) -> Exposed:
-    """What of the phase's communication sticks out of `window_s` of compute, each hiding in what the ones before it left; with it
-    what compute loses to the hidden part, the share `slowdown` of its time. Tiles of tensor parallelism travel by copy engines
-    (Transformer Engine, userbuffers) and cost nothing hidden."""
+    """What the phase's communication adds to `window_s` of compute; each hides in what the ones before it left."""
     left = window_s
     found: dict[str, Array] = {}
     for communication in sent:
         took = traffic.all_s(communication) if communication.phase is phase else None
         if took is None:
             continue
-        hidden = np.minimum(took * communication.overlap, left)
-        left = left - hidden
-        lost = 0.0 if communication.component == "tp" else slowdown
-        sticking_out = took - (1.0 - lost) * hidden
-        found[communication.component] = found.get(communication.component, np.zeros(1)) + sticking_out
+        gained = gained_s(took * communication.overlap, left, slowdown)
+        left = left - gained
+        found[communication.component] = found.get(communication.component, np.zeros(1)) + (took - gained)
     return Exposed(found)
+
+
+def gained_s(hidden_s: Array, window_s: Array, slowdown: float) -> Array:
+    """The seconds that running communication of `hidden_s` beside `window_s` of compute saves over one after the other. Compute
+    loses the share `slowdown` of the time that it shares, so that it lasts longer and hides more."""
+    return np.minimum(hidden_s * (1.0 - slowdown), window_s)
 
 
 def _total_s(sent: Sequence[Communication], phase: Phase, traffic: Traffic) -> Array:
@@ -290,7 +293,7 @@ def step_times(
     context: Context,
     layouts: Layouts,
     micro_batch: MicroBatch,
-    syncs: Mapping[Phase, Array],
+    syncs: Mapping[Phase, Sync],
     schedules: Mapping[str, Schedule],
     strategies: Sequence[Strategy],
     traffic: Traffic,
@@ -332,7 +335,7 @@ def _hops_s(
         for hop in strategy.boundary_communications(context, layouts):
             if not np.any(hop.events):
                 continue
-            took = traffic.seconds(hop)
+            took = np.where(np.asarray(hop.events) > 0, traffic.seconds(hop), 0.0)
             total = total + took * (pp - 1) + m * hop.events * took * (1.0 - np.asarray(hop.overlap))
     return np.where(pp > 1, total, 0.0)
 
@@ -348,18 +351,29 @@ def block_syncs(
     return {phase: _total_s(sent, phase, traffic) for phase in SYNC_PHASES}
 
 
-def synchronisation_s(columns: Sequence[StageColumn], blocks: Sequence[Mapping[Phase, Array]]) -> Mapping[Phase, Array]:
+@dataclass(frozen=True, slots=True)
+class Sync:
+    """Seconds of a synchronisation once a step: of all that a stage holds, and of its first block alone, whose gradients come last
+    and whose weights are wanted first: nothing is left to hide that behind."""
+
+    total_s: Array
+    edge_s: Array
+
+
+def synchronisation_s(columns: Sequence[StageColumn], blocks: Sequence[Mapping[Phase, Array]]) -> Mapping[Phase, Sync]:
     """What synchronising gradients and weights takes once a step, on the stage that has most of it."""
-    found: dict[Phase, Array] = {}
+    found: dict[Phase, Sync] = {}
     for phase in SYNC_PHASES:
-        took: Array = np.zeros(1)
+        took, edge = np.zeros(1), np.zeros(1)
+        embedding, *layers, _head = (block[phase] for block in blocks)
         for column in columns:
             took = np.maximum(took, over_stage(column, [block[phase] for block in blocks]))
-        found[phase] = took
+            edge = np.maximum(edge, np.where(column.embedding > 0, embedding, functools.reduce(np.minimum, layers)))
+        found[phase] = Sync(took, np.minimum(edge, took))
     return found
 
 
-def _exposed_sync_s(context: Context, syncs: Mapping[Phase, Array], stage: StageTimes, micro_batches: Array) -> Array:
+def _exposed_sync_s(context: Context, syncs: Mapping[Phase, Sync], stage: StageTimes, micro_batches: Array) -> Array:
     """Gradient reduction may hide behind the last micro-batch's backward, gathering weights behind the first forward.
 
     `micro_batches` is how many of a stage lie between the end of its first chunk and of its last: one, or with v chunks
@@ -367,14 +381,15 @@ def _exposed_sync_s(context: Context, syncs: Mapping[Phase, Array], stage: Stage
     """
     overlaps = context.framework.overlaps
     windows = {
-        Phase.GRADIENT_SYNC: (stage.slowest_backward_s, overlaps.gradients),
-        Phase.PARAMETER_SYNC: (stage.slowest_forward_s, overlaps.parameters),
+        Phase.GRADIENT_SYNC: (stage.slowest_backward_s, overlaps.gradients * overlaps.once_a_step),
+        Phase.PARAMETER_SYNC: (stage.slowest_forward_s, overlaps.parameters * overlaps.once_a_step),
     }
     total: Array = np.zeros(1)
     for phase in SYNC_PHASES:
         window, overlap = windows[phase]
-        hidden = np.minimum(syncs[phase] * overlap, window * micro_batches)
-        total = total + syncs[phase] - (1.0 - slowdown_of(context)) * hidden
+        sync = syncs[phase]
+        gained = gained_s((sync.total_s - sync.edge_s) * overlap, window * micro_batches, slowdown_of(context))
+        total = total + sync.total_s - gained
     return total
 
 

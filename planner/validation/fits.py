@@ -21,6 +21,7 @@ FITS: Final = (
         rows=("MB", "DGXC", "MLPERF", "NEMO", "BLOOM", "KORTH", "internevo", "fms", "maxtext"),
     ),
     Fit(constant="HOST_S_PER_OPERATOR", rows=("VTSALL",)),
+    Fit(constant="NANOTRON_GRADIENT_OVERLAP", rows=("ultra",)),
 )
 """A test compares this list with the constants whose text says that they are fitted."""
 

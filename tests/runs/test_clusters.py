@@ -2,7 +2,7 @@
 
 import pytest
 
-from planner.domain.hardware import Accelerator, Node
+from planner.domain.hardware import Accelerator, BusBandwidths, Node
 from planner.errors import InputError, UnknownNameError
 from planner.importers.runs import RunRow
 from planner.runs.clusters import Machines, gpu_names
@@ -159,11 +159,14 @@ def test_only_what_qualifies_is_dropped_from_a_gpus_name(gpu, expected):
 
 
 def test_a_network_that_the_source_measured_is_the_nodes(machines):
-    """All-reduces of 256 MB reached 99.6 GB/s of bus bandwidth on 8 nodes: of a buffer 7/8 cross where 63/64 are counted."""
-    row = RunRow(gpu="a100", n_gpus=64, bus_bandwidths={2: 361.7e9, 8: 99.6e9})
+    """All-reduces reached 361.7 GB/s of bus bandwidth on two nodes: of a buffer 1/2 crosses where 15/16 are counted. What more
+    nodes reached holds for groups that span as many; a note's nominal rate gives way to what was measured."""
+    measured = BusBandwidths(all_reduce=((1, 436e9), (2, 361.7e9), (8, 99.6e9)))
+    row = RunRow(gpu="a100", n_gpus=64, bus_bandwidths=measured, network_bytes_per_s=400e9)
     cluster, filled = machines.cluster(row)
     reached = cluster.node.network_bytes_per_s * NETWORK_EFFICIENCY
-    assert reached == pytest.approx(99.6e9 * (7 / 8) / (63 / 64))
-    assert any("the source's own all-reduce on 8 nodes" in text for text in filled)
-    inside, _ = machines.cluster(RunRow(gpu="a100", n_gpus=8, bus_bandwidths={2: 361.7e9}))
+    assert reached == pytest.approx(361.7e9 * (1 / 2) / (15 / 16))
+    assert cluster.measured == measured
+    assert any("the source's own all-reduce on 2 nodes" in text for text in filled)
+    inside, _ = machines.cluster(RunRow(gpu="a100", n_gpus=8, bus_bandwidths=measured))
     assert inside.node == NODES["dgx-a100"]

@@ -42,12 +42,12 @@ def test_tensor_parallel_traffic_hides_behind_tiles_only_within_a_scale_up_domai
 
 
 def test_all_reduces_of_tensor_parallelism_are_not_tiled(evaluated):
-    """An all-reduce is a reduce-scatter and an all-gather: the same bytes, but nothing of it hides (Transformer Engine's
-    overlap asks for sequence parallelism)."""
+    """An all-reduce is a reduce-scatter and an all-gather: the same bytes, but of the forward's nothing hides (Transformer
+    Engine's overlap asks for sequence parallelism)."""
     layout = ("--model", "gpt3-175b", "--micro-batch", "1", "--dp", "1", "--pp", "8", "--tp", "8")
     cluster = ("--cluster", "h100-sxm5-80gb:64x8")
     hidden = exposed_tp_s(evaluated(*layout, *cluster, "--sequence-parallel")[1])
-    assert exposed_tp_s(evaluated(*layout, *cluster)[1]) > 4 * hidden
+    assert exposed_tp_s(evaluated(*layout, *cluster)[1]) > 1.9 * hidden
 
 
 @pytest.mark.parametrize("framework", ["transformers", "accelerate"])
