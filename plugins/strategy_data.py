@@ -71,8 +71,12 @@ def communications(context: Context, layouts: Layouts, block: Block) -> Iterator
     of the gradients."""
     zero = layouts["zero"]
     every = context.local_elements(block, layouts)
-    trained = context.local_elements(block, layouts, trainable_only=True)
+    trained = every
+    if not all(group.trainable for group in block.parameters):
+        trained = context.local_elements(block, layouts, trainable_only=True)
     for axis, is_expert in ((EXPERT_REPLICAS, True), (REPLICAS, False)):
+        if not any((kind is ParameterClass.EXPERT) == is_expert for kind in every):
+            continue
         whole, changing = (
             sum(value for kind, value in found.items() if (kind is ParameterClass.EXPERT) == is_expert)
             for found in (every, trained)

@@ -65,7 +65,8 @@ class Evaluation:
     def blocks(self) -> tuple[BlockTimes, ...]:
         """Seconds of every block and micro-batch."""
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            return all_block_times(self.context, self.layouts, self.rules)
+            traffic = Traffic(self.layouts, network_of(self.context.cluster))
+            return all_block_times(self.context, self.layouts, self.rules, traffic)
 
 
 def mesh_recomputes(layouts: Layouts, rules: Rules) -> tuple[Recompute, ...]:
@@ -94,29 +95,49 @@ def evaluate_factored(context: Context, factoring: Factoring, rules: Rules) -> E
     """`evaluate_mesh` of a mesh whose terms may already be known."""
     layouts = factoring.layouts
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        recomputes = mesh_recomputes(layouts, rules)
-        schedules, offloads = mesh_schedules(layouts, rules), mesh_offloads(layouts, rules)
-        columns = factoring.term(
-            "stages", lambda mesh: placed_columns(mesh, schedules, stage_columns(context.program, mesh))
-        )
-        memory = memory_parts(context, factoring, rules.strategies, recomputes, schedules, offloads, columns)
-        optimizer_s = _optimizer_s(memory, columns, rates_of(context))
-        if memory.moved is not None:
-            hosts = host_step_s(context, layouts, memory.moved, columns, memory.whole_states)
-            optimizer_s = np.where(memory.moved.optimizer, hosts, optimizer_s)
-        micro = factoring.term("micro-batch", lambda mesh: _micro_batch(context, mesh, rules))
-        syncs = factoring.term("synchronisation", lambda mesh: _synchronisation(context, mesh, rules))
-        traffic = Traffic(layouts, network_of(context.cluster))
-        step = step_times(context, layouts, micro, syncs, schedules, rules.strategies, traffic, optimizer_s)
+        columns, memory = _memory(context, factoring, rules)
+        step = _step(context, factoring, rules, columns, memory)
         peak, host = peak_bytes(context, memory, columns), fullest_host_bytes(memory, columns)
     return Evaluation(context, layouts, columns, memory, peak, host, step, rules)
 
 
-def all_block_times(context: Context, layouts: Layouts, rules: Rules) -> tuple[BlockTimes, ...]:
+def step_elsewhere(evaluation: Evaluation, context: Context) -> StepTimes:
+    """The step of the same layouts in a `context` that differs in rates and overlaps alone, which no bytes depend on."""
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        return _step(context, Factoring(evaluation.layouts), evaluation.rules, evaluation.columns, evaluation.memory)
+
+
+def _memory(context: Context, factoring: Factoring, rules: Rules) -> tuple[tuple[StageColumn, ...], MemoryParts]:
+    layouts = factoring.layouts
+    recomputes = mesh_recomputes(layouts, rules)
+    schedules, offloads = mesh_schedules(layouts, rules), mesh_offloads(layouts, rules)
+    columns = factoring.term(
+        "stages", lambda mesh: placed_columns(mesh, schedules, stage_columns(context.program, mesh))
+    )
+    return columns, memory_parts(context, factoring, rules.strategies, recomputes, schedules, offloads, columns)
+
+
+def _step(
+    context: Context, factoring: Factoring, rules: Rules, columns: Sequence[StageColumn], memory: MemoryParts
+) -> StepTimes:
+    layouts = factoring.layouts
+    optimizer_s = _optimizer_s(memory, columns, rates_of(context))
+    if memory.moved is not None:
+        hosts = host_step_s(context, layouts, memory.moved, columns, memory.whole_states)
+        optimizer_s = np.where(memory.moved.optimizer, hosts, optimizer_s)
+    traffic = Traffic(layouts, network_of(context.cluster))
+    micro = factoring.term("micro-batch", lambda mesh: _micro_batch(context, mesh, rules, traffic))
+    syncs = factoring.term("synchronisation", lambda mesh: _synchronisation(context, mesh, rules, traffic))
+    schedules = mesh_schedules(layouts, rules)
+    return step_times(context, layouts, micro, syncs, schedules, rules.strategies, traffic, optimizer_s)
+
+
+def all_block_times(context: Context, layouts: Layouts, rules: Rules, traffic: Traffic) -> tuple[BlockTimes, ...]:
     """Seconds of every block and micro-batch, with what it sends to its host and gets from there."""
+    traffic = traffic.over(layouts)
     recomputes, schedules = mesh_recomputes(layouts, rules), mesh_schedules(layouts, rules)
     divisors = region_divisors(context, layouts, rules.strategies)
-    rates, traffic = rates_of(context), Traffic(layouts, network_of(context.cluster))
+    rates = rates_of(context)
     blocks = tuple(
         block_times(context, layouts, block, rules.strategies, recomputes, schedules, divisors, rates, traffic)
         for block in context.program.blocks
@@ -135,15 +156,15 @@ def _timed_columns(context: Context, layouts: Layouts, rules: Rules) -> tuple[St
     return timed_columns(layouts, schedules, columns)
 
 
-def _micro_batch(context: Context, layouts: Layouts, rules: Rules) -> MicroBatch:
+def _micro_batch(context: Context, layouts: Layouts, rules: Rules, traffic: Traffic) -> MicroBatch:
     factoring = Factoring(layouts)
-    blocks = factoring.term("blocks", lambda mesh: all_block_times(context, mesh, rules))
+    blocks = factoring.term("blocks", lambda mesh: all_block_times(context, mesh, rules, traffic))
     return micro_batch_times(context, _timed_columns(context, layouts, rules), blocks)
 
 
-def _synchronisation(context: Context, layouts: Layouts, rules: Rules) -> Mapping[Phase, Array]:
+def _synchronisation(context: Context, layouts: Layouts, rules: Rules, traffic: Traffic) -> Mapping[Phase, Array]:
     """A device that keeps its parameters several times synchronises each copy."""
-    traffic = Traffic(layouts, network_of(context.cluster))
+    traffic = traffic.over(layouts)
     copies = parameter_copies(layouts, mesh_schedules(layouts, rules))
     blocks = [block_syncs(context, layouts, block, rules.strategies, traffic) for block in context.program.blocks]
     every = [{phase: took * copies for phase, took in syncs.items()} for syncs in blocks]

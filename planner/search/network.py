@@ -7,6 +7,7 @@ over the same ranks.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -159,12 +160,20 @@ def _stride(axis: str, layouts: Layouts) -> Array:
 
 
 class Traffic:
-    """Prices communications of the layouts of one mesh; a group of ranks is found once, however many collectives it runs."""
+    """Prices communications of the layouts of one mesh; a group of ranks is found once, however many collectives it runs.
+
+    `sent` remembers what strategies send for a block, by its name.
+    """
 
     def __init__(self, layouts: Layouts, network: Network) -> None:
+        self.sent: dict[str, Sequence[Communication]] = {}
         self._layouts = layouts
         self._network = network
         self._groups: dict[tuple[str, ...], Group] = {}
+
+    def over(self, layouts: Layouts) -> Traffic:
+        """The traffic of another mesh on the same network; this one, if it is the same mesh."""
+        return self if layouts is self._layouts else Traffic(layouts, self._network)
 
     def seconds(self, communication: Communication) -> Array:
         """Seconds of one event; nothing sent takes no time."""
@@ -185,7 +194,7 @@ class Traffic:
 
     def all_s(self, communication: Communication) -> Array | None:
         """Seconds of all its events; None where no layout has any."""
-        if not np.any(communication.events) or not np.any(communication.payload_bytes):
+        if not np.asarray(communication.events).any() or not np.asarray(communication.payload_bytes).any():
             return None
         return self.seconds(communication) * communication.events
 

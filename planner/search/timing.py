@@ -98,7 +98,7 @@ def block_times(
     if block.name not in ("embedding", "head"):
         share = share_of_model(context, layouts, recomputes)
         again = _recompute_s(layouts, costs, recomputes, launch_s) * share
-    sent = communications(context, layouts, block, strategies)
+    sent = communications(context, layouts, block, strategies, traffic)
     sent = [_hidden_by_schedule(communication, layouts, schedules) for communication in sent]
     exposed = {
         Phase.FORWARD: exposed_s(sent, Phase.FORWARD, forward, traffic),
@@ -110,15 +110,17 @@ def block_times(
 
 
 def communications(
-    context: Context, layouts: Layouts, block: Block, strategies: Sequence[Strategy]
-) -> list[Communication]:
-    """Everything that strategies send for a block."""
-    return [
-        communication
-        for strategy in strategies
-        if strategy.communications is not None
-        for communication in strategy.communications(context, layouts, block)
-    ]
+    context: Context, layouts: Layouts, block: Block, strategies: Sequence[Strategy], traffic: Traffic
+) -> Sequence[Communication]:
+    """Everything that strategies send for a block; they are asked once for each mesh."""
+    if block.name not in traffic.sent:
+        traffic.sent[block.name] = [
+            communication
+            for strategy in strategies
+            if strategy.communications is not None
+            for communication in strategy.communications(context, layouts, block)
+        ]
+    return traffic.sent[block.name]
 
 
 def launch_s_per_operator(context: Context) -> float:
@@ -332,7 +334,7 @@ def block_syncs(
     context: Context, layouts: Layouts, block: Block, strategies: Sequence[Strategy], traffic: Traffic
 ) -> Mapping[Phase, Array]:
     """Seconds of synchronising one block's gradients and weights once a step."""
-    sent = communications(context, layouts, block, strategies)
+    sent = communications(context, layouts, block, strategies, traffic)
     return {phase: _total_s(sent, phase, traffic) for phase in SYNC_PHASES}
 
 
