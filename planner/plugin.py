@@ -67,6 +67,7 @@ from planner.records.strategies import (
     Schedule,
     StageTimes,
     Strategy,
+    nothing_sent,
 )
 from planner.records.values import EXPERT_REPLICAS, REPLICAS, SHARD_GROUP, Value
 
@@ -85,7 +86,7 @@ __all__ = [
     "Strategy", "Sublayer", "SublayerParts", "Tensor", "Traffic", "Value", "attention_by_kernel", "bias", "cross_entropy_loss",
     "cuda_overheads", "divisors", "dropout_mask", "flash_attention", "fused_loss", "fused_norm", "gathered_linear",
     "hookimpl", "in_place_loss", "keep_inputs", "keep_nothing", "keep_router_scores", "linear", "matrix", "norm_kind",
-    "norm_vectors", "parameter_class", "pointwise", "powers_of_two", "read_decoder", "read_layers", "read_windows",
+    "norm_vectors", "nothing_sent", "parameter_class", "pointwise", "powers_of_two", "read_decoder", "read_layers", "read_windows",
     "score_attention", "separate_gated_activation", "shard_linear", "stored", "vector",
 ]  # fmt: skip
 

@@ -27,6 +27,7 @@ from planner.plugin import (
     Strategy,
     Value,
     hookimpl,
+    nothing_sent,
     powers_of_two,
 )
 
@@ -120,6 +121,7 @@ def planner_strategies() -> Iterator[Strategy]:
         ),
         sequence_divisor=lambda _context, layouts: layouts["cp"],
         communications=communications,
+        synchronisations=nothing_sent,
         buffers=buffers,
         refusals=refusals,
         source=SOURCE,

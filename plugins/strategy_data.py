@@ -65,11 +65,23 @@ def shards_states(_context: Context, layouts: Layouts) -> Mapping[StateKind, Val
 
 
 def communications(context: Context, layouts: Layouts, block: Block) -> Iterator[Communication]:
-    """Gradients: all-reduced once (ZeRO-0), reduce-scattered once (1) or in every micro-batch (2, 3: sharded gradients
-    cannot wait); frozen weights have none. Weights: gathered once after the step (1, 2), or before each forward and
-    backward (3). In shard groups (HSDP) all of this but ZeRO-0's stays inside a group, and the groups all-reduce the shards
-    of the gradients."""
-    zero = layouts["zero"]
+    """In every micro-batch: gradients are reduce-scattered (ZeRO-2, 3: sharded gradients cannot wait), weights gathered before
+    each forward and backward (3). In shard groups (HSDP) this stays inside a group, and the groups all-reduce the shards of
+    the gradients."""
+    if np.any(layouts["zero"] >= 2):
+        for axis, whole, changing in _by_replicas(context, layouts, block):
+            yield from _group(context, layouts, whole, changing, axis, once=False)
+
+
+def synchronisations(context: Context, layouts: Layouts, block: Block) -> Iterator[Communication]:
+    """Once a step: gradients are all-reduced (ZeRO-0) or reduce-scattered (1), weights gathered after the step (1, 2); frozen
+    weights have no gradients. Shard groups as in every micro-batch; ZeRO-0 knows none."""
+    for axis, whole, changing in _by_replicas(context, layouts, block):
+        yield from _group(context, layouts, whole, changing, axis, once=True)
+
+
+def _by_replicas(context: Context, layouts: Layouts, block: Block) -> Iterator[tuple[str, Value, Value]]:
+    """The parameters of experts, then all others: over which replicas they are, all that a rank holds, and those that train."""
     every = context.local_elements(block, layouts)
     trained = every
     if not all(group.trainable for group in block.parameters):
@@ -81,12 +93,13 @@ def communications(context: Context, layouts: Layouts, block: Block) -> Iterator
             sum(value for kind, value in found.items() if (kind is ParameterClass.EXPERT) == is_expert)
             for found in (every, trained)
         )
-        yield from _group(context, layouts, whole, changing, zero, axis)
+        yield axis, whole, changing
 
 
 def _group(
-    context: Context, layouts: Layouts, elements: Value, trained: Value, zero: Value, axis: str
+    context: Context, layouts: Layouts, elements: Value, trained: Value, axis: str, *, once: bool
 ) -> Iterator[Communication]:
+    zero = layouts["zero"]
     gradient_bytes = trained * context.storage.reduce_bytes
     weight_bytes = elements * context.storage.unsharded_weight_bytes
     updated_bytes = trained * context.storage.unsharded_weight_bytes
@@ -111,15 +124,18 @@ def _group(
             events=np.where(when, pieces, 0.0), overlap=overlap, source=SOURCE,
         )  # fmt: skip
 
-    yield send(Collective.ALL_REDUCE, gradient_bytes, Phase.GRADIENT_SYNC, overlaps.gradients, zero == 0, (axis,))
-    yield send(Collective.REDUCE_SCATTER, gradient_bytes, Phase.GRADIENT_SYNC, overlaps.gradients, zero == 1)
-    yield send(Collective.REDUCE_SCATTER, gradient_bytes, Phase.BACKWARD, overlaps.gradients, zero >= 2)
-    for phase, when in ((Phase.GRADIENT_SYNC, zero == 1), (Phase.BACKWARD, zero >= 2)):
-        across = when & (groups > 1)
-        yield send(Collective.ALL_REDUCE, shard_bytes, phase, overlaps.gradients, across, (axis, SHARD_GROUP))
-    yield send(
-        Collective.ALL_GATHER, updated_bytes, Phase.PARAMETER_SYNC, overlaps.parameters, (zero == 1) | (zero == 2)
-    )
+    if once:
+        phase, when = Phase.GRADIENT_SYNC, zero == 1
+        yield send(Collective.ALL_REDUCE, gradient_bytes, phase, overlaps.gradients, zero == 0, (axis,))
+    else:
+        phase, when = Phase.BACKWARD, zero >= 2
+    yield send(Collective.REDUCE_SCATTER, gradient_bytes, phase, overlaps.gradients, when)
+    across = when & (groups > 1)
+    yield send(Collective.ALL_REDUCE, shard_bytes, phase, overlaps.gradients, across, (axis, SHARD_GROUP))
+    if once:
+        gathered = (zero == 1) | (zero == 2)
+        yield send(Collective.ALL_GATHER, updated_bytes, Phase.PARAMETER_SYNC, overlaps.parameters, gathered)
+        return
     yield send(Collective.ALL_GATHER, weight_bytes, Phase.FORWARD, overlaps.parameters, zero >= 3)
     yield send(Collective.ALL_GATHER, weight_bytes, Phase.BACKWARD, overlaps.parameters, (zero >= 3) & (reshards == 1))
 
@@ -232,6 +248,7 @@ def planner_strategies() -> Iterator[Strategy]:
         ),
         shards_states=shards_states,
         communications=communications,
+        synchronisations=synchronisations,
         buffers=buffers,
         refusals=refusals,
         source=SOURCE,

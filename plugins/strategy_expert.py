@@ -24,6 +24,7 @@ from planner.plugin import (
     Strategy,
     divisors,
     hookimpl,
+    nothing_sent,
     powers_of_two,
 )
 
@@ -81,6 +82,7 @@ def planner_strategies() -> Iterator[Strategy]:
         ),
         divides={Axis.EXPERTS: "ep", Axis.EXPERT_MLP: "etp"},
         communications=communications,
+        synchronisations=nothing_sent,
         refusals=refusals,
         source=SOURCE,
     )

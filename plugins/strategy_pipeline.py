@@ -50,7 +50,7 @@ def vpp_candidates(context: Context) -> tuple[int, ...]:
     return tuple(sorted({*divisors(layers, LARGEST_VPP), *divisors(layers + ENDS, LARGEST_VPP)}))
 
 
-def communications(context: Context, layouts: Layouts, block: Block) -> Iterator[Communication]:
+def synchronisations(context: Context, layouts: Layouts, block: Block) -> Iterator[Communication]:
     """Tied embeddings live on both end stages, which all-reduce their gradient once per step."""
     tied = [
         local for local in context.local_groups(block, layouts) if local.group.tied and local.group.part is Part.HEAD
@@ -98,7 +98,7 @@ def planner_strategies() -> Iterator[Strategy]:
             Degree(name="pp", candidates=pp_candidates, multiplies_gpus=True, help="pipeline stages"),
             Degree(name="vpp", candidates=vpp_candidates, help="model chunks per stage (interleaved schedule)"),
         ),
-        communications=communications,
+        synchronisations=synchronisations,
         boundary_communications=boundary_communications,
         refusals=refusals,
         source=SOURCE,

@@ -26,6 +26,7 @@ from planner.plugin import (
     Value,
     divisors,
     hookimpl,
+    nothing_sent,
 )
 
 SOURCE = "arXiv:1909.08053, section 3; arXiv:2205.05198, section 4.2"
@@ -167,6 +168,7 @@ def planner_strategies() -> Iterator[Strategy]:
         divides={Axis.HEADS: "tp", Axis.KV_HEADS: "tp", Axis.MLP: "tp", Axis.VOCAB: "tp"},
         region_divisors=region_divisors,
         communications=communications,
+        synchronisations=nothing_sent,
         refusals=refusals,
         source=SOURCE,
     )

@@ -7,7 +7,6 @@ over the same ranks.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -160,13 +159,9 @@ def _stride(axis: str, layouts: Layouts) -> Array:
 
 
 class Traffic:
-    """Prices communications of the layouts of one mesh; a group of ranks is found once, however many collectives it runs.
-
-    `sent` remembers what strategies send for a block, by its name.
-    """
+    """Prices communications of the layouts of one mesh; a group of ranks is found once, however many collectives it runs."""
 
     def __init__(self, layouts: Layouts, network: Network) -> None:
-        self.sent: dict[str, Sequence[Communication]] = {}
         self._layouts = layouts
         self._network = network
         self._groups: dict[tuple[str, ...], Group] = {}

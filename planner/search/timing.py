@@ -98,7 +98,7 @@ def block_times(
     if block.name not in ("embedding", "head"):
         share = share_of_model(context, layouts, recomputes)
         again = _recompute_s(layouts, costs, recomputes, launch_s) * share
-    sent = communications(context, layouts, block, strategies, traffic)
+    sent = communications(context, layouts, block, strategies)
     sent = [_hidden_by_schedule(communication, layouts, schedules) for communication in sent]
     exposed = {
         Phase.FORWARD: exposed_s(sent, Phase.FORWARD, forward, traffic),
@@ -110,17 +110,23 @@ def block_times(
 
 
 def communications(
-    context: Context, layouts: Layouts, block: Block, strategies: Sequence[Strategy], traffic: Traffic
-) -> Sequence[Communication]:
-    """Everything that strategies send for a block; they are asked once for each mesh."""
-    if block.name not in traffic.sent:
-        traffic.sent[block.name] = [
-            communication
-            for strategy in strategies
-            if strategy.communications is not None
-            for communication in strategy.communications(context, layouts, block)
-        ]
-    return traffic.sent[block.name]
+    context: Context, layouts: Layouts, block: Block, strategies: Sequence[Strategy]
+) -> list[Communication]:
+    """What strategies send for a block in every micro-batch; what they send once a step is no part of it, or of other phases."""
+    return [
+        communication
+        for strategy in strategies
+        if strategy.communications is not None
+        for communication in strategy.communications(context, layouts, block)
+    ]
+
+
+def synchronisations(
+    context: Context, layouts: Layouts, block: Block, strategies: Sequence[Strategy]
+) -> list[Communication]:
+    """What strategies send for a block once a step."""
+    asked = [strategy.synchronisations or strategy.communications for strategy in strategies]
+    return [communication for each in asked if each is not None for communication in each(context, layouts, block)]
 
 
 def launch_s_per_operator(context: Context) -> float:
@@ -334,7 +340,7 @@ def block_syncs(
     context: Context, layouts: Layouts, block: Block, strategies: Sequence[Strategy], traffic: Traffic
 ) -> Mapping[Phase, Array]:
     """Seconds of synchronising one block's gradients and weights once a step."""
-    sent = communications(context, layouts, block, strategies, traffic)
+    sent = synchronisations(context, layouts, block, strategies)
     return {phase: _total_s(sent, phase, traffic) for phase in SYNC_PHASES}
 
 
