@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from planner.domain.mesh import Array, Layouts, Mask
-from planner.plugin import Context, Framework, Offload, Phase, Recompute, Refusal, Schedule, Strategy
+from planner.plugin import Block, Context, Framework, Offload, Phase, Recompute, Refusal, Schedule, Strategy
 from planner.search.factoring import Factoring
 from planner.search.memory import (
     MemoryParts,
@@ -66,7 +66,7 @@ class Evaluation:
         """Seconds of every block and micro-batch."""
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             traffic = Traffic(self.layouts, network_of(self.context.cluster))
-            return all_block_times(self.context, self.layouts, self.rules, traffic)
+            return all_block_times(self.context, Factoring(self.layouts), self.rules, traffic)
 
 
 def mesh_recomputes(layouts: Layouts, rules: Rules) -> tuple[Recompute, ...]:
@@ -126,27 +126,35 @@ def _step(
         hosts = host_step_s(context, layouts, memory.moved, columns, memory.whole_states)
         optimizer_s = np.where(memory.moved.optimizer, hosts, optimizer_s)
     traffic = Traffic(layouts, network_of(context.cluster))
-    micro = factoring.term("micro-batch", lambda mesh: _micro_batch(context, mesh, rules, traffic))
-    syncs = factoring.term("synchronisation", lambda mesh: _synchronisation(context, mesh, rules, traffic))
+    micro = factoring.term("micro-batch", lambda mesh: _micro_batch(context, factoring.of(mesh), rules, traffic))
+    syncs = factoring.term(
+        "synchronisation", lambda mesh: _synchronisation(context, factoring.of(mesh), rules, traffic)
+    )
     schedules = mesh_schedules(layouts, rules)
     return step_times(context, layouts, micro, syncs, schedules, rules.strategies, traffic, optimizer_s)
 
 
-def all_block_times(context: Context, layouts: Layouts, rules: Rules, traffic: Traffic) -> tuple[BlockTimes, ...]:
+def all_block_times(context: Context, factoring: Factoring, rules: Rules, traffic: Traffic) -> tuple[BlockTimes, ...]:
     """Seconds of every block and micro-batch, with what it sends to its host and gets from there."""
-    traffic = traffic.over(layouts)
+    layouts = factoring.layouts
     recomputes, schedules = mesh_recomputes(layouts, rules), mesh_schedules(layouts, rules)
-    divisors = region_divisors(context, layouts, rules.strategies)
     rates = rates_of(context)
-    blocks = tuple(
-        block_times(context, layouts, block, rules.strategies, recomputes, schedules, divisors, rates, traffic)
-        for block in context.program.blocks
-    )
+
+    def timed(block: Block) -> BlockTimes:
+        def times(mesh: Layouts) -> BlockTimes:
+            divisors = region_divisors(context, mesh, rules.strategies)
+            return block_times(
+                context, mesh, block, rules.strategies, recomputes, schedules, divisors, rates, traffic.over(mesh)
+            )
+
+        return factoring.term(f"times of {block.name}", times)
+
+    blocks = tuple(timed(block) for block in context.program.blocks)
     offloads = mesh_offloads(layouts, rules)
     if Moved.of(context, layouts, offloads) is None:
         return blocks
     columns = placed_columns(layouts, schedules, stage_columns(context.program, layouts))
-    memory = memory_parts(context, Factoring(layouts), rules.strategies, recomputes, schedules, offloads, columns)
+    memory = memory_parts(context, factoring, rules.strategies, recomputes, schedules, offloads, columns)
     return tuple(_with_host_traffic(context, layouts, memory, blocks))
 
 
@@ -156,18 +164,24 @@ def _timed_columns(context: Context, layouts: Layouts, rules: Rules) -> tuple[St
     return timed_columns(layouts, schedules, columns)
 
 
-def _micro_batch(context: Context, layouts: Layouts, rules: Rules, traffic: Traffic) -> MicroBatch:
-    factoring = Factoring(layouts)
-    blocks = factoring.term("blocks", lambda mesh: all_block_times(context, mesh, rules, traffic))
-    return micro_batch_times(context, _timed_columns(context, layouts, rules), blocks)
+def _micro_batch(context: Context, factoring: Factoring, rules: Rules, traffic: Traffic) -> MicroBatch:
+    blocks = all_block_times(context, factoring, rules, traffic)
+    return micro_batch_times(context, _timed_columns(context, factoring.layouts, rules), blocks)
 
 
-def _synchronisation(context: Context, layouts: Layouts, rules: Rules, traffic: Traffic) -> Mapping[Phase, Array]:
+def _synchronisation(context: Context, factoring: Factoring, rules: Rules, traffic: Traffic) -> Mapping[Phase, Array]:
     """A device that keeps its parameters several times synchronises each copy."""
-    traffic = traffic.over(layouts)
+    layouts = factoring.layouts
+
+    def took(block: Block) -> Mapping[Phase, Array]:
+        return factoring.term(
+            f"synchronisation of {block.name}",
+            lambda mesh: block_syncs(context, mesh, block, rules.strategies, traffic.over(mesh)),
+        )
+
     copies = parameter_copies(layouts, mesh_schedules(layouts, rules))
-    blocks = [block_syncs(context, layouts, block, rules.strategies, traffic) for block in context.program.blocks]
-    every = [{phase: took * copies for phase, took in syncs.items()} for syncs in blocks]
+    syncs = [took(block) for block in context.program.blocks]
+    every = [{phase: seconds * copies for phase, seconds in each.items()} for each in syncs]
     return synchronisation_s(_timed_columns(context, layouts, rules), every)
 
 

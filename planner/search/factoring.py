@@ -81,24 +81,30 @@ class Factoring:
 
     def __init__(self, layouts: Layouts, known: dict[str, frozenset[str]] | None = None) -> None:
         degrees = layouts.degrees
+        self.layouts = layouts
+        # Where this is inside a term of an outer factoring, that one is told what is read.
         self._outer = degrees if isinstance(degrees, ReadDegrees) else None
-        self.layouts = replace(layouts, degrees=degrees.plain) if isinstance(degrees, ReadDegrees) else layouts
+        self._plain = replace(layouts, degrees=degrees.plain) if isinstance(degrees, ReadDegrees) else layouts
         self._known = {} if known is None else known
         self._views: dict[frozenset[str], View] = {}
         self._codes: dict[str, tuple[NDArray[np.intp], int]] = {}
         self._tables: dict[str, Table] = {}
-        self._tuples = max((array.shape[-1] for array in self.layouts.degrees.values()), default=1)
+        self._tuples = max((array.shape[-1] for array in self._plain.degrees.values()), default=1)
         self._whole: tuple[Factoring, slice] | None = None
 
     def piece(self, start: int, stop: int) -> Factoring:
         """The terms of the tuples from `start` to before `stop`; what was computed for one piece serves the others."""
         degrees = {
             axis: array[..., start:stop] if array.shape[-1] > 1 else array
-            for axis, array in self.layouts.degrees.items()
+            for axis, array in self._plain.degrees.items()
         }
-        part = Factoring(replace(self.layouts, degrees=degrees), self._known)
+        part = Factoring(replace(self._plain, degrees=degrees), self._known)
         part._whole = (self, slice(start, stop))
         return part
+
+    def of(self, layouts: Layouts) -> Factoring:
+        """The terms of another mesh that one of these terms is computed for."""
+        return Factoring(layouts, self._known)
 
     def term(self, name: str, function: Callable[[Layouts], T]) -> T:
         """`function` of every layout of the mesh. It must be elementwise and read the mesh through `Layouts` only.
@@ -108,9 +114,9 @@ class Factoring:
         if self._whole is not None:
             whole, tuples = self._whole
             table = whole._table(name, function)
-            return self._watched(function) if table is None else cast(T, table.at(tuples))
+            return function(self.layouts) if table is None else cast(T, table.at(tuples))
         table = self._table(name, function)
-        return self._watched(function) if table is None else cast(T, table.at(slice(None)))
+        return function(self.layouts) if table is None else cast(T, table.at(slice(None)))
 
     def _table(self, name: str, function: Callable[[Layouts], object]) -> Table | None:
         """The term for the different values of its own axes; None where these are as many as the tuples, or few enough."""
@@ -134,19 +140,13 @@ class Factoring:
                 return self._tables[name]
             axes = axes | watched.read
 
-    def _watched(self, function: Callable[[Layouts], T]) -> T:
-        """The function of the mesh as it is; an outer factoring learns what it reads."""
-        if self._outer is None:
-            return function(self.layouts)
-        return function(replace(self.layouts, degrees=self._outer))
-
     def _tell(self, axes: frozenset[str]) -> None:
         if self._outer is not None:
             self._outer.read.update(axes)
 
     def _first(self) -> Layouts:
-        degrees = {axis: array[..., :1] for axis, array in self.layouts.degrees.items()}
-        return replace(self.layouts, degrees=degrees)
+        degrees = {axis: array[..., :1] for axis, array in self._plain.degrees.items()}
+        return replace(self._plain, degrees=degrees)
 
     def _read_by(self, function: Callable[[Layouts], object], layouts: Layouts) -> frozenset[str]:
         watched = ReadDegrees(layouts.degrees)
@@ -171,16 +171,16 @@ class Factoring:
         code = np.broadcast_to(code, (self._tuples,))
         first, places = _different(code, size)
         if len(first) * WORTH > self._tuples:
-            return View(self.layouts, self._tuples, None)
+            return View(self._plain, self._tuples, None)
         degrees = {
-            axis: array[..., first] if array.shape[-1] > 1 else array for axis, array in self.layouts.degrees.items()
+            axis: array[..., first] if array.shape[-1] > 1 else array for axis, array in self._plain.degrees.items()
         }
-        return View(replace(self.layouts, degrees=degrees), len(first), places)
+        return View(replace(self._plain, degrees=degrees), len(first), places)
 
     def _code(self, axis: str) -> tuple[NDArray[np.intp], int]:
         """A number from 0 up for each tuple by its value of `axis`, and how many there are."""
         if axis not in self._codes:
-            array = self.layouts.degrees[axis]
+            array = self._plain.degrees[axis]
             if array.ndim > 1:
                 array = array.reshape(-1)
             self._codes[axis] = _dense(array)
