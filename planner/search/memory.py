@@ -329,12 +329,21 @@ def components_at(
     context: Context, parts: MemoryParts, column: StageColumn, in_flight: InFlight, instant: Instant
 ) -> dict[str, Array]:
     """Bytes by component on the ranks of one stage at one instant."""
+    found = allocated_at(context, parts, column, instant, _activations_at(parts, column, in_flight, instant))
+    found["other"] = found["other"] + _overheads(context, parts, _but_other(found) + found["other"])
+    return found
+
+
+def allocated_at(
+    context: Context, parts: MemoryParts, column: StageColumn, instant: Instant, activations: Array
+) -> dict[str, Array]:
+    """The same without what the device adds: states, `activations`, and buffers on top of either."""
     states = parts.states
     found = {
         "weights": over_stage(column, [block.weights for block in states]),
         "gradients": _gradients_at(context, parts, column, instant),
         "optimizer": over_stage(column, [block.optimizer for block in states]),
-        "activations": _activations_at(parts, column, in_flight, instant),
+        "activations": activations,
         "other": np.zeros(1),
     }
     if instant is Instant.OPTIMIZER:
@@ -344,8 +353,14 @@ def components_at(
     for buffer in parts.buffers:
         if instant in buffer.instants:
             found[buffer.component.value] = found[buffer.component.value] + buffer.bytes
-    found["other"] = found["other"] + _overheads(context, parts, found)
     return found
+
+
+def _but_other(components: Mapping[str, Array]) -> Array:
+    total: Array = np.zeros(1)
+    for name in MEMORY_COMPONENTS[:-1]:
+        total = total + components[name]
+    return total
 
 
 def _gradients_at(context: Context, parts: MemoryParts, column: StageColumn, instant: Instant) -> Array:
@@ -470,23 +485,24 @@ def uncertain_total(context: Context, communicators: float, total: float) -> tup
     return min(total, at(0)), max(total, at(1))
 
 
-def _overheads(context: Context, parts: MemoryParts, components: Mapping[str, Array]) -> Array:
-    """Context, workspaces, communicators, and what the caching allocator reserves beyond what is allocated."""
+def _overheads(context: Context, parts: MemoryParts, allocated: Array) -> Array:
+    """Context, workspaces, communicators, and what the caching allocator reserves beyond the `allocated` bytes."""
     overheads = context.framework.overheads
-    allocated: Array = np.zeros(1)
-    for name in MEMORY_COMPONENTS:
-        allocated = allocated + components[name]
     fixed = overheads.context_bytes + overheads.workspace_bytes + parts.communicators * overheads.communicator_bytes
     return allocated * overheads.fragmentation + fixed
+
+
+def instants_of(context: Context) -> tuple[Instant, ...]:
+    """Those at which a stage can be fullest."""
+    return WITH_PERSISTENT_GRADIENTS if context.framework.persistent_gradients else INSTANTS
 
 
 def stage_instants(
     context: Context, parts: MemoryParts, columns: Sequence[StageColumn]
 ) -> Iterator[tuple[StageColumn, Instant, dict[str, Array], Array]]:
     """Every representative stage at every instant: components and their total."""
-    instants = WITH_PERSISTENT_GRADIENTS if context.framework.persistent_gradients else INSTANTS
     for column, in_flight in zip(columns, parts.in_flight, strict=True):
-        for instant in instants:
+        for instant in instants_of(context):
             components = components_at(context, parts, column, in_flight, instant)
             total: Array = np.zeros(1)
             for name in MEMORY_COMPONENTS:
@@ -495,8 +511,30 @@ def stage_instants(
 
 
 def peak_bytes(context: Context, parts: MemoryParts, columns: Sequence[StageColumn]) -> Array:
-    """The largest total over stages and instants."""
+    """The largest total over stages and instants.
+
+    Rounding keeps the order of sums that differ in one summand. So where instants differ in activations alone, only the largest
+    of these counts, and what the device adds is added once for all stages: the same bits, with a third of the work.
+    """
     peak: Array = np.zeros(1)
-    for _column, _instant, _components, total in stage_instants(context, parts, columns):
-        peak = np.maximum(peak, total)
+    for instants in _alike(context, parts):
+        but_other: Array = np.zeros(1)
+        for column, in_flight in zip(columns, parts.in_flight, strict=True):
+            activations = _activations_at(parts, column, in_flight, instants[0])
+            for instant in instants[1:]:
+                activations = np.maximum(activations, _activations_at(parts, column, in_flight, instant))
+            components = allocated_at(context, parts, column, instants[0], activations)
+            but_other = np.maximum(but_other, _but_other(components))
+        other = components["other"]  # buffers are the same on every stage
+        peak = np.maximum(peak, but_other + (other + _overheads(context, parts, but_other + other)))
     return peak
+
+
+def _alike(context: Context, parts: MemoryParts) -> Iterable[Sequence[Instant]]:
+    """The instants, together where states and buffers are the same."""
+    found: dict[object, list[Instant]] = {}
+    for instant in instants_of(context):
+        changing = instant is Instant.OPTIMIZER or not context.framework.persistent_gradients
+        alive = tuple(instant in buffer.instants for buffer in parts.buffers)
+        found.setdefault((instant if changing else None, alive), []).append(instant)
+    return found.values()
