@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from planner.domain.mesh import Array, Layouts, Mask
 from planner.plugin import Context
+from planner.search.boxes import boxes
 from planner.search.candidates import Best, Candidate, Part, first_of, least_per_tuple
 from planner.search.evaluation import Rules, evaluate_factored, host_capacity_bytes, refused
 from planner.search.factoring import Factoring
@@ -152,23 +152,17 @@ def _taken_together(parts: Sequence[Findings], keep: int) -> Findings:
 
 
 def _look_at(searched: Searched, layouts: Layouts, first: int, findings: Findings) -> None:
-    """Counts what is refused, and evaluates the rest schedule by schedule: most tuples of degrees suit one schedule only."""
+    """Counts what is refused, and evaluates the rest box by box, piece by piece."""
     forbidden, reasons = refused(searched.context, layouts, searched.rules)
     for reason, number in reasons.items():
         findings.count(reason, number)
     findings.layouts += int(np.prod(layouts.shape))
-    axis = list(layouts.values).index("schedule")
-    for position in range(len(layouts.values["schedule"])):
-        own = forbidden.take([position if forbidden.shape[axis] > 1 else 0], axis=axis)
-        alive = np.broadcast_to(~own.reshape(-1, own.shape[-1]).all(axis=0), layouts.shape[-1:])
-        tuples = np.flatnonzero(alive)
-        if not len(tuples):
-            continue
-        factoring = Factoring(_restricted(layouts, "schedule", position, tuples), searched.known)
-        for start, stop in _pieces(factoring.layouts.shape):
-            piece, own_tuples = factoring.piece(start, stop), tuples[start:stop]
-            part = Part(piece.layouts, own_tuples + first, layouts.values)
-            _evaluate(searched, piece, part, own[..., own_tuples] if own.shape[-1] > 1 else own, findings)
+    for box in boxes(layouts, forbidden):
+        factoring = Factoring(box.layouts, searched.known)
+        for start, stop in _pieces(box.layouts.shape):
+            piece = factoring.piece(start, stop)
+            part = Part(piece.layouts, box.tuples[start:stop] + first, layouts.values)
+            _evaluate(searched, piece, part, box.allowed[..., start:stop], findings)
 
 
 def _pieces(shape: tuple[int, ...]) -> Iterator[tuple[int, int]]:
@@ -178,21 +172,12 @@ def _pieces(shape: tuple[int, ...]) -> Iterator[tuple[int, int]]:
         yield start, min(shape[-1], start + tuples)
 
 
-def _restricted(layouts: Layouts, axis: str, position: int, tuples: NDArray[np.intp]) -> Layouts:
-    """The mesh of some tuples with one value of a choice."""
-    degrees = {name: array[tuples] for name, array in layouts.degrees.items()}
-    codes, values = dict(layouts.codes), dict(layouts.values)
-    codes[axis] = np.zeros((1,) * len(layouts.shape), dtype=np.intp)
-    values[axis] = (values[axis][position],)
-    return Layouts(degrees, codes, values)
-
-
-def _evaluate(searched: Searched, piece: Factoring, part: Part, forbidden: Mask, findings: Findings) -> None:
+def _evaluate(searched: Searched, piece: Factoring, part: Part, allowed: Mask, findings: Findings) -> None:
     context, rules, limits, layouts = searched.context, searched.rules, searched.limits, part.layouts
     evaluation = evaluate_factored(context, piece, rules)
     shape = layouts.shape
     peak, step_s = np.broadcast_to(evaluation.peak_bytes, shape), np.broadcast_to(evaluation.step.total_s, shape)
-    allowed = np.broadcast_to(~forbidden, shape)
+    allowed = np.broadcast_to(allowed, shape)
     number = int(np.count_nonzero(allowed))
     findings.allowed += number
     capacity = context.cluster.accelerator.memory_bytes
