@@ -11,9 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.domain.mesh import Layouts, Mask
+from planner.search.factoring import dense
 
 WORTH_A_BOX: Final = 1 << 16
 """Refused layouts that a cut must leave out: evaluating them takes longer than the calls for one more box."""
+
+BITS: Final = 16
+"""Combinations of choices that are looked at together: so many bits number the entries of a small table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +33,14 @@ class Box:
 def boxes(layouts: Layouts, forbidden: Mask) -> Iterator[Box]:
     """Boxes that hold every layout that is not forbidden, each in one of them. `forbidden` broadcasts to the mesh."""
     allowed = np.broadcast_to(~forbidden, (*forbidden.shape[:-1], layouts.shape[-1]))
-    every = tuple(np.arange(size) for size in layouts.shape[:-1])
-    for tuples, kept, left in _cut(allowed, np.arange(layouts.shape[-1]), every):
+    numbers, first, counts = _patterns(allowed)
+    for patterns, kept in _cut(allowed[..., first], counts, tuple(np.arange(size) for size in layouts.shape[:-1])):
+        own = np.zeros(len(first), dtype=np.bool_)
+        own[patterns] = True
+        tuples = np.flatnonzero(own[numbers])
+        left = allowed[..., tuples]
+        for axis, values in enumerate(kept):
+            left = left.take(values, axis=axis) if left.shape[axis] > 1 else left
         yield Box(_restricted(layouts, tuples, kept), tuples, left)
 
 
@@ -38,33 +48,51 @@ Kept = tuple[NDArray[np.intp], ...]
 """The positions of the values that are left of each choice."""
 
 
-def _cut(allowed: Mask, tuples: NDArray[np.intp], kept: Kept) -> Iterator[tuple[NDArray[np.intp], Kept, Mask]]:
-    """Cut along the choice whose values suit the tuples least alike, and each part again, as long as that is worth it."""
+def _patterns(allowed: Mask) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
+    """Which combinations of choices are allowed: for each tuple the number of its pattern, for each pattern its first tuple and
+    the number of its tuples."""
+    rows = allowed.reshape(-1, allowed.shape[-1])
+    numbers, size = np.zeros(allowed.shape[-1], dtype=np.intp), 1
+    for start in range(0, len(rows), BITS):
+        bits: NDArray[np.intp] = np.zeros(allowed.shape[-1], dtype=np.intp)
+        for row in rows[start : start + BITS]:
+            bits = bits * 2 + row
+        own, radix = dense(bits)
+        numbers, size = dense(numbers * radix + own) if size > 1 else (own, radix)
+    first = np.empty(size, dtype=np.intp)
+    first[numbers[::-1]] = np.arange(len(numbers))[::-1]
+    return numbers, first, np.bincount(numbers, minlength=size)
+
+
+def _cut(allowed: Mask, counts: NDArray[np.intp], kept: Kept) -> Iterator[tuple[NDArray[np.intp], Kept]]:
+    """Cut along the choice whose values suit the tuples least alike, and each part again, as long as that is worth it.
+
+    `allowed` has one column for each pattern, `counts` says how many tuples have it; yields which patterns a box has.
+    """
     alive = np.flatnonzero(allowed.reshape(-1, allowed.shape[-1]).any(axis=0))
-    if len(alive) < len(tuples):
-        allowed, tuples = allowed[..., alive], tuples[alive]
-    if not len(tuples):
-        return
     best, most = None, WORTH_A_BOX
     for axis in range(len(kept)):
         if allowed.shape[axis] == 1:
             continue
         others = tuple(other for other in range(len(kept)) if other != axis)
         suits = allowed.any(axis=others)
-        left_out = int(np.count_nonzero(~suits)) * (prod(map(len, kept)) // len(kept[axis]))
+        left_out = int((~suits[:, alive] @ counts[alive]).sum()) * (prod(map(len, kept)) // len(kept[axis]))
         if left_out >= most:
             best, most = (axis, suits), left_out
     if best is None:
-        yield tuples, kept, allowed
+        if len(alive):
+            yield alive, kept
         return
     axis, suits = best
-    patterns = np.packbits(suits, axis=0)
-    _, first, numbers = np.unique(patterns, axis=1, return_index=True, return_inverse=True)
-    for number, where in enumerate(first):
-        values = np.flatnonzero(suits[:, where])
-        own = np.flatnonzero(numbers.reshape(-1) == number)
+    alike: dict[bytes, list[int]] = {}
+    for pattern in alive.tolist():
+        alike.setdefault(suits[:, pattern].tobytes(), []).append(pattern)
+    for patterns in alike.values():
+        values = np.flatnonzero(suits[:, patterns[0]])
         narrowed = (*kept[:axis], kept[axis][values], *kept[axis + 1 :])
-        yield from _cut(allowed.take(values, axis=axis)[..., own], tuples[own], narrowed)
+        inside = allowed.take(values, axis=axis)[..., patterns]
+        for own, further in _cut(inside, counts[patterns], narrowed):
+            yield np.asarray(patterns)[own], further
 
 
 def _restricted(layouts: Layouts, tuples: NDArray[np.intp], kept: Kept) -> Layouts:

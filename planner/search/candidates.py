@@ -19,14 +19,13 @@ NO_MECHANISM: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A layout: its number of GPUs, step time [s] and score (the less the better); how many mechanisms it needs and its place in
-    the order of the space, which break ties.
+    """A layout: its number of GPUs and score (the less the better); how many mechanisms it needs and its place in the order of the
+    space, which break ties.
 
     `row` is its place in `mesh`, a flat mesh that it may share with others.
     """
 
     n_gpus: int
-    step_time_s: float
     score: float
     mechanisms: int
     place: int
@@ -68,17 +67,14 @@ class Part:
     tuples: NDArray[np.intp]
     whole: Mapping[str, tuple[ChoiceValue, ...]]
 
-    def candidates(self, indices: NDArray[np.intp], step_s: Array, score: Array) -> list[Candidate]:
-        """The layouts at the flat positions `indices` of the mesh, whose step times and scores are arrays of the mesh's shape."""
+    def candidates(self, indices: NDArray[np.intp], score: Array) -> list[Candidate]:
+        """The layouts at the flat positions `indices` of the mesh, whose scores are an array of the mesh's shape."""
         flat = self._flat(indices)
         places = self._places(flat, indices)
         needed = mechanisms(flat)
-        gpus = flat["n_gpus"]
-        steps, scores = step_s.reshape(-1)[indices], score.reshape(-1)[indices]
+        gpus, scores = flat["n_gpus"], score.reshape(-1)[indices]
         return [
-            Candidate(
-                int(gpus[row]), float(steps[row]), float(scores[row]), int(needed[row]), int(places[row]), flat, row
-            )
+            Candidate(int(gpus[row]), float(scores[row]), int(needed[row]), int(places[row]), flat, row)
             for row in range(len(indices))
         ]
 
@@ -118,27 +114,30 @@ class Best:
     by_gpus: dict[int, list[Candidate]] = field(default_factory=dict)
     _worst: Array = field(default_factory=lambda: np.full(1, np.inf), repr=False)
 
-    def add(self, part: Part, score: Array, step_s: Array) -> None:
-        """Look at the layouts of `part` (arrays of its shape; a `score` of infinity: not allowed)."""
+    def add(self, part: Part, score: Array) -> None:
+        """Look at the layouts of `part` (an array of its shape; a `score` of infinity: not allowed)."""
         n_gpus = part.layouts["n_gpus"].astype(np.intp)
         self._reach(int(n_gpus.max()))
         per_tuple = least_per_tuple(score)
-        finite = np.flatnonzero(per_tuple < np.inf)
-        if not len(finite):
-            return
+        hopeful = self._hopeful(np.arange(len(n_gpus)), per_tuple, n_gpus)
         # The keep-th best tuple of a number of GPUs bounds what its keep-th best layout may be.
-        for count, tuples in _grouped(n_gpus[finite], finite):
+        for count, tuples in _grouped(n_gpus[hopeful], hopeful):
             if len(tuples) >= self.keep:
                 bound = np.partition(per_tuple[tuples], self.keep - 1)[self.keep - 1]
                 self._worst[count] = min(self._worst[count], bound)
-        hopeful = np.flatnonzero((per_tuple <= self._worst[n_gpus]) & (per_tuple < np.inf))
+        hopeful = self._hopeful(hopeful, per_tuple, n_gpus)
         if not len(hopeful):
             return
         few = score[..., hopeful]
         close = np.flatnonzero((few <= self._worst[n_gpus[hopeful]]) & (few < np.inf))
         places = np.unravel_index(close, few.shape)
         indices = np.ravel_multi_index((*places[:-1], hopeful[places[-1]]), score.shape)
-        self._merge(part.candidates(indices, step_s, score))
+        self._merge(part.candidates(indices, score))
+
+    def _hopeful(self, tuples: NDArray[np.intp], per_tuple: Array, n_gpus: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Which of `tuples` may have one of the best layouts."""
+        least = per_tuple[tuples]
+        return tuples[(least <= self._worst[n_gpus[tuples]]) & (least < np.inf)]
 
     def merge(self, others: Best) -> None:
         """Take over what another part of the space has found."""
@@ -164,6 +163,8 @@ class Best:
 
 def _grouped(keys: NDArray[np.intp], values: NDArray[np.intp]) -> Iterator[tuple[int, NDArray[np.intp]]]:
     """The values of each key."""
+    if not len(keys):
+        return
     order = np.argsort(keys, kind="stable")
     sorted_keys = keys[order]
     starts = np.flatnonzero(np.r_[True, sorted_keys[1:] != sorted_keys[:-1]])

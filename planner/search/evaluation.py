@@ -23,7 +23,7 @@ from planner.search.memory import (
 )
 from planner.search.network import Traffic, network_of
 from planner.search.offloading import Moved, host_step_s, with_host_traffic
-from planner.search.operators import Rates, rates_of
+from planner.search.operators import rates_of
 from planner.search.stages import StageColumn, stage_columns
 from planner.search.timing import (
     BlockTimes,
@@ -93,45 +93,52 @@ def evaluate_mesh(context: Context, layouts: Layouts, rules: Rules) -> Evaluatio
 
 def evaluate_factored(context: Context, factoring: Factoring, rules: Rules) -> Evaluation:
     """`evaluate_mesh` of a mesh whose terms may already be known."""
-    layouts = factoring.layouts
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        columns, memory = _memory(context, factoring, rules)
-        step = _step(context, factoring, rules, columns, memory)
-        peak, host = peak_bytes(context, memory, columns), fullest_host_bytes(memory, columns)
-    return Evaluation(context, layouts, columns, memory, peak, host, step, rules)
+    layouts, held = factoring.layouts, held_bytes(context, factoring, rules)
+    step = step_of(context, factoring, rules, optimizer_s(context, layouts, held))
+    return Evaluation(context, layouts, held.columns, held.memory, held.peak_bytes, held.host_bytes, step, rules)
 
 
 def step_elsewhere(evaluation: Evaluation, context: Context) -> StepTimes:
     """The step of the same layouts in a `context` that differs in rates and overlaps alone, which no bytes depend on."""
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        return _step(context, Factoring(evaluation.layouts), evaluation.rules, evaluation.columns, evaluation.memory)
+    layouts = evaluation.layouts
+    held = Held(evaluation.columns, evaluation.memory, evaluation.peak_bytes, evaluation.host_bytes)
+    return step_of(context, Factoring(layouts), evaluation.rules, optimizer_s(context, layouts, held))
 
 
-def _memory(context: Context, factoring: Factoring, rules: Rules) -> tuple[tuple[StageColumn, ...], MemoryParts]:
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What every layout of a mesh holds on the fullest rank and in its host's memory, with the parts it was summed from."""
+
+    columns: tuple[StageColumn, ...]
+    memory: MemoryParts
+    peak_bytes: Array
+    host_bytes: Array
+
+
+def held_bytes(context: Context, factoring: Factoring, rules: Rules) -> Held:
+    """The memory half of an evaluation."""
     layouts = factoring.layouts
     recomputes = mesh_recomputes(layouts, rules)
     schedules, offloads = mesh_schedules(layouts, rules), mesh_offloads(layouts, rules)
-    columns = factoring.term(
-        "stages", lambda mesh: placed_columns(mesh, schedules, stage_columns(context.program, mesh))
-    )
-    return columns, memory_parts(context, factoring, rules.strategies, recomputes, schedules, offloads, columns)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        columns = factoring.term(
+            "stages", lambda mesh: placed_columns(mesh, schedules, stage_columns(context.program, mesh))
+        )
+        memory = memory_parts(context, factoring, rules.strategies, recomputes, schedules, offloads, columns)
+        return Held(columns, memory, peak_bytes(context, memory, columns), fullest_host_bytes(memory, columns))
 
 
-def _step(
-    context: Context, factoring: Factoring, rules: Rules, columns: Sequence[StageColumn], memory: MemoryParts
-) -> StepTimes:
+def step_of(context: Context, factoring: Factoring, rules: Rules, updating_s: Array) -> StepTimes:
+    """The time half of an evaluation; `updating_s` is what the optimizer takes."""
     layouts = factoring.layouts
-    optimizer_s = _optimizer_s(memory, columns, rates_of(context))
-    if memory.moved is not None:
-        hosts = host_step_s(context, layouts, memory.moved, columns, memory.whole_states)
-        optimizer_s = np.where(memory.moved.optimizer, hosts, optimizer_s)
     traffic = Traffic(layouts, network_of(context.cluster))
-    micro = factoring.term("micro-batch", lambda mesh: _micro_batch(context, factoring.of(mesh), rules, traffic))
-    syncs = factoring.term(
-        "synchronisation", lambda mesh: _synchronisation(context, factoring.of(mesh), rules, traffic)
-    )
     schedules = mesh_schedules(layouts, rules)
-    return step_times(context, layouts, micro, syncs, schedules, rules.strategies, traffic, optimizer_s)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        micro = factoring.term("micro-batch", lambda mesh: _micro_batch(context, factoring.of(mesh), rules, traffic))
+        syncs = factoring.term(
+            "synchronisation", lambda mesh: _synchronisation(context, factoring.of(mesh), rules, traffic)
+        )
+        return step_times(context, layouts, micro, syncs, schedules, rules.strategies, traffic, updating_s)
 
 
 def all_block_times(context: Context, factoring: Factoring, rules: Rules, traffic: Traffic) -> tuple[BlockTimes, ...]:
@@ -203,13 +210,19 @@ def _with_host_traffic(
         yield with_host_traffic(context, times, memory.moved, states, layer)
 
 
-def _optimizer_s(memory: MemoryParts, columns: Sequence[StageColumn], rates: Rates) -> Array:
-    """The step is memory traffic: gradients, weights and states of the fullest stage over the memory's bandwidth."""
-    slowest: Array = np.zeros(1)
-    for column in columns:
-        moved = over_stage(column, [block.step_bytes for block in memory.states])
-        slowest = np.maximum(slowest, moved)
-    return slowest / rates.memory_bytes_per_s
+def optimizer_s(context: Context, layouts: Layouts, held: Held) -> Array:
+    """The step is memory traffic: gradients, weights and states of the fullest stage over the memory's bandwidth, or the host's
+    work where its memory has the states."""
+    memory = held.memory
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        slowest: Array = np.zeros(1)
+        for column in held.columns:
+            slowest = np.maximum(slowest, over_stage(column, [block.step_bytes for block in memory.states]))
+        took: Array = slowest / rates_of(context).memory_bytes_per_s
+        if memory.moved is not None:
+            hosts = host_step_s(context, layouts, memory.moved, held.columns, memory.whole_states)
+            took = np.where(memory.moved.optimizer, hosts, took)
+        return took
 
 
 def refusals(context: Context, layouts: Layouts, rules: Rules) -> list[Refusal]:
@@ -264,9 +277,11 @@ def refused(context: Context, layouts: Layouts, rules: Rules) -> tuple[Mask, dic
     allowed = np.ones((1,) * len(shape), dtype=np.bool_)
     counts: dict[str, int] = {}
     for refusal in refusals(context, layouts, rules):
+        if not refusal.where.any():
+            continue
         fresh = allowed & refusal.where
         number = int(np.count_nonzero(fresh)) * (size // fresh.size)
         if number:
             counts[refusal.reason] = counts.get(refusal.reason, 0) + number
-            allowed = allowed & np.logical_not(refusal.where)
+            allowed = allowed ^ fresh
     return ~allowed, counts

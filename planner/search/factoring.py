@@ -25,6 +25,8 @@ LARGEST_TABLE: Final = 1 << 18
 _NO_VALUE: Final = -1
 
 T = TypeVar("T")
+Tuples = slice | NDArray[np.intp]
+"""Which tuples of a mesh."""
 
 
 class ReadDegrees(Mapping[str, Array]):
@@ -71,7 +73,7 @@ class Table:
     length: int
     places: NDArray[np.intp]
 
-    def at(self, tuples: slice) -> object:
+    def at(self, tuples: Tuples) -> object:
         """The term of some tuples of the mesh."""
         return _spread(self.value, self.places[tuples], self.length)
 
@@ -90,16 +92,25 @@ class Factoring:
         self._codes: dict[str, tuple[NDArray[np.intp], int]] = {}
         self._tables: dict[str, Table] = {}
         self._tuples = max((array.shape[-1] for array in self._plain.degrees.values()), default=1)
-        self._whole: tuple[Factoring, slice] | None = None
+        self._whole: tuple[Factoring, Tuples] | None = None
 
     def piece(self, start: int, stop: int) -> Factoring:
         """The terms of the tuples from `start` to before `stop`; what was computed for one piece serves the others."""
+        return self._part(slice(start, stop), self, slice(start, stop))
+
+    def only(self, tuples: NDArray[np.intp]) -> Factoring:
+        """The terms of some tuples of a piece."""
+        assert self._whole is not None  # asked of pieces alone
+        whole, own = self._whole
+        assert isinstance(own, slice)
+        return self._part(tuples, whole, own.start + tuples)
+
+    def _part(self, own: Tuples, whole: Factoring, tuples: Tuples) -> Factoring:
         degrees = {
-            axis: array[..., start:stop] if array.shape[-1] > 1 else array
-            for axis, array in self._plain.degrees.items()
+            axis: array[..., own] if array.shape[-1] > 1 else array for axis, array in self._plain.degrees.items()
         }
         part = Factoring(replace(self._plain, degrees=degrees), self._known)
-        part._whole = (self, slice(start, stop))
+        part._whole = (whole, tuples)
         return part
 
     def of(self, layouts: Layouts) -> Factoring:
@@ -167,7 +178,7 @@ class Factoring:
                 continue
             code, size = code * radix + own, size * radix
             if size > LARGEST_TABLE:
-                code, size = _dense(code)
+                code, size = dense(code)
         code = np.broadcast_to(code, (self._tuples,))
         first, places = _different(code, size)
         if len(first) * WORTH > self._tuples:
@@ -183,12 +194,12 @@ class Factoring:
             array = self._plain.degrees[axis]
             if array.ndim > 1:
                 array = array.reshape(-1)
-            self._codes[axis] = _dense(array)
+            self._codes[axis] = dense(array)
         return self._codes[axis]
 
 
-def _dense(values: NDArray[Any]) -> tuple[NDArray[np.intp], int]:
-    """Numbers from 0 up for the different values, and how many there are."""
+def dense(values: NDArray[Any]) -> tuple[NDArray[np.intp], int]:
+    """For every value its number among the different ones, from 0 up, and how many there are."""
     whole = values.astype(np.intp)
     if whole.size and whole.min() >= 0 and whole.max() < LARGEST_TABLE and np.array_equal(whole, values):
         first, places = _different(whole, int(whole.max()) + 1)

@@ -65,7 +65,7 @@ def test_what_a_function_reads_only_for_some_values_is_noticed():
 def answers(of, **pins):
     found = search(of, space_of(of, **pins), RULES, Limits(headroom=0.05), keep=3)
     kept = {
-        count: [(each.step_time_s, each.place, each.layouts.labels()) for each in candidates]
+        count: [(each.score, each.place, each.layouts.labels()) for each in candidates]
         for count, candidates in found.by_gpus.items()
     }
     return kept, dict(sorted(found.rejected.items())), found.layouts, found.leanest, found.closest.layouts.labels()
