@@ -65,6 +65,11 @@ class Layouts:
         codes = {axis: np.broadcast_to(array, shape)[positions] for axis, array in self.codes.items()}
         return Layouts(degrees, codes, self.values)
 
+    def some(self, tuples: slice | NDArray[np.intp]) -> Layouts:
+        """The mesh of some tuples of degrees, with every choice."""
+        degrees = {axis: array[..., tuples] if array.shape[-1] > 1 else array for axis, array in self.degrees.items()}
+        return Layouts(degrees, self.codes, self.values)
+
     def narrowed(self) -> Layouts:
         """The same layouts, with the values of choices that none of them has left out."""
         codes, values = {}, {}

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from planner.domain.mesh import Layouts, Mask
-from planner.search.factoring import dense
+from planner.search.factoring import Kept, dense
 
 WORTH_A_BOX: Final = 1 << 16
 """Refused layouts that a cut must leave out: evaluating them takes longer than the calls for one more box."""
@@ -27,12 +27,12 @@ class Box:
 
     layouts: Layouts
     tuples: NDArray[np.intp]
+    kept: Kept
     allowed: Mask
 
 
-def boxes(layouts: Layouts, forbidden: Mask) -> Iterator[Box]:
-    """Boxes that hold every layout that is not forbidden, each in one of them. `forbidden` broadcasts to the mesh."""
-    allowed = np.broadcast_to(~forbidden, (*forbidden.shape[:-1], layouts.shape[-1]))
+def boxes(layouts: Layouts, allowed: Mask) -> Iterator[Box]:
+    """Boxes that hold every allowed layout, each in one of them. `allowed` broadcasts to the mesh; each tuple has such a layout."""
     numbers, first, counts = _patterns(allowed)
     for patterns, kept in _cut(allowed[..., first], counts, tuple(np.arange(size) for size in layouts.shape[:-1])):
         own = np.zeros(len(first), dtype=np.bool_)
@@ -40,12 +40,8 @@ def boxes(layouts: Layouts, forbidden: Mask) -> Iterator[Box]:
         tuples = np.flatnonzero(own[numbers])
         left = allowed[..., tuples]
         for axis, values in enumerate(kept):
-            left = left.take(values, axis=axis) if left.shape[axis] > 1 else left
-        yield Box(_restricted(layouts, tuples, kept), tuples, left)
-
-
-Kept = tuple[NDArray[np.intp], ...]
-"""The positions of the values that are left of each choice."""
+            left = left.take(values, axis=axis) if len(values) < left.shape[axis] else left
+        yield Box(_with_values(layouts.some(tuples), kept), tuples, kept, left)
 
 
 def _patterns(allowed: Mask) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
@@ -69,23 +65,21 @@ def _cut(allowed: Mask, counts: NDArray[np.intp], kept: Kept) -> Iterator[tuple[
 
     `allowed` has one column for each pattern, `counts` says how many tuples have it; yields which patterns a box has.
     """
-    alive = np.flatnonzero(allowed.reshape(-1, allowed.shape[-1]).any(axis=0))
     best, most = None, WORTH_A_BOX
     for axis in range(len(kept)):
         if allowed.shape[axis] == 1:
             continue
         others = tuple(other for other in range(len(kept)) if other != axis)
         suits = allowed.any(axis=others)
-        left_out = int((~suits[:, alive] @ counts[alive]).sum()) * (prod(map(len, kept)) // len(kept[axis]))
+        left_out = int((~suits @ counts).sum()) * (prod(map(len, kept)) // len(kept[axis]))
         if left_out >= most:
             best, most = (axis, suits), left_out
     if best is None:
-        if len(alive):
-            yield alive, kept
+        yield np.arange(len(counts)), kept
         return
     axis, suits = best
     alike: dict[bytes, list[int]] = {}
-    for pattern in alive.tolist():
+    for pattern in range(len(counts)):
         alike.setdefault(suits[:, pattern].tobytes(), []).append(pattern)
     for patterns in alike.values():
         values = np.flatnonzero(suits[:, patterns[0]])
@@ -95,12 +89,11 @@ def _cut(allowed: Mask, counts: NDArray[np.intp], kept: Kept) -> Iterator[tuple[
             yield np.asarray(patterns)[own], further
 
 
-def _restricted(layouts: Layouts, tuples: NDArray[np.intp], kept: Kept) -> Layouts:
-    degrees = {name: array[tuples] for name, array in layouts.degrees.items()}
+def _with_values(layouts: Layouts, kept: Kept) -> Layouts:
     codes, values = {}, {}
     for position, (axis, whole) in enumerate(layouts.values.items()):
         shape = [1] * (len(kept) + 1)
         shape[position] = len(kept[position])
         codes[axis] = np.arange(len(kept[position]), dtype=np.intp).reshape(shape)
         values[axis] = tuple(whole[place] for place in kept[position])
-    return Layouts(degrees, codes, values)
+    return Layouts(layouts.degrees, codes, values)

@@ -117,14 +117,9 @@ class Held:
 
 def held_bytes(context: Context, factoring: Factoring, rules: Rules) -> Held:
     """The memory half of an evaluation."""
-    layouts = factoring.layouts
-    recomputes = mesh_recomputes(layouts, rules)
-    schedules, offloads = mesh_schedules(layouts, rules), mesh_offloads(layouts, rules)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        columns = factoring.term(
-            "stages", lambda mesh: placed_columns(mesh, schedules, stage_columns(context.program, mesh))
-        )
-        memory = memory_parts(context, factoring, rules.strategies, recomputes, schedules, offloads, columns)
+        columns = factoring.term("stages", lambda mesh: _placed_columns(context, mesh, rules))
+        memory = _memory(context, factoring, rules, columns)
         return Held(columns, memory, peak_bytes(context, memory, columns), fullest_host_bytes(memory, columns))
 
 
@@ -157,18 +152,29 @@ def all_block_times(context: Context, factoring: Factoring, rules: Rules, traffi
         return factoring.term(f"times of {block.name}", times)
 
     blocks = tuple(timed(block) for block in context.program.blocks)
-    offloads = mesh_offloads(layouts, rules)
-    if Moved.of(context, layouts, offloads) is None:
+    if Moved.of(context, layouts, mesh_offloads(layouts, rules)) is None:
         return blocks
-    columns = placed_columns(layouts, schedules, stage_columns(context.program, layouts))
-    memory = memory_parts(context, factoring, rules.strategies, recomputes, schedules, offloads, columns)
+    memory = _memory(context, factoring, rules, _placed_columns(context, layouts, rules))
     return tuple(_with_host_traffic(context, layouts, memory, blocks))
 
 
+def _memory(context: Context, factoring: Factoring, rules: Rules, columns: Sequence[StageColumn]) -> MemoryParts:
+    def recomputes_of(mesh: Layouts) -> tuple[Recompute, ...]:
+        return mesh_recomputes(mesh, rules)
+
+    def schedules_of(mesh: Layouts) -> Mapping[str, Schedule]:
+        return mesh_schedules(mesh, rules)
+
+    offloads = mesh_offloads(factoring.layouts, rules)
+    return memory_parts(context, factoring, rules.strategies, recomputes_of, schedules_of, offloads, columns)
+
+
+def _placed_columns(context: Context, layouts: Layouts, rules: Rules) -> tuple[StageColumn, ...]:
+    return placed_columns(layouts, mesh_schedules(layouts, rules), stage_columns(context.program, layouts))
+
+
 def _timed_columns(context: Context, layouts: Layouts, rules: Rules) -> tuple[StageColumn, ...]:
-    schedules = mesh_schedules(layouts, rules)
-    columns = placed_columns(layouts, schedules, stage_columns(context.program, layouts))
-    return timed_columns(layouts, schedules, columns)
+    return timed_columns(layouts, mesh_schedules(layouts, rules), _placed_columns(context, layouts, rules))
 
 
 def _micro_batch(context: Context, factoring: Factoring, rules: Rules, traffic: Traffic) -> MicroBatch:

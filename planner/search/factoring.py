@@ -27,6 +27,8 @@ _NO_VALUE: Final = -1
 T = TypeVar("T")
 Tuples = slice | NDArray[np.intp]
 """Which tuples of a mesh."""
+Kept = tuple[NDArray[np.intp], ...]
+"""Of every choice the positions of the values that are left; nothing where all are."""
 
 
 class ReadDegrees(Mapping[str, Array]):
@@ -73,9 +75,18 @@ class Table:
     length: int
     places: NDArray[np.intp]
 
-    def at(self, tuples: Tuples) -> object:
-        """The term of some tuples of the mesh."""
-        return _spread(self.value, self.places[tuples], self.length)
+    def at(self, tuples: Tuples, kept: Kept) -> object:
+        """The term of some tuples of the mesh, with some values of its choices."""
+        return _spread(self.value, self.places[tuples], self.length, kept)
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """What a mesh is a part of: which tuples of which other one, with which values of its choices."""
+
+    factoring: Factoring
+    tuples: Tuples
+    kept: Kept
 
 
 class Factoring:
@@ -92,26 +103,18 @@ class Factoring:
         self._codes: dict[str, tuple[NDArray[np.intp], int]] = {}
         self._tables: dict[str, Table] = {}
         self._tuples = max((array.shape[-1] for array in self._plain.degrees.values()), default=1)
-        self._whole: tuple[Factoring, Tuples] | None = None
+        self._whole: Whole | None = None
 
-    def piece(self, start: int, stop: int) -> Factoring:
-        """The terms of the tuples from `start` to before `stop`; what was computed for one piece serves the others."""
-        return self._part(slice(start, stop), self, slice(start, stop))
-
-    def only(self, tuples: NDArray[np.intp]) -> Factoring:
-        """The terms of some tuples of a piece."""
-        assert self._whole is not None  # asked of pieces alone
-        whole, own = self._whole
-        assert isinstance(own, slice)
-        return self._part(tuples, whole, own.start + tuples)
-
-    def _part(self, own: Tuples, whole: Factoring, tuples: Tuples) -> Factoring:
-        degrees = {
-            axis: array[..., own] if array.shape[-1] > 1 else array for axis, array in self._plain.degrees.items()
-        }
-        part = Factoring(replace(self._plain, degrees=degrees), self._known)
-        part._whole = (whole, tuples)
-        return part
+    def part(self, layouts: Layouts, tuples: NDArray[np.intp], kept: Kept = ()) -> Factoring:
+        """The terms of `layouts`, which are some tuples of this mesh with the values at the positions `kept` of its choices. What
+        is computed for one part serves the others."""
+        found = Factoring(layouts, self._known)
+        if self._whole is None:
+            found._whole = Whole(self, tuples, kept)
+        else:
+            assert not kept  # a part of a part has the same choices
+            found._whole = replace(self._whole, tuples=self._whole.tuples[tuples])
+        return found
 
     def of(self, layouts: Layouts) -> Factoring:
         """The terms of another mesh that one of these terms is computed for."""
@@ -122,12 +125,9 @@ class Factoring:
 
         `name` tells terms apart; a value may be an array or tuples, mappings and dataclasses of arrays.
         """
-        if self._whole is not None:
-            whole, tuples = self._whole
-            table = whole._table(name, function)
-            return function(self.layouts) if table is None else cast(T, table.at(tuples))
-        table = self._table(name, function)
-        return function(self.layouts) if table is None else cast(T, table.at(slice(None)))
+        whole = self._whole or Whole(self, slice(None), ())
+        table = whole.factoring._table(name, function)
+        return function(self.layouts) if table is None else cast(T, table.at(whole.tuples, whole.kept))
 
     def _table(self, name: str, function: Callable[[Layouts], object]) -> Table | None:
         """The term for the different values of its own axes; None where these are as many as the tuples, or few enough."""
@@ -218,16 +218,19 @@ def _different(code: NDArray[np.intp], size: int) -> tuple[NDArray[np.intp], NDA
     return where[occurring], number[code]
 
 
-def _spread(value: Any, places: NDArray[np.intp], length: int) -> Any:  # noqa: ANN401 - what a term returns
-    """`value` with every array of `length` along the last axis spread over the whole mesh."""
+def _spread(value: Any, places: NDArray[np.intp], length: int, kept: Kept) -> Any:  # noqa: ANN401 - what a term returns
+    """`value` with every array of `length` along the last axis spread over the whole mesh, at the kept values of choices."""
     if isinstance(value, np.ndarray):
+        for position, values in enumerate(kept, start=value.ndim - 1 - len(kept)):
+            if position >= 0 and len(values) < value.shape[position]:
+                value = value.take(values, axis=position)
         return value.take(places, axis=-1) if value.ndim and value.shape[-1] == length and length > 1 else value
     if isinstance(value, Mapping):
-        return {key: _spread(each, places, length) for key, each in value.items()}
+        return {key: _spread(each, places, length, kept) for key, each in value.items()}
     if isinstance(value, tuple):
-        return tuple(_spread(each, places, length) for each in value)
+        return tuple(_spread(each, places, length, kept) for each in value)
     if is_dataclass(value) and not isinstance(value, type):
         return replace(
-            value, **{each.name: _spread(getattr(value, each.name), places, length) for each in fields(value)}
+            value, **{each.name: _spread(getattr(value, each.name), places, length, kept) for each in fields(value)}
         )
     return value

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -122,15 +122,16 @@ def memory_parts(
     context: Context,
     factoring: Factoring,
     strategies: Sequence[Strategy],
-    recomputes: Sequence[Recompute],
-    schedules: Mapping[str, Schedule],
+    recomputes_of: Callable[[Layouts], Sequence[Recompute]],
+    schedules_of: Callable[[Layouts], Mapping[str, Schedule]],
     offloads: Sequence[Offload],
     columns: Sequence[StageColumn],
 ) -> MemoryParts:
-    """Everything that does not depend on the instant. `recomputes`, `schedules` and `offloads` are those that the mesh offers,
-    `columns` as the schedules place them."""
+    """Everything that does not depend on the instant. `recomputes_of` and `schedules_of` are asked what a mesh offers, `offloads`
+    is what this one does; `columns` are as the schedules place them."""
     layouts = factoring.layouts
-    whole = factoring.term("states", lambda mesh: _states(context, mesh, strategies, schedules))
+    recomputes, schedules = recomputes_of(layouts), schedules_of(layouts)
+    whole = factoring.term("states", lambda mesh: _states(context, mesh, strategies, schedules_of(mesh)))
     buffers = factoring.term("buffers", lambda mesh: _buffers(context, mesh, strategies))
     states, moved = whole, Moved.of(context, layouts, offloads)
     if moved is not None:
@@ -138,7 +139,7 @@ def memory_parts(
         shards = state_shards(context, layouts, strategies)
         sharded = np.asarray(shards.get(StateKind.WEIGHT, False), dtype=np.bool_)
         buffers = (*buffers, *streams(context, layouts, moved, whole, sharded))
-    saved = factoring.term("activations", lambda mesh: _activations(context, mesh, strategies, recomputes))
+    saved = factoring.term("activations", lambda mesh: _activations(context, mesh, strategies, recomputes_of(mesh)))
     return MemoryParts(
         states=states,
         whole_states=whole,

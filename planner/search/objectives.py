@@ -161,12 +161,17 @@ def _look_at(searched: Searched, layouts: Layouts, first: int, findings: Finding
     for reason, number in reasons.items():
         findings.count(reason, number)
     findings.layouts += int(np.prod(layouts.shape))
-    for box in boxes(layouts, forbidden):
-        factoring = Factoring(box.layouts, searched.known)
+    allowed = np.broadcast_to(~forbidden, (*forbidden.shape[:-1], layouts.shape[-1]))
+    alive = np.flatnonzero(allowed.reshape(-1, allowed.shape[-1]).any(axis=0))
+    if not len(alive):
+        return
+    factoring = Factoring(layouts.some(alive), searched.known)
+    for box in boxes(factoring.layouts, allowed[..., alive]):
         for start, stop in _pieces(box.layouts.shape):
-            piece = factoring.piece(start, stop)
-            part = Part(piece.layouts, box.tuples[start:stop] + first, layouts.values)
-            _evaluate(searched, piece, part, box.allowed[..., start:stop], findings)
+            own = slice(start, stop)
+            piece = factoring.part(box.layouts.some(own), box.tuples[own], box.kept)
+            part = Part(piece.layouts, alive[box.tuples[own]] + first, layouts.values)
+            _evaluate(searched, piece, part, box.allowed[..., own], findings)
 
 
 def _pieces(shape: tuple[int, ...]) -> Iterator[tuple[int, int]]:
@@ -198,7 +203,7 @@ def _evaluate(searched: Searched, piece: Factoring, part: Part, allowed: Mask, f
     updating_s = optimizer_s(context, part.layouts, held)
     timed = np.flatnonzero(fits.reshape(-1, fits.shape[-1]).any(axis=0))
     if len(timed) < WORTH_LEAVING_OUT * fits.shape[-1]:
-        piece, fits = piece.only(timed), fits[..., timed]
+        piece, fits = piece.part(part.layouts.some(timed), timed), fits[..., timed]
         part = Part(piece.layouts, part.tuples[timed], part.whole)
         updating_s = updating_s[..., timed] if updating_s.shape[-1] > 1 else updating_s
     step = step_of(context, piece, rules, updating_s)
