@@ -70,7 +70,7 @@ def _cut(allowed: Mask, counts: NDArray[np.intp], kept: Kept) -> Iterator[tuple[
         if allowed.shape[axis] == 1:
             continue
         others = tuple(other for other in range(len(kept)) if other != axis)
-        suits = allowed.any(axis=others)
+        suits: Mask = np.asarray(allowed.any(axis=others))
         left_out = int((~suits @ counts).sum()) * (prod(map(len, kept)) // len(kept[axis]))
         if left_out >= most:
             best, most = (axis, suits), left_out

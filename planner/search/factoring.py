@@ -85,7 +85,7 @@ class Whole:
     """What a mesh is a part of: which tuples of which other one, with which values of its choices."""
 
     factoring: Factoring
-    tuples: Tuples
+    tuples: NDArray[np.intp]
     kept: Kept
 
 
@@ -125,9 +125,11 @@ class Factoring:
 
         `name` tells terms apart; a value may be an array or tuples, mappings and dataclasses of arrays.
         """
-        whole = self._whole or Whole(self, slice(None), ())
-        table = whole.factoring._table(name, function)
-        return function(self.layouts) if table is None else cast(T, table.at(whole.tuples, whole.kept))
+        whole = self._whole
+        table = (self if whole is None else whole.factoring)._table(name, function)
+        if table is None:
+            return function(self.layouts)
+        return cast(T, table.at(slice(None), ()) if whole is None else table.at(whole.tuples, whole.kept))
 
     def _table(self, name: str, function: Callable[[Layouts], object]) -> Table | None:
         """The term for the different values of its own axes; None where these are as many as the tuples, or few enough."""

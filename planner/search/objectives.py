@@ -276,5 +276,4 @@ def _smaller(part: Part, values: Array, per_tuple: Array, so_far: Candidate | No
     if not np.isfinite(lowest) or (so_far is not None and lowest > so_far.score):
         return so_far
     equal = np.flatnonzero(values == lowest)
-    found = min(part.candidates(equal, values), key=lambda candidate: candidate.order)
-    return first_of(so_far, found)
+    return first_of(so_far, part.candidates(equal, values).first())
