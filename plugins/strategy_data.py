@@ -32,6 +32,7 @@ from planner.plugin import (
     Value,
     divisors,
     hookimpl,
+    is_multiple,
 )
 
 SOURCE = "ZeRO, arXiv:1910.02054, section 5; FSDP, arXiv:2304.11277, section 3"
@@ -202,7 +203,7 @@ def refusals(context: Context, layouts: Layouts) -> Iterable[Refusal]:
     replicas, zero = layouts["replicas"], layouts["zero"]
     batch = layouts["dp"] * layouts["micro_batch"]
     yield Refusal(
-        reason="global batch is not a multiple of dp x micro batch", where=np.mod(context.job.global_batch, batch) != 0
+        reason="global batch is not a multiple of dp x micro batch", where=~is_multiple(context.job.global_batch, batch)
     )
     shardable = context.framework.sharded_optimizers
     if shardable and context.optimizer.name not in shardable:
@@ -212,9 +213,9 @@ def refusals(context: Context, layouts: Layouts) -> Iterable[Refusal]:
     yield Refusal(reason="ZeRO without replicas to shard over", where=(zero > 0) & (replicas == 1))
     size = layouts.degree(SHARD_GROUP)
     yield Refusal(reason="a shard group without ZeRO", where=(size > 1) & (zero == 0))
-    yield Refusal(reason="shard_group does not divide the replicas", where=np.mod(replicas, size) != 0)
+    yield Refusal(reason="shard_group does not divide the replicas", where=~is_multiple(replicas, size))
     if context.architecture.moe is not None:
-        uneven = np.mod(layouts["expert_replicas"], shard_groups(layouts)) != 0
+        uneven = ~is_multiple(layouts["expert_replicas"], shard_groups(layouts))
         yield Refusal(reason="experts do not fit into one shard group", where=uneven)
     yield Refusal(
         reason=f"{context.framework.name} does not combine this ZeRO stage with pipeline parallelism",

@@ -22,6 +22,7 @@ from planner.plugin import (
     Strategy,
     divisors,
     hookimpl,
+    is_multiple,
     powers_of_two,
 )
 
@@ -85,7 +86,7 @@ def refusals(context: Context, layouts: Layouts) -> Iterable[Refusal]:
     yield Refusal(reason="fewer layers than pp x vpp", where=pp * vpp > counted)
     yield Refusal(reason="vpp without pipeline parallelism", where=(vpp > 1) & (pp == 1))
     chunks = pp * vpp
-    uneven = (vpp > 1) & (np.mod(layers, chunks) != 0) & (np.mod(layers + ENDS, chunks) != 0) & (chunks <= counted)
+    uneven = (vpp > 1) & ~is_multiple(layers, chunks) & ~is_multiple(layers + ENDS, chunks) & (chunks <= counted)
     yield Refusal(reason="interleaved chunks of unequal layers", where=uneven)
 
 

@@ -67,7 +67,11 @@ class Layouts:
 
     def some(self, tuples: slice | NDArray[np.intp]) -> Layouts:
         """The mesh of some tuples of degrees, with every choice."""
-        degrees = {axis: array[..., tuples] if array.shape[-1] > 1 else array for axis, array in self.degrees.items()}
+
+        def of(array: Array) -> Array:
+            return array[..., tuples] if isinstance(tuples, slice) else array.take(tuples, axis=-1)
+
+        degrees = {axis: of(array) if array.shape[-1] > 1 else array for axis, array in self.degrees.items()}
         return Layouts(degrees, self.codes, self.values)
 
     def narrowed(self) -> Layouts:

@@ -8,7 +8,18 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from planner.domain.mesh import Array, Layouts, Mask
-from planner.plugin import Block, Context, Framework, Offload, Phase, Recompute, Refusal, Schedule, Strategy
+from planner.plugin import (
+    Block,
+    Context,
+    Framework,
+    Offload,
+    Phase,
+    Recompute,
+    Refusal,
+    Schedule,
+    Strategy,
+    is_multiple,
+)
 from planner.search.factoring import Factoring
 from planner.search.memory import (
     MemoryParts,
@@ -264,7 +275,7 @@ def _cluster_refusals(context: Context, layouts: Layouts) -> list[Refusal]:
     """Jobs of several nodes take whole nodes; a job inside one node divides it."""
     per_node = context.cluster.node.accelerators_per_node
     n_gpus = layouts["n_gpus"]
-    partial = (n_gpus > per_node) & (np.mod(n_gpus, per_node) != 0)
+    partial = (n_gpus > per_node) & ~is_multiple(n_gpus, per_node)
     found = [Refusal(reason="not a whole number of nodes", where=partial)]
     found.append(Refusal(reason="more GPUs than the cluster has", where=n_gpus > context.cluster.accelerators))
     if context.cluster.node.network_bytes_per_s is None:
@@ -283,7 +294,7 @@ def refused(context: Context, layouts: Layouts, rules: Rules) -> tuple[Mask, dic
     allowed = np.ones((1,) * len(shape), dtype=np.bool_)
     counts: dict[str, int] = {}
     for refusal in refusals(context, layouts, rules):
-        if not refusal.where.any():
+        if not np.any(refusal.where):
             continue
         fresh = allowed & refusal.where
         number = int(np.count_nonzero(fresh)) * (size // fresh.size)

@@ -186,7 +186,8 @@ class Factoring:
         if len(first) * WORTH > self._tuples:
             return View(self._plain, self._tuples, None)
         degrees = {
-            axis: array[..., first] if array.shape[-1] > 1 else array for axis, array in self._plain.degrees.items()
+            axis: array.take(first, axis=-1) if array.shape[-1] > 1 else array
+            for axis, array in self._plain.degrees.items()
         }
         return View(replace(self._plain, degrees=degrees), len(first), places)
 
@@ -217,7 +218,7 @@ def _different(code: NDArray[np.intp], size: int) -> tuple[NDArray[np.intp], NDA
     occurring = np.flatnonzero(where != _NO_VALUE)
     number = np.empty(size, dtype=np.intp)
     number[occurring] = np.arange(len(occurring))
-    return where[occurring], number[code]
+    return where[occurring], number.take(code)
 
 
 def _spread(value: Any, places: NDArray[np.intp], length: int, kept: Kept) -> Any:  # noqa: ANN401 - what a term returns
