@@ -190,7 +190,8 @@ def _timed_columns(context: Context, layouts: Layouts, rules: Rules) -> tuple[St
 
 def _micro_batch(context: Context, factoring: Factoring, rules: Rules, traffic: Traffic) -> MicroBatch:
     blocks = all_block_times(context, factoring, rules, traffic)
-    return micro_batch_times(context, _timed_columns(context, factoring.layouts, rules), blocks)
+    columns = factoring.term("timed stages", lambda mesh: _timed_columns(context, mesh, rules))
+    return micro_batch_times(context, columns, blocks)
 
 
 def _synchronisation(context: Context, factoring: Factoring, rules: Rules, traffic: Traffic) -> Mapping[Phase, Array]:
@@ -206,7 +207,8 @@ def _synchronisation(context: Context, factoring: Factoring, rules: Rules, traff
     copies = parameter_copies(layouts, mesh_schedules(layouts, rules))
     syncs = [took(block) for block in context.program.blocks]
     every = [{phase: seconds * copies for phase, seconds in each.items()} for each in syncs]
-    return synchronisation_s(_timed_columns(context, layouts, rules), every)
+    columns = factoring.term("timed stages", lambda mesh: _timed_columns(context, mesh, rules))
+    return synchronisation_s(columns, every)
 
 
 def host_capacity_bytes(context: Context, layouts: Layouts) -> Array:

@@ -102,6 +102,7 @@ class Factoring:
         self._views: dict[frozenset[str], View] = {}
         self._codes: dict[str, tuple[NDArray[np.intp], int]] = {}
         self._tables: dict[str, Table] = {}
+        self._values: dict[str, object] = {}
         self._tuples = max((array.shape[-1] for array in self._plain.degrees.values()), default=1)
         self._whole: Whole | None = None
 
@@ -118,7 +119,7 @@ class Factoring:
 
     def of(self, layouts: Layouts) -> Factoring:
         """The terms of another mesh that one of these terms is computed for."""
-        return Factoring(layouts, self._known)
+        return self if layouts is self.layouts else Factoring(layouts, self._known)
 
     def term(self, name: str, function: Callable[[Layouts], T]) -> T:
         """`function` of every layout of the mesh. It must be elementwise and read the mesh through `Layouts` only.
@@ -128,8 +129,16 @@ class Factoring:
         whole = self._whole
         table = (self if whole is None else whole.factoring)._table(name, function)
         if table is None:
-            return function(self.layouts)
+            return self._plain_term(name, function)
         return cast(T, table.at(slice(None), ()) if whole is None else table.at(whole.tuples, whole.kept))
+
+    def _plain_term(self, name: str, function: Callable[[Layouts], T]) -> T:
+        """The term of the mesh as it is; kept where the mesh is small, as calls are what it costs there."""
+        if self._tuples > FEW_TUPLES:
+            return function(self.layouts)
+        if name not in self._values:
+            self._values[name] = function(self.layouts)
+        return cast(T, self._values[name])
 
     def _table(self, name: str, function: Callable[[Layouts], object]) -> Table | None:
         """The term for the different values of its own axes; None where these are as many as the tuples, or few enough."""
