@@ -69,7 +69,7 @@ def communications(context: Context, layouts: Layouts, block: Block) -> Iterator
     """In every micro-batch: gradients are reduce-scattered (ZeRO-2, 3: sharded gradients cannot wait), weights gathered before
     each forward and backward (3). In shard groups (HSDP) this stays inside a group, and the groups all-reduce the shards of
     the gradients."""
-    if np.any(layouts["zero"] >= 2):
+    if any(int(stage) >= 2 for stage in layouts.values["zero"]):
         for axis, whole, changing in _by_replicas(context, layouts, block):
             yield from _group(context, layouts, whole, changing, axis, once=False)
 

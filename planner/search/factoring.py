@@ -20,7 +20,7 @@ FEW_TUPLES: Final = 1024
 """Meshes up to this size are computed as they are: looking for equal tuples would cost more than it saves."""
 WORTH: Final = 2
 """A term is computed for its own axes and spread only where that halves the work or better: one value for two tuples or more."""
-LARGEST_TABLE: Final = 1 << 18
+LARGEST_TABLE: Final = 1 << 20
 """Up to this many combinations of values equal tuples are found by looking them up, above by sorting."""
 _NO_VALUE: Final = -1
 

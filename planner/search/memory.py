@@ -78,6 +78,15 @@ class InFlight:
 
 
 @dataclass(frozen=True, slots=True)
+class StageStates:
+    """Bytes of the training states of a stage: weights, all gradients, and the optimizer's."""
+
+    weights: Array
+    gradients: Array
+    optimizer: Array
+
+
+@dataclass(frozen=True, slots=True)
 class MemoryParts:
     """All that the maximum over stages and instants is taken of."""
 
@@ -330,25 +339,34 @@ def components_at(
     context: Context, parts: MemoryParts, column: StageColumn, in_flight: InFlight, instant: Instant
 ) -> dict[str, Array]:
     """Bytes by component on the ranks of one stage at one instant."""
-    found = allocated_at(context, parts, column, instant, _activations_at(parts, column, in_flight, instant))
+    activations = _activations_at(parts, column, _held(parts, column, in_flight), instant)
+    found = allocated_at(context, parts, column, stage_states(parts, column), instant, activations)
     found["other"] = found["other"] + _overheads(context, parts, _but_other(found) + found["other"])
     return found
 
 
+def stage_states(parts: MemoryParts, column: StageColumn) -> StageStates:
+    """The states of all that a stage holds."""
+    return StageStates(
+        weights=over_stage(column, [block.weights for block in parts.states]),
+        gradients=over_stage(column, [block.gradients for block in parts.states]),
+        optimizer=over_stage(column, [block.optimizer for block in parts.states]),
+    )
+
+
 def allocated_at(
-    context: Context, parts: MemoryParts, column: StageColumn, instant: Instant, activations: Array
+    context: Context, parts: MemoryParts, column: StageColumn, states: StageStates, instant: Instant, activations: Array
 ) -> dict[str, Array]:
-    """The same without what the device adds: states, `activations`, and buffers on top of either."""
-    states = parts.states
+    """The same without what the device adds: `states`, `activations`, and buffers on top of either."""
     found = {
-        "weights": over_stage(column, [block.weights for block in states]),
-        "gradients": _gradients_at(context, parts, column, instant),
-        "optimizer": over_stage(column, [block.optimizer for block in states]),
+        "weights": states.weights,
+        "gradients": _gradients_at(context, parts, column, states.gradients, instant),
+        "optimizer": states.optimizer,
         "activations": activations,
         "other": np.zeros(1),
     }
     if instant is Instant.OPTIMIZER:
-        temporaries = [block.step_temporary for block in states]
+        temporaries = [block.step_temporary for block in parts.states]
         combine = over_stage if context.optimizer.temporaries_add else over_stage_max
         found["optimizer"] = found["optimizer"] + combine(column, temporaries)
     for buffer in parts.buffers:
@@ -364,10 +382,9 @@ def _but_other(components: Mapping[str, Array]) -> Array:
     return total
 
 
-def _gradients_at(context: Context, parts: MemoryParts, column: StageColumn, instant: Instant) -> Array:
+def _gradients_at(context: Context, parts: MemoryParts, column: StageColumn, every: Array, instant: Instant) -> Array:
     """All of them where the buffer persists or an earlier micro-batch left them; else those that this backward has written
     by now: the head's first, the embedding's last. A tied embedding adds up two fresh gradients into a third."""
-    every = over_stage(column, [block.gradients for block in parts.states])
     if context.framework.persistent_gradients or instant is Instant.OPTIMIZER:
         return every
     embedding, head = parts.states[0], parts.states[-1]
@@ -430,7 +447,18 @@ def saved_on_stage(parts: MemoryParts, column: StageColumn) -> Array:
     return share * parts.layers_again.inputs(layers) * again + (1.0 - share) * everything
 
 
-def _activations_at(parts: MemoryParts, column: StageColumn, in_flight: InFlight, instant: Instant) -> Array:
+def _held(parts: MemoryParts, column: StageColumn, in_flight: InFlight) -> Array:
+    """What a stage holds of the micro-batches in flight, before the first backward frees any of it."""
+    embedding = column.embedding * parts.embedding_saved
+    held = (saved_on_stage(parts, column) + embedding) * in_flight.micro_batches + in_flight.outputs
+    if parts.moved is None:
+        return held
+    zero = np.zeros(1)
+    return parts.moved.held(held, over_stage_max(column, [zero, *(largest_saved(parts, column)), zero]))
+
+
+def _activations_at(parts: MemoryParts, column: StageColumn, held: Array, instant: Instant) -> Array:
+    """Saved and working activations; `held` are those of `_held`."""
     layers, zero = parts.layers, np.zeros(1)
     if instant is Instant.OPTIMIZER:
         return zero
@@ -442,9 +470,6 @@ def _activations_at(parts: MemoryParts, column: StageColumn, in_flight: InFlight
     if instant is Instant.LAST_BACKWARD:
         last = [layer.saved + working for layer, working in zip(layers, backward, strict=True)]
         return embedding + over_stage_max(column, [zero, *last, zero])
-    held = (saved_on_stage(parts, column) + embedding) * in_flight.micro_batches + in_flight.outputs
-    if parts.moved is not None:
-        held = parts.moved.held(held, over_stage_max(column, [zero, *(largest_saved(parts, column)), zero]))
     if parts.layers_again is not None:
         # The layers that run again are the first of their chunk, whose backward comes last: by then the others' are free.
         some = parts.layers_again.share(layers_on(column)) < 1.0
@@ -518,13 +543,17 @@ def peak_bytes(context: Context, parts: MemoryParts, columns: Sequence[StageColu
     of these counts, and what the device adds is added once for all stages: the same bits, with a third of the work.
     """
     peak: Array = np.zeros(1)
+    stages = [
+        (column, stage_states(parts, column), _held(parts, column, in_flight))
+        for column, in_flight in zip(columns, parts.in_flight, strict=True)
+    ]
     for instants in _alike(context, parts):
         but_other: Array = np.zeros(1)
-        for column, in_flight in zip(columns, parts.in_flight, strict=True):
-            activations = _activations_at(parts, column, in_flight, instants[0])
+        for column, states, held in stages:
+            activations = _activations_at(parts, column, held, instants[0])
             for instant in instants[1:]:
-                activations = np.maximum(activations, _activations_at(parts, column, in_flight, instant))
-            components = allocated_at(context, parts, column, instants[0], activations)
+                activations = np.maximum(activations, _activations_at(parts, column, held, instant))
+            components = allocated_at(context, parts, column, states, instants[0], activations)
             but_other = np.maximum(but_other, _but_other(components))
         other = components["other"]  # buffers are the same on every stage
         peak = np.maximum(peak, but_other + (other + _overheads(context, parts, but_other + other)))

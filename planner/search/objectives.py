@@ -130,7 +130,7 @@ def search(
 
     def look_at_every(number: int, tell: Callable[[float], None]) -> Findings:
         own = Findings(Best(keep))
-        for position, chunk in enumerate(space.numbered_chunks()):
+        for position, chunk in enumerate(space.numbered_chunks(jobs)):
             if position % jobs == number:
                 _look_at(searched, chunk.layouts, chunk.first, own)
                 tell(chunk.done)

@@ -15,7 +15,7 @@ from planner.errors import InputError, UnknownNameError
 from planner.plugin import Choice, Context, Degree, Strategy, is_multiple
 from planner.search.network import ONE_DOMAIN, network_of
 
-CHUNK_LAYOUTS: Final = 1 << 23
+CHUNK_LAYOUTS: Final = 3 << 21
 """Layouts per chunk: enough for the cost of calling NumPy to vanish, few enough for memory (docs/performance.md)."""
 
 NOTHING_OFFLOADED: Final = "none"
@@ -64,10 +64,10 @@ class Space:
         """The space in meshes of about `CHUNK_LAYOUTS` layouts, always the same ones in the same order."""
         return (chunk.layouts for chunk in self.numbered_chunks())
 
-    def numbered_chunks(self) -> Iterator[Chunk]:
-        """The chunks, with where they stand in the space."""
+    def numbered_chunks(self, jobs: int = 1) -> Iterator[Chunk]:
+        """The chunks, with where they stand in the space; smaller ones for several `jobs` to share out."""
         bases = len(next(iter(self.bases.values())))
-        tuples = max(1, CHUNK_LAYOUTS // self.combinations)
+        tuples = max(1, CHUNK_LAYOUTS // jobs // self.combinations)
         crossings = float(prod(len(values) for _axis, values in self.crossed))
         start, first = 0, 0
         while start < bases:
