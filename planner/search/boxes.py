@@ -38,7 +38,7 @@ def boxes(layouts: Layouts, allowed: Mask) -> Iterator[Box]:
         own = np.zeros(len(first), dtype=np.bool_)
         own[patterns] = True
         tuples = np.flatnonzero(own[numbers])
-        left = allowed[..., tuples]
+        left = allowed.take(tuples, axis=-1)
         for axis, values in enumerate(kept):
             left = left.take(values, axis=axis) if len(values) < left.shape[axis] else left
         yield Box(_with_values(layouts.some(tuples), kept), tuples, kept, left)

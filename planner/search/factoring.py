@@ -222,12 +222,12 @@ def dense(values: NDArray[Any]) -> tuple[NDArray[np.intp], int]:
 
 def _different(code: NDArray[np.intp], size: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Where each code below `size` that occurs stands (one place each), and for every position the number of its code."""
-    where = np.full(size, _NO_VALUE, dtype=np.intp)
-    where[code] = np.arange(len(code))
-    occurring = np.flatnonzero(where != _NO_VALUE)
-    number = np.empty(size, dtype=np.intp)
-    number[occurring] = np.arange(len(occurring))
-    return where[occurring], number.take(code)
+    table = np.full(size, _NO_VALUE, dtype=np.intp)
+    table[code] = np.arange(len(code))
+    occurring = np.flatnonzero(table != _NO_VALUE)
+    first = table[occurring]
+    table[occurring] = np.arange(len(occurring))
+    return first, table.take(code)
 
 
 def _spread(value: Any, places: NDArray[np.intp], length: int, kept: Kept) -> Any:  # noqa: ANN401 - what a term returns

@@ -166,7 +166,7 @@ def _look_at(searched: Searched, layouts: Layouts, first: int, findings: Finding
     if not len(alive):
         return
     factoring = Factoring(layouts.some(alive), searched.known)
-    for box in boxes(factoring.layouts, allowed[..., alive]):
+    for box in boxes(factoring.layouts, allowed.take(alive, axis=-1)):
         for start, stop in _pieces(box.layouts.shape):
             own = slice(start, stop)
             piece = factoring.part(box.layouts.some(own), box.tuples[own], box.kept)
