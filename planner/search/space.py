@@ -15,7 +15,7 @@ from planner.errors import InputError, UnknownNameError
 from planner.plugin import Choice, Context, Degree, Strategy, is_multiple
 from planner.search.network import ONE_DOMAIN, network_of
 
-CHUNK_LAYOUTS: Final = 3 << 21
+CHUNK_LAYOUTS: Final = 1 << 22
 """Layouts per chunk: enough for the cost of calling NumPy to vanish, few enough for memory (docs/performance.md)."""
 
 NOTHING_OFFLOADED: Final = "none"
