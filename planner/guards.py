@@ -284,6 +284,7 @@ _CHECKS: Final[tuple[tuple[type, str, Check], ...]] = (
     (Strategy, "sequence_divisor", partial(_number, within=_FROM_ONE)),
     (Strategy, "shards_states", _by_key(StateKind, _SHARE)),
     (Strategy, "communications", _SENT),
+    (Strategy, "synchronisations", _SENT),
     (Strategy, "boundary_communications", _SENT),
     (Strategy, "buffers", _BUFFERS),
     (Strategy, "refusals", _refusals),

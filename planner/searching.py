@@ -6,8 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from planner.choosing import best_of
 from planner.domain.mesh import Layouts
 from planner.domain.plan import Plan
@@ -15,6 +13,7 @@ from planner.errors import InputError, UnknownNameError
 from planner.plugin import Strategy
 from planner.question import Question
 from planner.search.candidates import Candidate, joined
+from planner.search.evaluation import evaluate_mesh
 from planner.search.objectives import Findings, Limits, ignore, search
 from planner.search.plans import plans_of
 from planner.search.ranges import step_time_range_s
@@ -83,8 +82,7 @@ def plans_for(question: Question, candidates: Sequence[Candidate], headroom: flo
 
 def detailed(question: Question, layouts: Layouts, plan: Plan) -> Plan:
     """The plan with the range of its step time and the memory of each pipeline stage."""
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        shortest, longest = step_time_range_s(question.context, layouts, question.rules)
+    shortest, longest = step_time_range_s(evaluate_mesh(question.context, layouts, question.rules))
     return replace(
         plan,
         step_time_range_s=(scalar(shortest), scalar(longest)),

@@ -162,7 +162,9 @@ def _strategy_quantities(strategy: Strategy, context: Context) -> Callable[[Layo
 
 
 def _communications(strategy: Strategy, context: Context, layouts: Layouts, block: Any) -> Iterable[Any]:  # noqa: ANN401
-    return strategy.communications(context, layouts, block) if strategy.communications else ()
+    for asked in (strategy.communications, strategy.synchronisations):
+        if asked is not None:
+            yield from asked(context, layouts, block)
 
 
 def check_strategy(strategy: Strategy, companions: Iterable[Strategy] | None = None) -> list[Finding]:

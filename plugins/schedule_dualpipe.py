@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from planner.plugin import Array, Context, Layouts, Refusal, Schedule, StageTimes, Value, hookimpl
+from planner.plugin import Array, Context, Layouts, Refusal, Schedule, StageTimes, Value, hookimpl, is_multiple
 
 SOURCE = "deepseek-ai/DualPipe, README.md; arXiv:2412.19437, section 3.2.1"
 
@@ -48,8 +48,8 @@ def dualpipe_refusals(_context: Context, layouts: Layouts) -> Iterable[Refusal]:
     """Stages and micro-batches in pairs, and enough micro-batches to fill both directions."""
     pp, micro_batches = layouts["pp"], layouts["micro_batches"]
     yield Refusal(reason="dualpipe runs one chunk per stage and direction", where=layouts["vpp"] > 1)
-    yield Refusal(reason="dualpipe needs an even number of stages", where=np.mod(pp, 2) != 0)
-    yield Refusal(reason="dualpipe needs an even number of micro-batches", where=np.mod(micro_batches, 2) != 0)
+    yield Refusal(reason="dualpipe needs an even number of stages", where=~is_multiple(pp, 2))
+    yield Refusal(reason="dualpipe needs an even number of micro-batches", where=~is_multiple(micro_batches, 2))
     yield Refusal(reason="dualpipe needs 2 x pp micro-batches", where=micro_batches < 2 * pp)
 
 

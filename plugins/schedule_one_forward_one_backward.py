@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from planner.plugin import Array, Context, Layouts, Refusal, Schedule, StageTimes, Value, hookimpl
+from planner.plugin import Array, Context, Layouts, Refusal, Schedule, StageTimes, Value, hookimpl, is_multiple
 
 
 def idle_s(times: StageTimes) -> Array:
@@ -38,7 +38,7 @@ def interleaved_refusals(_context: Context, layouts: Layouts) -> Iterable[Refusa
     """Needs several chunks, and micro-batches in groups of pp."""
     vpp = layouts["vpp"]
     yield Refusal(reason="the interleaved schedule needs vpp above 1", where=vpp == 1)
-    ungrouped = (vpp > 1) & (np.mod(layouts["micro_batches"], layouts["pp"]) != 0)
+    ungrouped = (vpp > 1) & ~is_multiple(layouts["micro_batches"], layouts["pp"])
     yield Refusal(reason="interleaved: micro-batches are not a multiple of pp", where=ungrouped)
 
 

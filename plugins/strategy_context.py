@@ -27,6 +27,8 @@ from planner.plugin import (
     Strategy,
     Value,
     hookimpl,
+    is_multiple,
+    nothing_sent,
     powers_of_two,
 )
 
@@ -93,9 +95,9 @@ def buffers(context: Context, layouts: Layouts) -> Iterator[Buffer]:
 def refusals(context: Context, layouts: Layouts) -> Iterable[Refusal]:
     """The causal mask is balanced by giving each rank two chunks; Ulysses divides heads."""
     cp = layouts["cp"]
-    uneven = (cp > 1) & (np.mod(context.job.seq_len, 2 * cp) != 0)
+    uneven = (cp > 1) & ~is_multiple(context.job.seq_len, 2 * cp)
     yield Refusal(reason="sequence is not a multiple of 2 x cp", where=uneven)
-    heads = np.mod(context.architecture.kv_heads, layouts["tp"] * cp) != 0
+    heads = ~is_multiple(context.architecture.kv_heads, layouts["tp"] * cp)
     yield Refusal(
         reason="Ulysses needs key-value heads in multiples of tp x cp",
         where=layouts.equals("cp_kind", "ulysses") & (cp > 1) & heads,
@@ -120,6 +122,7 @@ def planner_strategies() -> Iterator[Strategy]:
         ),
         sequence_divisor=lambda _context, layouts: layouts["cp"],
         communications=communications,
+        synchronisations=nothing_sent,
         buffers=buffers,
         refusals=refusals,
         source=SOURCE,

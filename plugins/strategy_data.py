@@ -32,6 +32,7 @@ from planner.plugin import (
     Value,
     divisors,
     hookimpl,
+    is_multiple,
 )
 
 SOURCE = "ZeRO, arXiv:1910.02054, section 5; FSDP, arXiv:2304.11277, section 3"
@@ -65,24 +66,41 @@ def shards_states(_context: Context, layouts: Layouts) -> Mapping[StateKind, Val
 
 
 def communications(context: Context, layouts: Layouts, block: Block) -> Iterator[Communication]:
-    """Gradients: all-reduced once (ZeRO-0), reduce-scattered once (1, unless the framework all-reduces them too) or in every
-    micro-batch (2, 3: sharded gradients cannot wait); frozen weights have none. Weights: gathered once after the step (1, 2), or
-    before each forward and backward (3). In shard groups (HSDP) all of this but what is all-reduced stays inside a group, and the
-    groups all-reduce the shards of the gradients."""
-    zero = layouts["zero"]
+    """In every micro-batch: gradients are reduce-scattered (ZeRO-2, 3: sharded gradients cannot wait), weights gathered before
+    each forward and backward (3). In shard groups (HSDP) this stays inside a group, and the groups all-reduce the shards of
+    the gradients."""
+    if any(int(stage) >= 2 for stage in layouts.values["zero"]):
+        for axis, whole, changing in _by_replicas(context, layouts, block):
+            yield from _group(context, layouts, whole, changing, axis, once=False)
+
+
+def synchronisations(context: Context, layouts: Layouts, block: Block) -> Iterator[Communication]:
+    """Once a step: gradients are all-reduced (ZeRO-0) or reduce-scattered (1, unless the framework all-reduces them too), weights
+    gathered after the step (1, 2); frozen weights have no gradients. Shard groups as in every micro-batch; ZeRO-0 knows none."""
+    for axis, whole, changing in _by_replicas(context, layouts, block):
+        yield from _group(context, layouts, whole, changing, axis, once=True)
+
+
+def _by_replicas(context: Context, layouts: Layouts, block: Block) -> Iterator[tuple[str, Value, Value]]:
+    """The parameters of experts, then all others: over which replicas they are, all that a rank holds, and those that train."""
     every = context.local_elements(block, layouts)
-    trained = context.local_elements(block, layouts, trainable_only=True)
+    trained = every
+    if not all(group.trainable for group in block.parameters):
+        trained = context.local_elements(block, layouts, trainable_only=True)
     for axis, is_expert in ((EXPERT_REPLICAS, True), (REPLICAS, False)):
+        if not any((kind is ParameterClass.EXPERT) == is_expert for kind in every):
+            continue
         whole, changing = (
             sum(value for kind, value in found.items() if (kind is ParameterClass.EXPERT) == is_expert)
             for found in (every, trained)
         )
-        yield from _group(context, layouts, whole, changing, zero, axis)
+        yield axis, whole, changing
 
 
 def _group(
-    context: Context, layouts: Layouts, elements: Value, trained: Value, zero: Value, axis: str
+    context: Context, layouts: Layouts, elements: Value, trained: Value, axis: str, *, once: bool
 ) -> Iterator[Communication]:
+    zero = layouts["zero"]
     gradient_bytes = trained * context.storage.reduce_bytes
     weight_bytes = elements * context.storage.unsharded_weight_bytes
     updated_bytes = trained * context.storage.unsharded_weight_bytes
@@ -110,18 +128,20 @@ def _group(
             events=np.where(when, pieces, 0.0), overlap=overlap, source=SOURCE,
         )  # fmt: skip
 
-    all_reduces = context.framework.all_reduces_gradients
-    largest = 1 if all_reduces is not None and all_reduces(context) else 0
-    whole, scattered = zero <= largest, (zero == 1) & (zero > largest)
-    yield send(Collective.ALL_REDUCE, gradient_bytes, Phase.GRADIENT_SYNC, overlaps.gradients, whole, (axis,))
-    yield send(Collective.REDUCE_SCATTER, gradient_bytes, Phase.GRADIENT_SYNC, overlaps.gradients, scattered)
-    yield send(Collective.REDUCE_SCATTER, gradient_bytes, Phase.BACKWARD, overlaps.gradients, zero >= 2)
-    for phase, when in ((Phase.GRADIENT_SYNC, scattered), (Phase.BACKWARD, zero >= 2)):
-        across = when & (groups > 1)
-        yield send(Collective.ALL_REDUCE, shard_bytes, phase, overlaps.gradients, across, (axis, SHARD_GROUP))
-    yield send(
-        Collective.ALL_GATHER, updated_bytes, Phase.PARAMETER_SYNC, overlaps.parameters, (zero == 1) | (zero == 2)
-    )
+    if once:
+        all_reduces = context.framework.all_reduces_gradients
+        largest = 1 if all_reduces is not None and all_reduces(context) else 0
+        phase, when = Phase.GRADIENT_SYNC, (zero == 1) & (zero > largest)
+        yield send(Collective.ALL_REDUCE, gradient_bytes, phase, overlaps.gradients, zero <= largest, (axis,))
+    else:
+        phase, when = Phase.BACKWARD, zero >= 2
+    yield send(Collective.REDUCE_SCATTER, gradient_bytes, phase, overlaps.gradients, when)
+    across = when & (groups > 1)
+    yield send(Collective.ALL_REDUCE, shard_bytes, phase, overlaps.gradients, across, (axis, SHARD_GROUP))
+    if once:
+        gathered = (zero == 1) | (zero == 2)
+        yield send(Collective.ALL_GATHER, updated_bytes, Phase.PARAMETER_SYNC, overlaps.parameters, gathered)
+        return
     yield send(Collective.ALL_GATHER, weight_bytes, Phase.FORWARD, overlaps.parameters, zero >= 3)
     yield send(Collective.ALL_GATHER, weight_bytes, Phase.BACKWARD, overlaps.parameters, (zero >= 3) & (reshards == 1))
 
@@ -199,7 +219,7 @@ def refusals(context: Context, layouts: Layouts) -> Iterable[Refusal]:
     replicas, zero = layouts["replicas"], layouts["zero"]
     batch = layouts["dp"] * layouts["micro_batch"]
     yield Refusal(
-        reason="global batch is not a multiple of dp x micro batch", where=np.mod(context.job.global_batch, batch) != 0
+        reason="global batch is not a multiple of dp x micro batch", where=~is_multiple(context.job.global_batch, batch)
     )
     shardable = context.framework.sharded_optimizers
     if shardable and context.optimizer.name not in shardable:
@@ -209,9 +229,9 @@ def refusals(context: Context, layouts: Layouts) -> Iterable[Refusal]:
     yield Refusal(reason="ZeRO without replicas to shard over", where=(zero > 0) & (replicas == 1))
     size = layouts.degree(SHARD_GROUP)
     yield Refusal(reason="a shard group without ZeRO", where=(size > 1) & (zero == 0))
-    yield Refusal(reason="shard_group does not divide the replicas", where=np.mod(replicas, size) != 0)
+    yield Refusal(reason="shard_group does not divide the replicas", where=~is_multiple(replicas, size))
     if context.architecture.moe is not None:
-        uneven = np.mod(layouts["expert_replicas"], shard_groups(layouts)) != 0
+        uneven = ~is_multiple(layouts["expert_replicas"], shard_groups(layouts))
         yield Refusal(reason="experts do not fit into one shard group", where=uneven)
     yield Refusal(
         reason=f"{context.framework.name} does not combine this ZeRO stage with pipeline parallelism",
@@ -245,6 +265,7 @@ def planner_strategies() -> Iterator[Strategy]:
         ),
         shards_states=shards_states,
         communications=communications,
+        synchronisations=synchronisations,
         buffers=buffers,
         refusals=refusals,
         source=SOURCE,

@@ -25,6 +25,8 @@ from planner.plugin import (
     Strategy,
     divisors,
     hookimpl,
+    is_multiple,
+    nothing_sent,
     powers_of_two,
 )
 
@@ -75,10 +77,10 @@ def refusals(context: Context, layouts: Layouts) -> Iterable[Refusal]:
     if moe is None:
         yield Refusal(reason="expert parallelism without experts", where=(ep > 1) | (etp > 1))
         return
-    yield Refusal(reason="experts are not a multiple of ep", where=np.mod(moe.experts, ep) != 0)
-    yield Refusal(reason="ep x etp does not divide tp x cp x dp", where=np.mod(ranks, ep * etp) != 0)
+    yield Refusal(reason="experts are not a multiple of ep", where=~is_multiple(moe.experts, ep))
+    yield Refusal(reason="ep x etp does not divide tp x cp x dp", where=~is_multiple(ranks, ep * etp))
     yield Refusal(reason="etp is neither 1 nor tp", where=(etp != 1) & (etp != tp))
-    yield Refusal(reason="expert width is not a multiple of etp", where=np.mod(moe.expert_ffn, etp) != 0)
+    yield Refusal(reason="expert width is not a multiple of etp", where=~is_multiple(moe.expert_ffn, etp))
 
 
 @hookimpl
@@ -92,6 +94,7 @@ def planner_strategies() -> Iterator[Strategy]:
         ),
         divides={Axis.EXPERTS: "ep", Axis.EXPERT_MLP: "etp"},
         communications=communications,
+        synchronisations=nothing_sent,
         refusals=refusals,
         source=SOURCE,
     )

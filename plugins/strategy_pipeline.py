@@ -22,6 +22,7 @@ from planner.plugin import (
     Strategy,
     divisors,
     hookimpl,
+    is_multiple,
     powers_of_two,
 )
 
@@ -50,7 +51,7 @@ def vpp_candidates(context: Context) -> tuple[int, ...]:
     return tuple(sorted({*divisors(layers, LARGEST_VPP), *divisors(layers + ENDS, LARGEST_VPP)}))
 
 
-def communications(context: Context, layouts: Layouts, block: Block) -> Iterator[Communication]:
+def synchronisations(context: Context, layouts: Layouts, block: Block) -> Iterator[Communication]:
     """Tied embeddings live on both end stages, which all-reduce their gradient once per step."""
     tied = [
         local for local in context.local_groups(block, layouts) if local.group.tied and local.group.part is Part.HEAD
@@ -93,7 +94,7 @@ def refusals(context: Context, layouts: Layouts) -> Iterable[Refusal]:
     yield Refusal(reason="fewer layers than pp x vpp", where=pp * vpp > counted)
     yield Refusal(reason="vpp without pipeline parallelism", where=(vpp > 1) & (pp == 1))
     chunks = pp * vpp
-    uneven = (vpp > 1) & (np.mod(layers, chunks) != 0) & (np.mod(layers + ENDS, chunks) != 0) & (chunks <= counted)
+    uneven = (vpp > 1) & ~is_multiple(layers, chunks) & ~is_multiple(layers + ENDS, chunks) & (chunks <= counted)
     yield Refusal(reason="interleaved chunks of unequal layers", where=uneven)
 
 
@@ -106,7 +107,7 @@ def planner_strategies() -> Iterator[Strategy]:
             Degree(name="pp", candidates=pp_candidates, multiplies_gpus=True, help="pipeline stages"),
             Degree(name="vpp", candidates=vpp_candidates, help="model chunks per stage (interleaved schedule)"),
         ),
-        communications=communications,
+        synchronisations=synchronisations,
         boundary_communications=boundary_communications,
         refusals=refusals,
         source=SOURCE,

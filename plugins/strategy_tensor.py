@@ -26,6 +26,8 @@ from planner.plugin import (
     Value,
     divisors,
     hookimpl,
+    is_multiple,
+    nothing_sent,
 )
 
 SOURCE = "arXiv:1909.08053, section 3; arXiv:2205.05198, section 4.2"
@@ -134,14 +136,14 @@ def refusals(context: Context, layouts: Layouts) -> Iterable[Refusal]:
     """Heads, feed-forward width and sequence must divide; sequence parallelism needs tensor parallelism."""
     architecture, tp = context.architecture, layouts["tp"]
     sequence = layouts.equals("sequence_parallel", 1)
-    yield Refusal(reason="attention heads are not a multiple of tp", where=np.mod(architecture.heads, tp) != 0)
+    yield Refusal(reason="attention heads are not a multiple of tp", where=~is_multiple(architecture.heads, tp))
     kv = architecture.kv_heads
-    indivisible = (np.mod(kv, tp) != 0) & (np.mod(tp, kv) != 0)
+    indivisible = ~is_multiple(kv, tp) & ~is_multiple(tp, kv)
     yield Refusal(reason="tp neither divides nor is a multiple of the key-value heads", where=indivisible)
-    yield Refusal(reason="feed-forward width is not a multiple of tp", where=np.mod(architecture.ffn_hidden, tp) != 0)
+    yield Refusal(reason="feed-forward width is not a multiple of tp", where=~is_multiple(architecture.ffn_hidden, tp))
     yield Refusal(reason="sequence parallelism without tensor parallelism", where=sequence & (tp == 1))
     share = context.job.seq_len / layouts.degree("cp")
-    yield Refusal(reason="sequence is not a multiple of cp x tp", where=sequence & (np.mod(share, tp) != 0))
+    yield Refusal(reason="sequence is not a multiple of cp x tp", where=sequence & ~is_multiple(share, tp))
     if architecture.moe is not None:
         yield Refusal(
             reason="experts with tensor parallelism need sequence parallelism",
@@ -167,6 +169,7 @@ def planner_strategies() -> Iterator[Strategy]:
         divides={Axis.HEADS: "tp", Axis.KV_HEADS: "tp", Axis.MLP: "tp", Axis.VOCAB: "tp"},
         region_divisors=region_divisors,
         communications=communications,
+        synchronisations=nothing_sent,
         refusals=refusals,
         source=SOURCE,
     )

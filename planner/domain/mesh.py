@@ -38,7 +38,7 @@ class Layouts:
 
     def degree(self, axis: str, default: float = 1.0) -> Array:
         """The degree named `axis`, or `default` where no strategy brought it."""
-        return self.degrees[axis] if axis in self.degrees else np.float64(default) * np.ones(1)
+        return self.degrees[axis] if axis in self.degrees else np.asarray([default], dtype=np.float64)
 
     def choose(self, axis: str, per_value: Sequence[float]) -> Array:
         """`per_value[i]` wherever choice `axis` has its i-th value; shape of the choice's axis."""
@@ -59,10 +59,29 @@ class Layouts:
 
     def at(self, indices: NDArray[np.intp]) -> Layouts:
         """The mesh of the layouts at the flat positions `indices` of `shape`: every axis becomes one of their number."""
-        positions = np.unravel_index(indices, self.shape)
+        shape = self.shape
+        positions = np.unravel_index(indices, shape)
         degrees = {axis: array[positions[-1]] for axis, array in self.degrees.items()}
-        codes = {axis: np.broadcast_to(array, self.shape)[positions] for axis, array in self.codes.items()}
+        codes = {axis: np.broadcast_to(array, shape)[positions] for axis, array in self.codes.items()}
         return Layouts(degrees, codes, self.values)
+
+    def some(self, tuples: slice | NDArray[np.intp]) -> Layouts:
+        """The mesh of some tuples of degrees, with every choice."""
+
+        def of(array: Array) -> Array:
+            return array[..., tuples] if isinstance(tuples, slice) else array.take(tuples, axis=-1)
+
+        degrees = {axis: of(array) if array.shape[-1] > 1 else array for axis, array in self.degrees.items()}
+        return Layouts(degrees, self.codes, self.values)
+
+    def narrowed(self) -> Layouts:
+        """The same layouts, with the values of choices that none of them has left out."""
+        codes, values = {}, {}
+        for axis, array in self.codes.items():
+            used, places = np.unique(array, return_inverse=True)
+            codes[axis] = places.reshape(array.shape)
+            values[axis] = tuple(self.values[axis][code] for code in used)
+        return Layouts(self.degrees, codes, values)
 
     @staticmethod
     def join(meshes: Sequence[Layouts]) -> Layouts:
@@ -76,8 +95,9 @@ class Layouts:
 
     def labels(self, row: int = 0) -> dict[str, ChoiceValue]:
         """Degrees (as int) and choices of the layout `row` of a flat mesh (`at`), or of a mesh of one."""
-        if len(self.shape) > 1 and int(np.prod(self.shape)) != 1:
-            raise ValueError(f"labels() needs a flat mesh, not one of shape {self.shape}")
+        shape = self.shape
+        if len(shape) > 1 and int(np.prod(shape)) != 1:
+            raise ValueError(f"labels() needs a flat mesh, not one of shape {shape}")
         found: dict[str, ChoiceValue] = {axis: int(array.reshape(-1)[row]) for axis, array in self.degrees.items()}
         found.update({axis: self.values[axis][int(array.reshape(-1)[row])] for axis, array in self.codes.items()})
         return found

@@ -13,7 +13,7 @@ from planner.domain.hardware import Cluster
 from planner.domain.job import Job
 from planner.domain.mesh import Array, Layouts
 from planner.domain.running import Operating
-from planner.program.parameters import Axis, ParameterClass, ParameterGroup
+from planner.program.parameters import Axis, Dimension, ParameterClass, ParameterGroup
 from planner.program.program import Block, Program
 from planner.records.frameworks import Framework, Numerics
 from planner.records.states import LocalGroup, Optimizer, Precision, Storage
@@ -45,7 +45,8 @@ class Context:
     def local_groups(self, block: Block, layouts: Layouts) -> tuple[LocalGroup, ...]:
         """The parameter groups of `block` as one rank holds them, before ZeRO. Tied groups only where pp > 1."""
         padding = VOCABULARY_PADDING if self.framework.pads_vocabulary else 1
-        return tuple(_localize(group, self.divides, layouts, padding) for group in block.parameters)
+        sizes = _LocalSizes(self.divides, layouts, padding)
+        return tuple(sizes.group(group) for group in block.parameters)
 
     def local_elements(
         self, block: Block, layouts: Layouts, *, trainable_only: bool = False
@@ -74,25 +75,39 @@ class Context:
 
 def parameter_class(group: ParameterGroup, divides: Mapping[Axis, str]) -> ParameterClass:
     """Routed experts; else whatever some degree divides; else replicated (FORMULAS section 1)."""
-    if Axis.EXPERTS in group.axes:
+    axes = group.axes
+    if Axis.EXPERTS in axes:
         return ParameterClass.EXPERT
-    if any(axis in divides for axis in group.axes):
+    if not axes.isdisjoint(divides):
         return ParameterClass.TENSOR_PARALLEL
     return ParameterClass.REPLICATED
 
 
-def _localize(group: ParameterGroup, divides: Mapping[Axis, str], layouts: Layouts, padding: int) -> LocalGroup:
-    def size(dimensions: tuple[tuple[Axis, int], ...]) -> Array:
-        total: Array = np.ones(1)
-        for axis, length in dimensions:
-            if axis not in divides:
-                total = total * length
-                continue
-            unit = padding if axis is Axis.VOCAB else 1
-            total = total * (unit * np.ceil(length / (unit * layouts.degree(divides[axis]))))
-        return total
+_ONE: Final = np.ones(1)
 
-    count = size(group.stack)
-    if group.tied:
-        count = count * (layouts.degree("pp") > 1)
-    return LocalGroup(group=group, count=count, rows=size(group.rows), columns=size(group.columns))
+
+class _LocalSizes:
+    """What a rank holds of each product of dimensions; groups of a block share most of them."""
+
+    def __init__(self, divides: Mapping[Axis, str], layouts: Layouts, padding: int) -> None:
+        self._divides, self._layouts, self._padding = divides, layouts, padding
+        self._known: dict[tuple[Dimension, ...], Array] = {}
+
+    def group(self, group: ParameterGroup) -> LocalGroup:
+        """A group of parameters as one rank holds it."""
+        count = self._size(group.stack)
+        if group.tied:
+            count = count * (self._layouts.degree("pp") > 1)
+        return LocalGroup(group=group, count=count, rows=self._size(group.rows), columns=self._size(group.columns))
+
+    def _size(self, dimensions: tuple[Dimension, ...]) -> Array:
+        if dimensions not in self._known:
+            total: Array = _ONE
+            for axis, length in dimensions:
+                if axis not in self._divides:
+                    total = total * length
+                    continue
+                unit = self._padding if axis is Axis.VOCAB else 1
+                total = total * (unit * np.ceil(length / (unit * self._layouts.degree(self._divides[axis]))))
+            self._known[dimensions] = total
+        return self._known[dimensions]

@@ -144,6 +144,8 @@ class Strategy:
     `divides` maps logical axes of parameters to the degree that divides them. `region_divisors` gives, per region of
     activations, the divisor this strategy brings (they multiply). `shards_states` says where a kind of state is divided
     over the replica group (ZeRO). `communications` is asked per block, `boundary_communications` per pipeline boundary.
+    `synchronisations` is the part of the communications that is sent once a step, which depends on other degrees than what every
+    micro-batch sends, so that a search is faster where both are apart (None: `communications` yields it too).
     """
 
     name: str
@@ -154,10 +156,16 @@ class Strategy:
     sequence_divisor: Callable[[Context, Layouts], Value] | None = None
     shards_states: Callable[[Context, Layouts], Mapping[StateKind, Value]] | None = None
     communications: Callable[[Context, Layouts, Block], Iterable[Communication]] | None = None
+    synchronisations: Callable[[Context, Layouts, Block], Iterable[Communication]] | None = None
     boundary_communications: Callable[[Context, Layouts], Iterable[Communication]] | None = None
     buffers: Callable[[Context, Layouts], Iterable[Buffer]] | None = None
     refusals: Callable[[Context, Layouts], Iterable[Refusal]] | None = None
     source: str
+
+
+def nothing_sent(_context: Context, _layouts: Layouts, _block: Block) -> tuple[Communication, ...]:
+    """The `synchronisations` of a strategy that sends nothing once a step."""
+    return ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

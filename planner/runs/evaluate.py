@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -17,8 +17,8 @@ from planner.importers.csv_table import CsvTable
 from planner.importers.runs import Vocabulary, parse_row, read_runs
 from planner.plugin import Context, DeviceOverheads
 from planner.runs.questions import Asked, Questions
-from planner.search.evaluation import Rules, refusals
-from planner.search.plans import plans_of
+from planner.search.evaluation import Rules, evaluate_mesh, refusals
+from planner.search.plans import Peak, peak_of, plans_from, reported_instant
 from planner.search.ranges import step_time_range_s
 from planner.units import GIB
 
@@ -39,6 +39,10 @@ GIB_DIGITS: Final = 6
 
 Group: TypeAlias = Sequence[tuple[int, Asked]]
 """Rows that share a context, each with its number in the file."""
+Range: TypeAlias = tuple[float, float]
+"""The shortest and the longest step [s]."""
+Prediction: TypeAlias = tuple[dict[str, str], Range | None]
+"""The cells that are predicted of a row, and its range where that was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +52,7 @@ class RunsAnswer:
 
     columns: tuple[str, ...]
     rows: tuple[dict[str, str], ...]
-    ranges: tuple[tuple[float, float] | None, ...] = ()
+    ranges: tuple[Range | None, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON: schema ``planner.runs/1``; the keys of a row are the columns."""
@@ -91,13 +95,16 @@ def answer_rows(
 ) -> RunsAnswer:
     """Predict the questions that `ask_rows` made of the rows of `file`; `failed` are the rows that are none."""
     predicted: dict[int, Mapping[str, str]] = dict(failed)
+    ranges: dict[int, Range] = {}
     for members in groups:
-        predicted.update(_evaluated(members, rules))
+        for index, (cells, between) in _evaluated(members, rules, with_ranges=with_ranges).items():
+            predicted[index] = cells
+            if between is not None and not cells["error"]:
+                ranges[index] = between
     columns = tuple(name for name in file.columns if name not in PREDICTED)
     rows = tuple(
         {name: cells[name] for name in columns} | dict(predicted[index]) for index, cells in enumerate(file.rows)
     )
-    ranges = _ranges(groups, predicted, rules) if with_ranges else {}
     return RunsAnswer((*columns, *PREDICTED), rows, tuple(map(ranges.get, range(len(rows)))) if with_ranges else ())
 
 
@@ -132,21 +139,6 @@ def ask_rows(
     return tuple(groups.values()), predicted
 
 
-def _ranges(
-    groups: Iterable[Group], predicted: Mapping[int, Mapping[str, str]], rules: Rules
-) -> dict[int, tuple[float, float]]:
-    """The range of every row that was predicted."""
-    found: dict[int, tuple[float, float]] = {}
-    for members in groups:
-        kept = [(index, asked) for index, asked in members if not predicted[index]["error"]]
-        if kept:
-            mesh = Layouts.join([asked.layouts for _, asked in kept])
-            ends = step_time_range_s(kept[0][1].context, mesh, rules)
-            shortest, longest = (np.broadcast_to(end, mesh.shape).reshape(-1).tolist() for end in ends)
-            found.update(zip((index for index, _ in kept), zip(shortest, longest, strict=True), strict=True))
-    return found
-
-
 def _failed(message: str) -> dict[str, str]:
     return dict.fromkeys(PREDICTED, "") | {"error": " ".join(message.split())}
 
@@ -155,31 +147,39 @@ def _fault(problem: Exception) -> str:
     return f"cannot be evaluated: {type(problem).__name__}: {problem}"
 
 
-def _evaluated(members: Group, rules: Rules) -> dict[int, dict[str, str]]:
+def _evaluated(members: Group, rules: Rules, *, with_ranges: bool) -> dict[int, Prediction]:
     """Rows that share a context are one mesh; if that fails, each is its own, so that one cannot spoil the others."""
     try:
-        found = _predictions([asked for _, asked in members], rules)
+        found = _predictions([asked for _, asked in members], rules, with_ranges=with_ranges)
         return dict(zip((index for index, _ in members), found, strict=True))
     except PluginFaultError:
         raise
     except Exception as problem:
         if len(members) == 1:
             message = problem.message if isinstance(problem, PlannerError) else _fault(problem)
-            return {members[0][0]: _failed(message)}
-    return {index: row for member in members for index, row in _evaluated([member], rules).items()}
-
-
-def _predictions(asked: Sequence[Asked], rules: Rules) -> list[dict[str, str]]:
-    context = asked[0].context
-    mesh = Layouts.join([each.layouts for each in asked])
-    plans = plans_of(context, mesh, rules, headroom=0.0)
-    reasons = _reasons(context, mesh, rules)
-    by_kind = {
-        kind: plans_of(_measured_as(context, kind), mesh, rules, headroom=0.0)
-        for kind in {each.peak_kind for each in asked} - {"nvidia-smi"}
+            return {members[0][0]: (_failed(message), None)}
+    return {
+        index: row for member in members for index, row in _evaluated([member], rules, with_ranges=with_ranges).items()
     }
+
+
+def _predictions(asked: Sequence[Asked], rules: Rules, *, with_ranges: bool) -> list[Prediction]:
+    context = asked[0].context
+    mesh = Layouts.join([each.layouts for each in asked]).narrowed()
+    evaluation = evaluate_mesh(context, mesh, rules)
+    plans = plans_from(evaluation, headroom=0.0)
+    reasons = _reasons(context, mesh, rules)
+    # What a measurement sees of the device decides where it peaks, not what layouts hold there or how long they take.
+    peaks = {
+        kind: peak_of(replace(evaluation, context=_measured_as(context, kind)))
+        for kind in {each.peak_kind for each in asked}
+    }
+    ranges: list[Range | None] = [None] * len(asked)
+    if with_ranges:
+        ends = (np.broadcast_to(end, mesh.shape).reshape(-1).tolist() for end in step_time_range_s(evaluation))
+        ranges = list(zip(*ends, strict=True))
     return [
-        _printed(context, plan, by_kind.get(each.peak_kind, plans)[row], (*each.filled, *reasons[row]))
+        (_printed(context, plan, peaks[each.peak_kind], row, (*each.filled, *reasons[row])), ranges[row])
         for row, (each, plan) in enumerate(zip(asked, plans, strict=True))
     ]
 
@@ -189,6 +189,8 @@ def _measured_as(context: Context, kind: str) -> Context:
 
     ``allocated`` and ``active`` see tensors; ``reserved`` also what the caching allocator keeps; ``nvidia-smi`` all.
     """
+    if kind == "nvidia-smi":
+        return context
     overheads = context.framework.overheads
     reserved = kind == "reserved"
     seen = DeviceOverheads(
@@ -203,15 +205,16 @@ def _measured_as(context: Context, kind: str) -> Context:
 
 def _reasons(context: Context, mesh: Layouts, rules: Rules) -> list[tuple[str, ...]]:
     """Why the planner's own rules would refuse each row: measured all the same, so predicted all the same."""
-    found: list[list[str]] = [[] for _ in range(mesh.shape[-1])]
+    shape = mesh.shape
+    found: list[list[str]] = [[] for _ in range(shape[-1])]
     with np.errstate(divide="ignore", invalid="ignore"):
         for refusal in refusals(context, mesh, rules):
-            for row in np.flatnonzero(np.broadcast_to(refusal.where, mesh.shape)):
+            for row in np.flatnonzero(np.broadcast_to(refusal.where, shape)) if refusal.where.any() else ():
                 found[row].append(f"refused in a search: {refusal.reason}")
     return [tuple(dict.fromkeys(reasons)) for reasons in found]
 
 
-def _printed(context: Context, plan: Plan, seen: Plan, filled: Sequence[str]) -> dict[str, str]:
+def _printed(context: Context, plan: Plan, seen: Peak, row: int, filled: Sequence[str]) -> dict[str, str]:
     """One row's predictions; the printed components sum to the printed peak to the last digit."""
     numbers = {
         "predicted_step_time_s": plan.step_time_s,
@@ -220,7 +223,7 @@ def _printed(context: Context, plan: Plan, seen: Plan, filled: Sequence[str]) ->
         "predicted_mfu": plan.mfu,
         "predicted_hfu": plan.hfu,
     }
-    parts = {name: seen.memory.components[name] for name in MEMORY_COMPONENTS}
+    parts = {name: float(seen.components[name][row]) for name in MEMORY_COMPONENTS}
     if not all(map(math.isfinite, (*numbers.values(), *parts.values()))) or plan.step_time_s <= 0.0:
         return _failed("the prediction is not a finite number")
     gib = {name: round(Decimal(value / GIB), GIB_DIGITS) for name, value in parts.items()}
@@ -228,7 +231,7 @@ def _printed(context: Context, plan: Plan, seen: Plan, filled: Sequence[str]) ->
         **{name: f"{value:.9g}" for name, value in numbers.items()},
         "predicted_peak_memory_gib": f"{sum(gib.values(), Decimal(0)):f}",
         **{f"predicted_{name}_gib": f"{value:f}" for name, value in gib.items()},
-        "predicted_when_peak": seen.memory.when,
+        "predicted_when_peak": reported_instant(seen, row),
         "predicted_params": str(context.program.total_params),
         "fits": "true" if plan.memory.fits else "false",
         "defaults": "; ".join(filled),

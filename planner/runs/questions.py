@@ -140,10 +140,11 @@ class Questions:
     def _looked_up(self, name: str) -> Architecture | InputError | None:
         """The catalog's model; None where it has none of that name; an error where it cannot describe its own."""
         for spelling in model_names(name):
-            try:
-                return self._catalog.architecture(spelling)
-            except UnknownNameError:
+            slug = self._catalog.find("models", spelling)
+            if slug is None:
                 continue
+            try:
+                return self._catalog.architecture(slug)
             except InputError as problem:
                 return InputError(f"model_name: {problem.message}", hint=problem.hint)
         return None

@@ -19,14 +19,13 @@ NO_MECHANISM: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A layout: its number of GPUs, step time [s] and score (the less the better); how many mechanisms it needs and its place in
-    the order of the space, which break ties.
+    """A layout: its number of GPUs and score (the less the better); how many mechanisms it needs and its place in the order of the
+    space, which break ties.
 
     `row` is its place in `mesh`, a flat mesh that it may share with others.
     """
 
     n_gpus: int
-    step_time_s: float
     score: float
     mechanisms: int
     place: int
@@ -42,6 +41,47 @@ class Candidate:
     def order(self) -> tuple[float, int, int, int]:
         """What candidates are sorted by: the score; of equals fewer GPUs, then the simpler one, then the first in the space."""
         return (self.score, self.n_gpus, self.mechanisms, self.place)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """Layouts side by side: a flat mesh, and of each layout what a `Candidate` says."""
+
+    mesh: Layouts
+    n_gpus: NDArray[np.intp]
+    score: Array
+    mechanisms: Array
+    place: NDArray[np.intp]
+
+    def __getitem__(self, row: int) -> Candidate:
+        """One of them."""
+        numbers = int(self.n_gpus[row]), float(self.score[row]), int(self.mechanisms[row]), int(self.place[row])
+        return Candidate(*numbers, self.mesh, row)
+
+    @property
+    def order(self) -> NDArray[np.intp]:
+        """The rows by number of GPUs, then as `Candidate.order` has it."""
+        return np.lexsort((self.place, self.mechanisms, self.score, self.n_gpus))
+
+    def first(self) -> Candidate:
+        """The one that comes first whatever its number of GPUs."""
+        return self[int(np.lexsort((self.place, self.mechanisms, self.n_gpus, self.score))[0])]
+
+    def at(self, rows: NDArray[np.intp]) -> Candidates:
+        """Some of them, in the order of `rows`."""
+        return Candidates(
+            self.mesh.at(rows), self.n_gpus[rows], self.score[rows], self.mechanisms[rows], self.place[rows]
+        )
+
+    def joined(self, others: Candidates) -> Candidates:
+        """These and those, from one space."""
+        return Candidates(
+            Layouts.join([self.mesh, others.mesh]),
+            np.concatenate([self.n_gpus, others.n_gpus]),
+            np.concatenate([self.score, others.score]),
+            np.concatenate([self.mechanisms, others.mechanisms]),
+            np.concatenate([self.place, others.place]),
+        )
 
 
 def least_per_tuple(values: Array) -> Array:
@@ -68,19 +108,11 @@ class Part:
     tuples: NDArray[np.intp]
     whole: Mapping[str, tuple[ChoiceValue, ...]]
 
-    def candidates(self, indices: NDArray[np.intp], step_s: Array, score: Array) -> list[Candidate]:
-        """The layouts at the flat positions `indices` of the mesh, whose step times and scores are arrays of the mesh's shape."""
+    def candidates(self, indices: NDArray[np.intp], score: Array) -> Candidates:
+        """The layouts at the flat positions `indices` of the mesh, whose scores are an array of the mesh's shape."""
         flat = self._flat(indices)
-        places = self._places(flat, indices)
-        needed = mechanisms(flat)
-        gpus = flat["n_gpus"]
-        steps, scores = step_s.reshape(-1)[indices], score.reshape(-1)[indices]
-        return [
-            Candidate(
-                int(gpus[row]), float(steps[row]), float(scores[row]), int(needed[row]), int(places[row]), flat, row
-            )
-            for row in range(len(indices))
-        ]
+        n_gpus = np.broadcast_to(flat["n_gpus"], indices.shape).astype(np.intp)
+        return Candidates(flat, n_gpus, score.reshape(-1)[indices], mechanisms(flat), self._places(flat, indices))
 
     def _flat(self, indices: NDArray[np.intp]) -> Layouts:
         """The layouts as a flat mesh over the choices of the whole space, so that candidates of all parts can be joined."""
@@ -115,46 +147,58 @@ class Best:
     """For every number of GPUs the `keep` best layouts. Which they are does not depend on how the space is cut."""
 
     keep: int
-    by_gpus: dict[int, list[Candidate]] = field(default_factory=dict)
+    _found: Candidates | None = field(default=None, repr=False)
     _worst: Array = field(default_factory=lambda: np.full(1, np.inf), repr=False)
 
-    def add(self, part: Part, score: Array, step_s: Array) -> None:
-        """Look at the layouts of `part` (arrays of its shape; a `score` of infinity: not allowed)."""
+    @property
+    def by_gpus(self) -> dict[int, list[Candidate]]:
+        """The best layouts, in their order."""
+        found: dict[int, list[Candidate]] = {}
+        for row in range(0 if self._found is None else len(self._found.score)):
+            assert self._found is not None
+            candidate = self._found[row]
+            found.setdefault(candidate.n_gpus, []).append(candidate)
+        return found
+
+    def add(self, part: Part, score: Array) -> None:
+        """Look at the layouts of `part` (an array of its shape; a `score` of infinity: not allowed)."""
         n_gpus = part.layouts["n_gpus"].astype(np.intp)
         self._reach(int(n_gpus.max()))
         per_tuple = least_per_tuple(score)
-        finite = np.flatnonzero(per_tuple < np.inf)
-        if not len(finite):
+        hopeful = self._hopeful(np.arange(len(n_gpus)), per_tuple, n_gpus)
+        if not len(hopeful):
             return
         # The keep-th best tuple of a number of GPUs bounds what its keep-th best layout may be.
-        for count, tuples in _grouped(n_gpus[finite], finite):
+        for count, tuples in _grouped(n_gpus[hopeful], hopeful):
             if len(tuples) >= self.keep:
                 bound = np.partition(per_tuple[tuples], self.keep - 1)[self.keep - 1]
                 self._worst[count] = min(self._worst[count], bound)
-        hopeful = np.flatnonzero((per_tuple <= self._worst[n_gpus]) & (per_tuple < np.inf))
-        if not len(hopeful):
-            return
+        hopeful = self._hopeful(hopeful, per_tuple, n_gpus)
         few = score[..., hopeful]
         close = np.flatnonzero((few <= self._worst[n_gpus[hopeful]]) & (few < np.inf))
         places = np.unravel_index(close, few.shape)
         indices = np.ravel_multi_index((*places[:-1], hopeful[places[-1]]), score.shape)
-        self._merge(part.candidates(indices, step_s, score))
+        self._merge(part.candidates(indices, score))
+
+    def _hopeful(self, tuples: NDArray[np.intp], per_tuple: Array, n_gpus: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Which of `tuples` may have one of the best layouts."""
+        least = per_tuple[tuples]
+        return tuples[(least <= self._worst[n_gpus[tuples]]) & (least < np.inf)]
 
     def merge(self, others: Best) -> None:
         """Take over what another part of the space has found."""
-        self._reach(max(others.by_gpus, default=0))
-        self._merge([candidate for found in others.by_gpus.values() for candidate in found])
+        if others._found is not None:
+            self._reach(int(others._found.n_gpus.max()))
+            self._merge(others._found)
 
-    def _merge(self, candidates: list[Candidate]) -> None:
-        changed = set()
-        for candidate in candidates:
-            self.by_gpus.setdefault(candidate.n_gpus, []).append(candidate)
-            changed.add(candidate.n_gpus)
-        for count in changed:
-            found = sorted(self.by_gpus[count], key=lambda candidate: candidate.order)[: self.keep]
-            self.by_gpus[count] = found
-            if len(found) == self.keep:
-                self._worst[count] = min(self._worst[count], found[-1].score)
+    def _merge(self, candidates: Candidates) -> None:
+        every = candidates if self._found is None else self._found.joined(candidates)
+        order = every.order
+        starts = _starts(every.n_gpus[order])
+        rank = np.arange(len(order)) - np.repeat(starts, np.diff(np.r_[starts, len(order)]))
+        self._found = every.at(order[rank < self.keep])
+        full = order[rank == self.keep - 1]
+        self._worst[every.n_gpus[full]] = np.minimum(self._worst[every.n_gpus[full]], every.score[full])
 
     def _reach(self, most: int) -> None:
         if most >= len(self._worst):
@@ -162,13 +206,17 @@ class Best:
             self._worst = np.concatenate([self._worst, more])
 
 
+def _starts(keys: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Where each run of equal keys starts."""
+    return np.flatnonzero(np.r_[True, keys[1:] != keys[:-1]])
+
+
 def _grouped(keys: NDArray[np.intp], values: NDArray[np.intp]) -> Iterator[tuple[int, NDArray[np.intp]]]:
     """The values of each key."""
     order = np.argsort(keys, kind="stable")
-    sorted_keys = keys[order]
-    starts = np.flatnonzero(np.r_[True, sorted_keys[1:] != sorted_keys[:-1]])
+    starts = _starts(keys[order])
     for start, end in zip(starts, np.r_[starts[1:], len(order)], strict=True):
-        yield int(sorted_keys[start]), values[order[start:end]]
+        yield int(keys[order[start]]), values[order[start:end]]
 
 
 def joined(candidates: Sequence[Candidate]) -> Layouts:

@@ -8,7 +8,18 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from planner.domain.mesh import Array, Layouts, Mask
-from planner.plugin import Context, Framework, Offload, Phase, Recompute, Refusal, Schedule, Strategy
+from planner.plugin import (
+    Block,
+    Context,
+    Framework,
+    Offload,
+    Phase,
+    Recompute,
+    Refusal,
+    Schedule,
+    Strategy,
+    is_multiple,
+)
 from planner.search.factoring import Factoring
 from planner.search.memory import (
     MemoryParts,
@@ -23,7 +34,7 @@ from planner.search.memory import (
 )
 from planner.search.network import Traffic, network_of
 from planner.search.offloading import Moved, host_step_s, with_host_traffic
-from planner.search.operators import Rates, rates_of
+from planner.search.operators import rates_of
 from planner.search.stages import StageColumn, stage_columns
 from planner.search.timing import (
     BlockTimes,
@@ -66,7 +77,8 @@ class Evaluation:
     def blocks(self) -> tuple[BlockTimes, ...]:
         """Seconds of every block and micro-batch."""
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            return all_block_times(self.context, self.layouts, self.rules)
+            traffic = Traffic(self.layouts, network_of(self.context.cluster))
+            return all_block_times(self.context, Factoring(self.layouts), self.rules, traffic)
 
 
 def mesh_recomputes(layouts: Layouts, rules: Rules) -> tuple[Recompute, ...]:
@@ -93,60 +105,111 @@ def evaluate_mesh(context: Context, layouts: Layouts, rules: Rules) -> Evaluatio
 
 def evaluate_factored(context: Context, factoring: Factoring, rules: Rules) -> Evaluation:
     """`evaluate_mesh` of a mesh whose terms may already be known."""
-    layouts = factoring.layouts
+    layouts, held = factoring.layouts, held_bytes(context, factoring, rules)
+    step = step_of(context, factoring, rules, optimizer_s(context, layouts, held))
+    return Evaluation(context, layouts, held.columns, held.memory, held.peak_bytes, held.host_bytes, step, rules)
+
+
+def step_elsewhere(evaluation: Evaluation, context: Context) -> StepTimes:
+    """The step of the same layouts in a `context` that differs in rates and overlaps alone, which no bytes depend on."""
+    layouts = evaluation.layouts
+    held = Held(evaluation.columns, evaluation.memory, evaluation.peak_bytes, evaluation.host_bytes)
+    return step_of(context, Factoring(layouts), evaluation.rules, optimizer_s(context, layouts, held))
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What every layout of a mesh holds on the fullest rank and in its host's memory, with the parts it was summed from."""
+
+    columns: tuple[StageColumn, ...]
+    memory: MemoryParts
+    peak_bytes: Array
+    host_bytes: Array
+
+
+def held_bytes(context: Context, factoring: Factoring, rules: Rules) -> Held:
+    """The memory half of an evaluation."""
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        recomputes = mesh_recomputes(layouts, rules)
-        schedules, offloads = mesh_schedules(layouts, rules), mesh_offloads(layouts, rules)
-        columns = factoring.term("stages", lambda mesh: placed_columns(mesh, schedules, stage_columns(context, mesh)))
-        memory = memory_parts(context, factoring, rules.strategies, recomputes, schedules, offloads, columns)
-        optimizer_s = _optimizer_s(memory, columns, rates_of(context))
-        if memory.moved is not None:
-            hosts = host_step_s(context, layouts, memory.moved, columns, memory.whole_states)
-            optimizer_s = np.where(memory.moved.optimizer, hosts, optimizer_s)
-        micro = factoring.term("micro-batch", lambda mesh: _micro_batch(context, mesh, rules))
-        syncs = factoring.term("synchronisation", lambda mesh: _synchronisation(context, mesh, rules))
-        traffic = Traffic(layouts, network_of(context.cluster))
-        step = step_times(context, layouts, micro, syncs, schedules, rules.strategies, traffic, optimizer_s)
-        peak, host = peak_bytes(context, memory, columns), fullest_host_bytes(memory, columns)
-    return Evaluation(context, layouts, columns, memory, peak, host, step, rules)
+        columns = factoring.term("stages", lambda mesh: _placed_columns(context, mesh, rules))
+        memory = _memory(context, factoring, rules, columns)
+        return Held(columns, memory, peak_bytes(context, memory, columns), fullest_host_bytes(memory, columns))
 
 
-def all_block_times(context: Context, layouts: Layouts, rules: Rules) -> tuple[BlockTimes, ...]:
+def step_of(context: Context, factoring: Factoring, rules: Rules, updating_s: Array) -> StepTimes:
+    """The time half of an evaluation; `updating_s` is what the optimizer takes."""
+    layouts = factoring.layouts
+    traffic = Traffic(layouts, network_of(context.cluster))
+    schedules = mesh_schedules(layouts, rules)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        micro = factoring.term("micro-batch", lambda mesh: _micro_batch(context, factoring.of(mesh), rules, traffic))
+        syncs = factoring.term(
+            "synchronisation", lambda mesh: _synchronisation(context, factoring.of(mesh), rules, traffic)
+        )
+        return step_times(context, layouts, micro, syncs, schedules, rules.strategies, traffic, updating_s)
+
+
+def all_block_times(context: Context, factoring: Factoring, rules: Rules, traffic: Traffic) -> tuple[BlockTimes, ...]:
     """Seconds of every block and micro-batch, with what it sends to its host and gets from there."""
+    layouts = factoring.layouts
     recomputes, schedules = mesh_recomputes(layouts, rules), mesh_schedules(layouts, rules)
-    divisors = region_divisors(context, layouts, rules.strategies)
-    rates, traffic = rates_of(context), Traffic(layouts, network_of(context.cluster))
-    blocks = tuple(
-        block_times(context, layouts, block, rules.strategies, recomputes, schedules, divisors, rates, traffic)
-        for block in context.program.blocks
-    )
-    offloads = mesh_offloads(layouts, rules)
-    if Moved.of(context, layouts, offloads) is None:
+    rates = rates_of(context)
+
+    def timed(block: Block) -> BlockTimes:
+        def times(mesh: Layouts) -> BlockTimes:
+            divisors = region_divisors(context, mesh, rules.strategies)
+            return block_times(
+                context, mesh, block, rules.strategies, recomputes, schedules, divisors, rates, traffic.over(mesh)
+            )
+
+        return factoring.term(f"times of {block.name}", times)
+
+    blocks = tuple(timed(block) for block in context.program.blocks)
+    if Moved.of(context, layouts, mesh_offloads(layouts, rules)) is None:
         return blocks
-    columns = placed_columns(layouts, schedules, stage_columns(context, layouts))
-    memory = memory_parts(context, Factoring(layouts), rules.strategies, recomputes, schedules, offloads, columns)
+    memory = _memory(context, factoring, rules, _placed_columns(context, layouts, rules))
     return tuple(_with_host_traffic(context, layouts, memory, blocks))
 
 
+def _memory(context: Context, factoring: Factoring, rules: Rules, columns: Sequence[StageColumn]) -> MemoryParts:
+    def recomputes_of(mesh: Layouts) -> tuple[Recompute, ...]:
+        return mesh_recomputes(mesh, rules)
+
+    def schedules_of(mesh: Layouts) -> Mapping[str, Schedule]:
+        return mesh_schedules(mesh, rules)
+
+    offloads = mesh_offloads(factoring.layouts, rules)
+    return memory_parts(context, factoring, rules.strategies, recomputes_of, schedules_of, offloads, columns)
+
+
+def _placed_columns(context: Context, layouts: Layouts, rules: Rules) -> tuple[StageColumn, ...]:
+    return placed_columns(layouts, mesh_schedules(layouts, rules), stage_columns(context, layouts))
+
+
 def _timed_columns(context: Context, layouts: Layouts, rules: Rules) -> tuple[StageColumn, ...]:
-    schedules = mesh_schedules(layouts, rules)
-    columns = placed_columns(layouts, schedules, stage_columns(context, layouts))
-    return timed_columns(layouts, schedules, columns)
+    return timed_columns(layouts, mesh_schedules(layouts, rules), _placed_columns(context, layouts, rules))
 
 
-def _micro_batch(context: Context, layouts: Layouts, rules: Rules) -> MicroBatch:
-    factoring = Factoring(layouts)
-    blocks = factoring.term("blocks", lambda mesh: all_block_times(context, mesh, rules))
-    return micro_batch_times(context, _timed_columns(context, layouts, rules), blocks)
+def _micro_batch(context: Context, factoring: Factoring, rules: Rules, traffic: Traffic) -> MicroBatch:
+    blocks = all_block_times(context, factoring, rules, traffic)
+    columns = factoring.term("timed stages", lambda mesh: _timed_columns(context, mesh, rules))
+    return micro_batch_times(context, columns, blocks)
 
 
-def _synchronisation(context: Context, layouts: Layouts, rules: Rules) -> Mapping[Phase, Sync]:
+def _synchronisation(context: Context, factoring: Factoring, rules: Rules, traffic: Traffic) -> Mapping[Phase, Sync]:
     """A device that keeps its parameters several times synchronises each copy."""
-    traffic = Traffic(layouts, network_of(context.cluster))
+    layouts = factoring.layouts
+
+    def took(block: Block) -> Mapping[Phase, Array]:
+        return factoring.term(
+            f"synchronisation of {block.name}",
+            lambda mesh: block_syncs(context, mesh, block, rules.strategies, traffic.over(mesh)),
+        )
+
     copies = parameter_copies(layouts, mesh_schedules(layouts, rules))
-    blocks = [block_syncs(context, layouts, block, rules.strategies, traffic) for block in context.program.blocks]
-    every = [{phase: took * copies for phase, took in syncs.items()} for syncs in blocks]
-    return synchronisation_s(_timed_columns(context, layouts, rules), every)
+    syncs = [took(block) for block in context.program.blocks]
+    every = [{phase: seconds * copies for phase, seconds in each.items()} for each in syncs]
+    columns = factoring.term("timed stages", lambda mesh: _timed_columns(context, mesh, rules))
+    return synchronisation_s(columns, every)
 
 
 def host_capacity_bytes(context: Context, layouts: Layouts) -> Array:
@@ -167,13 +230,19 @@ def _with_host_traffic(
         yield with_host_traffic(context, times, memory.moved, states, layer)
 
 
-def _optimizer_s(memory: MemoryParts, columns: Sequence[StageColumn], rates: Rates) -> Array:
-    """The step is memory traffic: gradients, weights and states of the fullest stage over the memory's bandwidth."""
-    slowest: Array = np.zeros(1)
-    for column in columns:
-        moved = over_stage(column, [block.step_bytes for block in memory.states])
-        slowest = np.maximum(slowest, moved)
-    return slowest / rates.memory_bytes_per_s
+def optimizer_s(context: Context, layouts: Layouts, held: Held) -> Array:
+    """The step is memory traffic: gradients, weights and states of the fullest stage over the memory's bandwidth, or the host's
+    work where its memory has the states."""
+    memory = held.memory
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        slowest: Array = np.zeros(1)
+        for column in held.columns:
+            slowest = np.maximum(slowest, over_stage(column, [block.step_bytes for block in memory.states]))
+        took: Array = slowest / rates_of(context).memory_bytes_per_s
+        if memory.moved is not None:
+            hosts = host_step_s(context, layouts, memory.moved, held.columns, memory.whole_states)
+            took = np.where(memory.moved.optimizer, hosts, took)
+        return took
 
 
 def refusals(context: Context, layouts: Layouts, rules: Rules) -> list[Refusal]:
@@ -209,7 +278,7 @@ def _cluster_refusals(context: Context, layouts: Layouts) -> list[Refusal]:
     """Jobs of several nodes take whole nodes; a job inside one node divides it."""
     per_node = context.cluster.node.accelerators_per_node
     n_gpus = layouts["n_gpus"]
-    partial = (n_gpus > per_node) & (np.mod(n_gpus, per_node) != 0)
+    partial = (n_gpus > per_node) & ~is_multiple(n_gpus, per_node)
     found = [Refusal(reason="not a whole number of nodes", where=partial)]
     found.append(Refusal(reason="more GPUs than the cluster has", where=n_gpus > context.cluster.accelerators))
     if context.cluster.node.network_bytes_per_s is None:
@@ -228,9 +297,11 @@ def refused(context: Context, layouts: Layouts, rules: Rules) -> tuple[Mask, dic
     allowed = np.ones((1,) * len(shape), dtype=np.bool_)
     counts: dict[str, int] = {}
     for refusal in refusals(context, layouts, rules):
+        if not np.any(refusal.where):
+            continue
         fresh = allowed & refusal.where
         number = int(np.count_nonzero(fresh)) * (size // fresh.size)
         if number:
             counts[refusal.reason] = counts.get(refusal.reason, 0) + number
-            allowed = allowed & np.logical_not(refusal.where)
+            allowed = allowed ^ fresh
     return ~allowed, counts

@@ -20,11 +20,15 @@ FEW_TUPLES: Final = 1024
 """Meshes up to this size are computed as they are: looking for equal tuples would cost more than it saves."""
 WORTH: Final = 2
 """A term is computed for its own axes and spread only where that halves the work or better: one value for two tuples or more."""
-LARGEST_TABLE: Final = 1 << 18
+LARGEST_TABLE: Final = 1 << 20
 """Up to this many combinations of values equal tuples are found by looking them up, above by sorting."""
 _NO_VALUE: Final = -1
 
 T = TypeVar("T")
+Tuples = slice | NDArray[np.intp]
+"""Which tuples of a mesh."""
+Kept = tuple[NDArray[np.intp], ...]
+"""Of every choice the positions of the values that are left; nothing where all are."""
 
 
 class ReadDegrees(Mapping[str, Array]):
@@ -71,9 +75,18 @@ class Table:
     length: int
     places: NDArray[np.intp]
 
-    def at(self, tuples: slice) -> object:
-        """The term of some tuples of the mesh."""
-        return _spread(self.value, self.places[tuples], self.length)
+    def at(self, tuples: Tuples, kept: Kept) -> object:
+        """The term of some tuples of the mesh, with some values of its choices."""
+        return _spread(self.value, self.places[tuples], self.length, kept)
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """What a mesh is a part of: which tuples of which other one, with which values of its choices."""
+
+    factoring: Factoring
+    tuples: NDArray[np.intp]
+    kept: Kept
 
 
 class Factoring:
@@ -81,36 +94,51 @@ class Factoring:
 
     def __init__(self, layouts: Layouts, known: dict[str, frozenset[str]] | None = None) -> None:
         degrees = layouts.degrees
+        self.layouts = layouts
+        # Where this is inside a term of an outer factoring, that one is told what is read.
         self._outer = degrees if isinstance(degrees, ReadDegrees) else None
-        self.layouts = replace(layouts, degrees=degrees.plain) if isinstance(degrees, ReadDegrees) else layouts
+        self._plain = replace(layouts, degrees=degrees.plain) if isinstance(degrees, ReadDegrees) else layouts
         self._known = {} if known is None else known
         self._views: dict[frozenset[str], View] = {}
         self._codes: dict[str, tuple[NDArray[np.intp], int]] = {}
         self._tables: dict[str, Table] = {}
-        self._tuples = max((array.shape[-1] for array in self.layouts.degrees.values()), default=1)
-        self._whole: tuple[Factoring, slice] | None = None
+        self._values: dict[str, object] = {}
+        self._tuples = max((array.shape[-1] for array in self._plain.degrees.values()), default=1)
+        self._whole: Whole | None = None
 
-    def piece(self, start: int, stop: int) -> Factoring:
-        """The terms of the tuples from `start` to before `stop`; what was computed for one piece serves the others."""
-        degrees = {
-            axis: array[..., start:stop] if array.shape[-1] > 1 else array
-            for axis, array in self.layouts.degrees.items()
-        }
-        part = Factoring(replace(self.layouts, degrees=degrees), self._known)
-        part._whole = (self, slice(start, stop))
-        return part
+    def part(self, layouts: Layouts, tuples: NDArray[np.intp], kept: Kept = ()) -> Factoring:
+        """The terms of `layouts`, which are some tuples of this mesh with the values at the positions `kept` of its choices. What
+        is computed for one part serves the others."""
+        found = Factoring(layouts, self._known)
+        if self._whole is None:
+            found._whole = Whole(self, tuples, kept)
+        else:
+            assert not kept  # a part of a part has the same choices
+            found._whole = replace(self._whole, tuples=self._whole.tuples[tuples])
+        return found
+
+    def of(self, layouts: Layouts) -> Factoring:
+        """The terms of another mesh that one of these terms is computed for."""
+        return self if layouts is self.layouts else Factoring(layouts, self._known)
 
     def term(self, name: str, function: Callable[[Layouts], T]) -> T:
         """`function` of every layout of the mesh. It must be elementwise and read the mesh through `Layouts` only.
 
         `name` tells terms apart; a value may be an array or tuples, mappings and dataclasses of arrays.
         """
-        if self._whole is not None:
-            whole, tuples = self._whole
-            table = whole._table(name, function)
-            return self._watched(function) if table is None else cast(T, table.at(tuples))
-        table = self._table(name, function)
-        return self._watched(function) if table is None else cast(T, table.at(slice(None)))
+        whole = self._whole
+        table = (self if whole is None else whole.factoring)._table(name, function)
+        if table is None:
+            return self._plain_term(name, function)
+        return cast(T, table.at(slice(None), ()) if whole is None else table.at(whole.tuples, whole.kept))
+
+    def _plain_term(self, name: str, function: Callable[[Layouts], T]) -> T:
+        """The term of the mesh as it is; kept where the mesh is small, as calls are what it costs there."""
+        if self._tuples > FEW_TUPLES:
+            return function(self.layouts)
+        if name not in self._values:
+            self._values[name] = function(self.layouts)
+        return cast(T, self._values[name])
 
     def _table(self, name: str, function: Callable[[Layouts], object]) -> Table | None:
         """The term for the different values of its own axes; None where these are as many as the tuples, or few enough."""
@@ -134,19 +162,13 @@ class Factoring:
                 return self._tables[name]
             axes = axes | watched.read
 
-    def _watched(self, function: Callable[[Layouts], T]) -> T:
-        """The function of the mesh as it is; an outer factoring learns what it reads."""
-        if self._outer is None:
-            return function(self.layouts)
-        return function(replace(self.layouts, degrees=self._outer))
-
     def _tell(self, axes: frozenset[str]) -> None:
         if self._outer is not None:
             self._outer.read.update(axes)
 
     def _first(self) -> Layouts:
-        degrees = {axis: array[..., :1] for axis, array in self.layouts.degrees.items()}
-        return replace(self.layouts, degrees=degrees)
+        degrees = {axis: array[..., :1] for axis, array in self._plain.degrees.items()}
+        return replace(self._plain, degrees=degrees)
 
     def _read_by(self, function: Callable[[Layouts], object], layouts: Layouts) -> frozenset[str]:
         watched = ReadDegrees(layouts.degrees)
@@ -167,28 +189,29 @@ class Factoring:
                 continue
             code, size = code * radix + own, size * radix
             if size > LARGEST_TABLE:
-                code, size = _dense(code)
+                code, size = dense(code)
         code = np.broadcast_to(code, (self._tuples,))
         first, places = _different(code, size)
         if len(first) * WORTH > self._tuples:
-            return View(self.layouts, self._tuples, None)
+            return View(self._plain, self._tuples, None)
         degrees = {
-            axis: array[..., first] if array.shape[-1] > 1 else array for axis, array in self.layouts.degrees.items()
+            axis: array.take(first, axis=-1) if array.shape[-1] > 1 else array
+            for axis, array in self._plain.degrees.items()
         }
-        return View(replace(self.layouts, degrees=degrees), len(first), places)
+        return View(replace(self._plain, degrees=degrees), len(first), places)
 
     def _code(self, axis: str) -> tuple[NDArray[np.intp], int]:
         """A number from 0 up for each tuple by its value of `axis`, and how many there are."""
         if axis not in self._codes:
-            array = self.layouts.degrees[axis]
+            array = self._plain.degrees[axis]
             if array.ndim > 1:
                 array = array.reshape(-1)
-            self._codes[axis] = _dense(array)
+            self._codes[axis] = dense(array)
         return self._codes[axis]
 
 
-def _dense(values: NDArray[Any]) -> tuple[NDArray[np.intp], int]:
-    """Numbers from 0 up for the different values, and how many there are."""
+def dense(values: NDArray[Any]) -> tuple[NDArray[np.intp], int]:
+    """For every value its number among the different ones, from 0 up, and how many there are."""
     whole = values.astype(np.intp)
     if whole.size and whole.min() >= 0 and whole.max() < LARGEST_TABLE and np.array_equal(whole, values):
         first, places = _different(whole, int(whole.max()) + 1)
@@ -199,24 +222,27 @@ def _dense(values: NDArray[Any]) -> tuple[NDArray[np.intp], int]:
 
 def _different(code: NDArray[np.intp], size: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Where each code below `size` that occurs stands (one place each), and for every position the number of its code."""
-    where = np.full(size, _NO_VALUE, dtype=np.intp)
-    where[code] = np.arange(len(code))
-    occurring = np.flatnonzero(where != _NO_VALUE)
-    number = np.empty(size, dtype=np.intp)
-    number[occurring] = np.arange(len(occurring))
-    return where[occurring], number[code]
+    table = np.full(size, _NO_VALUE, dtype=np.intp)
+    table[code] = np.arange(len(code))
+    occurring = np.flatnonzero(table != _NO_VALUE)
+    first = table[occurring]
+    table[occurring] = np.arange(len(occurring))
+    return first, table.take(code)
 
 
-def _spread(value: Any, places: NDArray[np.intp], length: int) -> Any:  # noqa: ANN401 - what a term returns
-    """`value` with every array of `length` along the last axis spread over the whole mesh."""
+def _spread(value: Any, places: NDArray[np.intp], length: int, kept: Kept) -> Any:  # noqa: ANN401 - what a term returns
+    """`value` with every array of `length` along the last axis spread over the whole mesh, at the kept values of choices."""
     if isinstance(value, np.ndarray):
+        for position, values in enumerate(kept, start=value.ndim - 1 - len(kept)):
+            if position >= 0 and len(values) < value.shape[position]:
+                value = value.take(values, axis=position)
         return value.take(places, axis=-1) if value.ndim and value.shape[-1] == length and length > 1 else value
     if isinstance(value, Mapping):
-        return {key: _spread(each, places, length) for key, each in value.items()}
+        return {key: _spread(each, places, length, kept) for key, each in value.items()}
     if isinstance(value, tuple):
-        return tuple(_spread(each, places, length) for each in value)
+        return tuple(_spread(each, places, length, kept) for each in value)
     if is_dataclass(value) and not isinstance(value, type):
         return replace(
-            value, **{each.name: _spread(getattr(value, each.name), places, length) for each in fields(value)}
+            value, **{each.name: _spread(getattr(value, each.name), places, length, kept) for each in fields(value)}
         )
     return value

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -78,6 +78,15 @@ class InFlight:
 
 
 @dataclass(frozen=True, slots=True)
+class StageStates:
+    """Bytes of the training states of a stage: weights, all gradients, and the optimizer's."""
+
+    weights: Array
+    gradients: Array
+    optimizer: Array
+
+
+@dataclass(frozen=True, slots=True)
 class MemoryParts:
     """All that the maximum over stages and instants is taken of."""
 
@@ -122,15 +131,16 @@ def memory_parts(
     context: Context,
     factoring: Factoring,
     strategies: Sequence[Strategy],
-    recomputes: Sequence[Recompute],
-    schedules: Mapping[str, Schedule],
+    recomputes_of: Callable[[Layouts], Sequence[Recompute]],
+    schedules_of: Callable[[Layouts], Mapping[str, Schedule]],
     offloads: Sequence[Offload],
     columns: Sequence[StageColumn],
 ) -> MemoryParts:
-    """Everything that does not depend on the instant. `recomputes`, `schedules` and `offloads` are those that the mesh offers,
-    `columns` as the schedules place them."""
+    """Everything that does not depend on the instant. `recomputes_of` and `schedules_of` are asked what a mesh offers, `offloads`
+    is what this one does; `columns` are as the schedules place them."""
     layouts = factoring.layouts
-    whole = factoring.term("states", lambda mesh: _states(context, mesh, strategies, schedules))
+    recomputes, schedules = recomputes_of(layouts), schedules_of(layouts)
+    whole = factoring.term("states", lambda mesh: _states(context, mesh, strategies, schedules_of(mesh)))
     buffers = factoring.term("buffers", lambda mesh: _buffers(context, mesh, strategies))
     states, moved = whole, Moved.of(context, layouts, offloads)
     if moved is not None:
@@ -138,7 +148,7 @@ def memory_parts(
         shards = state_shards(context, layouts, strategies)
         sharded = np.asarray(shards.get(StateKind.WEIGHT, False), dtype=np.bool_)
         buffers = (*buffers, *streams(context, layouts, moved, whole, sharded))
-    saved = factoring.term("activations", lambda mesh: _activations(context, mesh, strategies, recomputes))
+    saved = factoring.term("activations", lambda mesh: _activations(context, mesh, strategies, recomputes_of(mesh)))
     return MemoryParts(
         states=states,
         whole_states=whole,
@@ -329,29 +339,52 @@ def components_at(
     context: Context, parts: MemoryParts, column: StageColumn, in_flight: InFlight, instant: Instant
 ) -> dict[str, Array]:
     """Bytes by component on the ranks of one stage at one instant."""
-    states = parts.states
+    activations = _activations_at(parts, column, _held(parts, column, in_flight), instant)
+    found = allocated_at(context, parts, column, stage_states(parts, column), instant, activations)
+    found["other"] = found["other"] + _overheads(context, parts, _but_other(found) + found["other"])
+    return found
+
+
+def stage_states(parts: MemoryParts, column: StageColumn) -> StageStates:
+    """The states of all that a stage holds."""
+    return StageStates(
+        weights=over_stage(column, [block.weights for block in parts.states]),
+        gradients=over_stage(column, [block.gradients for block in parts.states]),
+        optimizer=over_stage(column, [block.optimizer for block in parts.states]),
+    )
+
+
+def allocated_at(
+    context: Context, parts: MemoryParts, column: StageColumn, states: StageStates, instant: Instant, activations: Array
+) -> dict[str, Array]:
+    """The same without what the device adds: `states`, `activations`, and buffers on top of either."""
     found = {
-        "weights": over_stage(column, [block.weights for block in states]),
-        "gradients": _gradients_at(context, parts, column, instant),
-        "optimizer": over_stage(column, [block.optimizer for block in states]),
-        "activations": _activations_at(parts, column, in_flight, instant),
+        "weights": states.weights,
+        "gradients": _gradients_at(context, parts, column, states.gradients, instant),
+        "optimizer": states.optimizer,
+        "activations": activations,
         "other": np.zeros(1),
     }
     if instant is Instant.OPTIMIZER:
-        temporaries = [block.step_temporary for block in states]
+        temporaries = [block.step_temporary for block in parts.states]
         combine = over_stage if context.optimizer.temporaries_add else over_stage_max
         found["optimizer"] = found["optimizer"] + combine(column, temporaries)
     for buffer in parts.buffers:
         if instant in buffer.instants:
             found[buffer.component.value] = found[buffer.component.value] + buffer.bytes
-    found["other"] = found["other"] + _overheads(context, parts, found)
     return found
 
 
-def _gradients_at(context: Context, parts: MemoryParts, column: StageColumn, instant: Instant) -> Array:
+def _but_other(components: Mapping[str, Array]) -> Array:
+    total: Array = np.zeros(1)
+    for name in MEMORY_COMPONENTS[:-1]:
+        total = total + components[name]
+    return total
+
+
+def _gradients_at(context: Context, parts: MemoryParts, column: StageColumn, every: Array, instant: Instant) -> Array:
     """All of them where the buffer persists or an earlier micro-batch left them; else those that this backward has written
     by now: the head's first, the embedding's last. A tied embedding adds up two fresh gradients into a third."""
-    every = over_stage(column, [block.gradients for block in parts.states])
     if context.framework.persistent_gradients or instant is Instant.OPTIMIZER:
         return every
     embedding, head = parts.states[0], parts.states[-1]
@@ -414,7 +447,18 @@ def saved_on_stage(parts: MemoryParts, column: StageColumn) -> Array:
     return share * parts.layers_again.inputs(layers) * again + (1.0 - share) * everything
 
 
-def _activations_at(parts: MemoryParts, column: StageColumn, in_flight: InFlight, instant: Instant) -> Array:
+def _held(parts: MemoryParts, column: StageColumn, in_flight: InFlight) -> Array:
+    """What a stage holds of the micro-batches in flight, before the first backward frees any of it."""
+    embedding = column.embedding * parts.embedding_saved
+    held = (saved_on_stage(parts, column) + embedding) * in_flight.micro_batches + in_flight.outputs
+    if parts.moved is None:
+        return held
+    zero = np.zeros(1)
+    return parts.moved.held(held, over_stage_max(column, [zero, *(largest_saved(parts, column)), zero]))
+
+
+def _activations_at(parts: MemoryParts, column: StageColumn, held: Array, instant: Instant) -> Array:
+    """Saved and working activations; `held` are those of `_held`."""
     layers, zero = parts.layers, np.zeros(1)
     if instant is Instant.OPTIMIZER:
         return zero
@@ -426,9 +470,6 @@ def _activations_at(parts: MemoryParts, column: StageColumn, in_flight: InFlight
     if instant is Instant.LAST_BACKWARD:
         last = [layer.saved + working for layer, working in zip(layers, backward, strict=True)]
         return embedding + over_stage_max(column, [zero, *last, zero])
-    held = (saved_on_stage(parts, column) + embedding) * in_flight.micro_batches + in_flight.outputs
-    if parts.moved is not None:
-        held = parts.moved.held(held, over_stage_max(column, [zero, *(largest_saved(parts, column)), zero]))
     if parts.layers_again is not None:
         # The layers that run again are the first of their chunk, whose backward comes last: by then the others' are free.
         some = parts.layers_again.share(layers_on(column)) < 1.0
@@ -470,23 +511,24 @@ def uncertain_total(context: Context, communicators: float, total: float) -> tup
     return min(total, at(0)), max(total, at(1))
 
 
-def _overheads(context: Context, parts: MemoryParts, components: Mapping[str, Array]) -> Array:
-    """Context, workspaces, communicators, and what the caching allocator reserves beyond what is allocated."""
+def _overheads(context: Context, parts: MemoryParts, allocated: Array) -> Array:
+    """Context, workspaces, communicators, and what the caching allocator reserves beyond the `allocated` bytes."""
     overheads = context.framework.overheads
-    allocated: Array = np.zeros(1)
-    for name in MEMORY_COMPONENTS:
-        allocated = allocated + components[name]
     fixed = overheads.context_bytes + overheads.workspace_bytes + parts.communicators * overheads.communicator_bytes
     return allocated * overheads.fragmentation + fixed
+
+
+def instants_of(context: Context) -> tuple[Instant, ...]:
+    """Those at which a stage can be fullest."""
+    return WITH_PERSISTENT_GRADIENTS if context.framework.persistent_gradients else INSTANTS
 
 
 def stage_instants(
     context: Context, parts: MemoryParts, columns: Sequence[StageColumn]
 ) -> Iterator[tuple[StageColumn, Instant, dict[str, Array], Array]]:
     """Every representative stage at every instant: components and their total."""
-    instants = WITH_PERSISTENT_GRADIENTS if context.framework.persistent_gradients else INSTANTS
     for column, in_flight in zip(columns, parts.in_flight, strict=True):
-        for instant in instants:
+        for instant in instants_of(context):
             components = components_at(context, parts, column, in_flight, instant)
             total: Array = np.zeros(1)
             for name in MEMORY_COMPONENTS:
@@ -495,8 +537,34 @@ def stage_instants(
 
 
 def peak_bytes(context: Context, parts: MemoryParts, columns: Sequence[StageColumn]) -> Array:
-    """The largest total over stages and instants."""
+    """The largest total over stages and instants.
+
+    Rounding keeps the order of sums that differ in one summand. So where instants differ in activations alone, only the largest
+    of these counts, and what the device adds is added once for all stages: the same bits, with a third of the work.
+    """
     peak: Array = np.zeros(1)
-    for _column, _instant, _components, total in stage_instants(context, parts, columns):
-        peak = np.maximum(peak, total)
+    stages = [
+        (column, stage_states(parts, column), _held(parts, column, in_flight))
+        for column, in_flight in zip(columns, parts.in_flight, strict=True)
+    ]
+    for instants in _alike(context, parts):
+        but_other: Array = np.zeros(1)
+        for column, states, held in stages:
+            activations = _activations_at(parts, column, held, instants[0])
+            for instant in instants[1:]:
+                activations = np.maximum(activations, _activations_at(parts, column, held, instant))
+            components = allocated_at(context, parts, column, states, instants[0], activations)
+            but_other = np.maximum(but_other, _but_other(components))
+        other = components["other"]  # buffers are the same on every stage
+        peak = np.maximum(peak, but_other + (other + _overheads(context, parts, but_other + other)))
     return peak
+
+
+def _alike(context: Context, parts: MemoryParts) -> Iterable[Sequence[Instant]]:
+    """The instants, together where states and buffers are the same."""
+    found: dict[object, list[Instant]] = {}
+    for instant in instants_of(context):
+        changing = instant is Instant.OPTIMIZER or not context.framework.persistent_gradients
+        alive = tuple(instant in buffer.instants for buffer in parts.buffers)
+        found.setdefault((instant if changing else None, alive), []).append(instant)
+    return found.values()

@@ -179,6 +179,10 @@ class Traffic:
         self._network = network
         self._groups: dict[tuple[str, ...], Group] = {}
 
+    def over(self, layouts: Layouts) -> Traffic:
+        """The traffic of another mesh on the same network; this one, if it is the same mesh."""
+        return self if layouts is self._layouts else Traffic(layouts, self._network)
+
     def seconds(self, communication: Communication) -> Array:
         """Seconds of one event; nothing sent takes no time."""
         network = self._network
@@ -216,7 +220,7 @@ class Traffic:
 
     def all_s(self, communication: Communication) -> Array | None:
         """Seconds of all its events; None where no layout has any."""
-        if not np.any(communication.events) or not np.any(communication.payload_bytes):
+        if not np.asarray(communication.events).any() or not np.asarray(communication.payload_bytes).any():
             return None
         return self.seconds(communication) * communication.events
 

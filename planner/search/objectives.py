@@ -9,16 +9,17 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from planner.domain.mesh import Array, Layouts, Mask
 from planner.plugin import Context
+from planner.search.boxes import boxes
 from planner.search.candidates import Best, Candidate, Part, first_of, least_per_tuple
-from planner.search.evaluation import Rules, evaluate_factored, host_capacity_bytes, refused
+from planner.search.evaluation import Rules, held_bytes, host_capacity_bytes, optimizer_s, refused, step_of
 from planner.search.factoring import Factoring
 from planner.search.measures import measures, step_energy_j
 from planner.search.processes import can_fork, shared_out
 from planner.search.space import Space
+from planner.search.timing import StepTimes
 
 DOES_NOT_FIT: Final = "does not fit in memory"
 FILLS_THE_HOST: Final = "does not fit in the host's memory"
@@ -26,6 +27,9 @@ MISSES_DEADLINE: Final = "misses the deadline"
 MISSES_BUDGET: Final = "exceeds the budget"
 PIECE_LAYOUTS: Final = 1 << 18
 """Layouts that are evaluated at once (docs/performance.md)."""
+
+WORTH_LEAVING_OUT: Final = 0.9
+"""Time is computed for the tuples of which some layout fits, if they are less than this share."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +130,7 @@ def search(
 
     def look_at_every(number: int, tell: Callable[[float], None]) -> Findings:
         own = Findings(Best(keep))
-        for position, chunk in enumerate(space.numbered_chunks()):
+        for position, chunk in enumerate(space.numbered_chunks(jobs)):
             if position % jobs == number:
                 _look_at(searched, chunk.layouts, chunk.first, own)
                 tell(chunk.done)
@@ -152,23 +156,22 @@ def _taken_together(parts: Sequence[Findings], keep: int) -> Findings:
 
 
 def _look_at(searched: Searched, layouts: Layouts, first: int, findings: Findings) -> None:
-    """Counts what is refused, and evaluates the rest schedule by schedule: most tuples of degrees suit one schedule only."""
+    """Counts what is refused, and evaluates the rest box by box, piece by piece."""
     forbidden, reasons = refused(searched.context, layouts, searched.rules)
     for reason, number in reasons.items():
         findings.count(reason, number)
     findings.layouts += int(np.prod(layouts.shape))
-    axis = list(layouts.values).index("schedule")
-    for position in range(len(layouts.values["schedule"])):
-        own = forbidden.take([position if forbidden.shape[axis] > 1 else 0], axis=axis)
-        alive = np.broadcast_to(~own.reshape(-1, own.shape[-1]).all(axis=0), layouts.shape[-1:])
-        tuples = np.flatnonzero(alive)
-        if not len(tuples):
-            continue
-        factoring = Factoring(_restricted(layouts, "schedule", position, tuples), searched.known)
-        for start, stop in _pieces(factoring.layouts.shape):
-            piece, own_tuples = factoring.piece(start, stop), tuples[start:stop]
-            part = Part(piece.layouts, own_tuples + first, layouts.values)
-            _evaluate(searched, piece, part, own[..., own_tuples] if own.shape[-1] > 1 else own, findings)
+    allowed = np.broadcast_to(~forbidden, (*forbidden.shape[:-1], layouts.shape[-1]))
+    alive = np.flatnonzero(allowed.reshape(-1, allowed.shape[-1]).any(axis=0))
+    if not len(alive):
+        return
+    factoring = Factoring(layouts.some(alive), searched.known)
+    for box in boxes(factoring.layouts, allowed.take(alive, axis=-1)):
+        for start, stop in _pieces(box.layouts.shape):
+            own = slice(start, stop)
+            piece = factoring.part(box.layouts.some(own), box.tuples[own], box.kept)
+            part = Part(piece.layouts, alive[box.tuples[own]] + first, layouts.values)
+            _evaluate(searched, piece, part, box.allowed[..., own], findings)
 
 
 def _pieces(shape: tuple[int, ...]) -> Iterator[tuple[int, int]]:
@@ -178,46 +181,52 @@ def _pieces(shape: tuple[int, ...]) -> Iterator[tuple[int, int]]:
         yield start, min(shape[-1], start + tuples)
 
 
-def _restricted(layouts: Layouts, axis: str, position: int, tuples: NDArray[np.intp]) -> Layouts:
-    """The mesh of some tuples with one value of a choice."""
-    degrees = {name: array[tuples] for name, array in layouts.degrees.items()}
-    codes, values = dict(layouts.codes), dict(layouts.values)
-    codes[axis] = np.zeros((1,) * len(layouts.shape), dtype=np.intp)
-    values[axis] = (values[axis][position],)
-    return Layouts(degrees, codes, values)
-
-
-def _evaluate(searched: Searched, piece: Factoring, part: Part, forbidden: Mask, findings: Findings) -> None:
-    context, rules, limits, layouts = searched.context, searched.rules, searched.limits, part.layouts
-    evaluation = evaluate_factored(context, piece, rules)
-    shape = layouts.shape
-    peak, step_s = np.broadcast_to(evaluation.peak_bytes, shape), np.broadcast_to(evaluation.step.total_s, shape)
-    allowed = np.broadcast_to(~forbidden, shape)
+def _evaluate(searched: Searched, piece: Factoring, part: Part, allowed: Mask, findings: Findings) -> None:
+    """The memory of every layout of a piece, then the time of the tuples of which some layout fits."""
+    context, rules, limits = searched.context, searched.rules, searched.limits
+    held = held_bytes(context, piece, rules)
+    peak, allowed = np.broadcast_to(held.peak_bytes, part.layouts.shape), np.broadcast_to(allowed, part.layouts.shape)
     number = int(np.count_nonzero(allowed))
     findings.allowed += number
     capacity = context.cluster.accelerator.memory_bytes
     fits = allowed & (peak + limits.headroom * capacity <= capacity)
     fitting = int(np.count_nonzero(fits))
     findings.count(DOES_NOT_FIT, number - fitting)
-    if evaluation.memory.moved is not None:
-        fits = fits & (evaluation.host_bytes <= host_capacity_bytes(context, layouts))
-        held = int(np.count_nonzero(fits))
-        findings.count(FILLS_THE_HOST, fitting - held)
-        fitting = held
-    _remember_leanest(part, np.where(allowed, peak, np.inf), step_s, findings)
+    if held.memory.moved is not None:
+        fits = fits & (held.host_bytes <= host_capacity_bytes(context, part.layouts))
+        remaining = int(np.count_nonzero(fits))
+        findings.count(FILLS_THE_HOST, fitting - remaining)
+        fitting = remaining
+    _remember_leanest(part, np.where(allowed, peak, np.inf), findings)
     if not fitting:
         return
+    updating_s = optimizer_s(context, part.layouts, held)
+    timed = np.flatnonzero(fits.reshape(-1, fits.shape[-1]).any(axis=0))
+    if len(timed) < WORTH_LEAVING_OUT * fits.shape[-1]:
+        piece, fits = piece.part(part.layouts.some(timed), timed), fits[..., timed]
+        part = Part(piece.layouts, part.tuples[timed], part.whole)
+        updating_s = updating_s[..., timed] if updating_s.shape[-1] > 1 else updating_s
+    step = step_of(context, piece, rules, updating_s)
+    _remember_fitting(searched, part, step, fits, fitting, findings)
+
+
+def _remember_fitting(
+    searched: Searched, part: Part, step: StepTimes, fits: Mask, fitting: int, findings: Findings
+) -> None:
+    context, rules, limits, layouts = searched.context, searched.rules, searched.limits, part.layouts
+    step_s = np.broadcast_to(step.total_s, layouts.shape)
     meets = _meets(context, part, rules, limits, step_s, fits, findings)
     findings.feasible += fitting if meets is fits else int(np.count_nonzero(meets))
-    _remember_extremes(part, np.where(fits, step_s, np.inf), step_s, findings)
+    fitting_s = np.where(fits, step_s, np.inf)
+    _remember_extremes(part, fitting_s, findings)
     if searched.faster_than_s:
         findings.faster += int(np.count_nonzero(meets & (step_s < searched.faster_than_s)))
-    score = step_s
+    score = fitting_s
     if searched.objective == "energy":
-        energy_j = step_energy_j(context, layouts["n_gpus"], evaluation.step)
+        energy_j = step_energy_j(context, layouts["n_gpus"], step)
         # Without a known power layouts are ordered by the time of their GPUs.
-        score = step_s * layouts["n_gpus"] if energy_j is None else np.broadcast_to(energy_j, shape)
-    findings.best.add(part, np.where(meets, score, np.inf), step_s)
+        score = step_s * layouts["n_gpus"] if energy_j is None else np.broadcast_to(energy_j, layouts.shape)
+    findings.best.add(part, score if meets is fits and score is fitting_s else np.where(meets, score, np.inf))
 
 
 def _meets(
@@ -236,14 +245,14 @@ def _meets(
     if limits.budget_usd is not None and found.due_usd is not None:
         if limits.deadline_s is not None and meets.any():
             gpu_s = np.where(meets, step_s * layouts["n_gpus"], np.inf)
-            findings.cheapest_in_time = _smaller(part, gpu_s, least_per_tuple(gpu_s), step_s, findings.cheapest_in_time)
+            findings.cheapest_in_time = _smaller(part, gpu_s, least_per_tuple(gpu_s), findings.cheapest_in_time)
         affordable = meets & (found.due_usd <= limits.budget_usd)
         findings.count(MISSES_BUDGET, int(np.count_nonzero(meets & ~affordable)))
         meets = affordable
     return meets
 
 
-def _remember_leanest(part: Part, peak: Array, step_s: Array, findings: Findings) -> None:
+def _remember_leanest(part: Part, peak: Array, findings: Findings) -> None:
     """Per number of GPUs the smallest peak, and the layout with the smallest of all."""
     per_tuple = least_per_tuple(peak)
     n_gpus = part.layouts["n_gpus"].astype(np.intp)
@@ -251,21 +260,20 @@ def _remember_leanest(part: Part, peak: Array, step_s: Array, findings: Findings
     np.minimum.at(smallest, n_gpus, per_tuple)
     for count in np.flatnonzero(smallest < np.inf):
         findings.leanest[int(count)] = min(findings.leanest.get(int(count), np.inf), float(smallest[count]))
-    findings.closest = _smaller(part, peak, per_tuple, step_s, findings.closest)
+    findings.closest = _smaller(part, peak, per_tuple, findings.closest)
 
 
-def _remember_extremes(part: Part, fitting_s: Array, step_s: Array, findings: Findings) -> None:
+def _remember_extremes(part: Part, fitting_s: Array, findings: Findings) -> None:
     per_tuple = least_per_tuple(fitting_s)
-    findings.fastest = _smaller(part, fitting_s, per_tuple, step_s, findings.fastest)
+    findings.fastest = _smaller(part, fitting_s, per_tuple, findings.fastest)
     n_gpus = part.layouts["n_gpus"]
-    findings.cheapest = _smaller(part, fitting_s * n_gpus, per_tuple * n_gpus, step_s, findings.cheapest)
+    findings.cheapest = _smaller(part, fitting_s * n_gpus, per_tuple * n_gpus, findings.cheapest)
 
 
-def _smaller(part: Part, values: Array, per_tuple: Array, step_s: Array, so_far: Candidate | None) -> Candidate | None:
+def _smaller(part: Part, values: Array, per_tuple: Array, so_far: Candidate | None) -> Candidate | None:
     """The layout with the smallest value, if it comes before the one that was found so far."""
     lowest = per_tuple.min()
     if not np.isfinite(lowest) or (so_far is not None and lowest > so_far.score):
         return so_far
     equal = np.flatnonzero(values == lowest)
-    found = min(part.candidates(equal, step_s, values), key=lambda candidate: candidate.order)
-    return first_of(so_far, found)
+    return first_of(so_far, part.candidates(equal, values).first())

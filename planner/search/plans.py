@@ -45,7 +45,12 @@ INSTANTS: Final = tuple(Instant)
 
 def plans_of(context: Context, layouts: Layouts, rules: Rules, headroom: float) -> tuple[Plan, ...]:
     """One plan per layout of a flat mesh (`Layouts.at`); `headroom` is the fraction of memory to keep free."""
-    evaluation = evaluate_mesh(context, layouts, rules)
+    return plans_from(evaluate_mesh(context, layouts, rules), headroom)
+
+
+def plans_from(evaluation: Evaluation, headroom: float) -> tuple[Plan, ...]:
+    """`plans_of` layouts that are evaluated already."""
+    context, layouts, rules = evaluation.context, evaluation.layouts, evaluation.rules
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         peak = peak_of(evaluation)
         found = measures(context, layouts, rules, evaluation.step.total_s, evaluation.step.components)
@@ -67,6 +72,11 @@ def peak_of(evaluation: Evaluation) -> Peak:
         when = np.where(fuller, INSTANTS.index(instant), when)
         components = {name: np.where(fuller, parts[name], value) for name, value in components.items()}
     return Peak(total, components, stage, when)
+
+
+def reported_instant(peak: Peak, row: int) -> str:
+    """The phase of a step in which layout `row` peaks."""
+    return REPORTED_INSTANT[INSTANTS[int(peak.instant[row])]]
 
 
 def _plan(
@@ -96,7 +106,7 @@ def _plan(
             capacity_bytes=capacity,
             headroom_bytes=headroom * capacity,
             stage=int(at(peak.stage)),
-            when=REPORTED_INSTANT[INSTANTS[int(peak.instant[row])]],
+            when=reported_instant(peak, row),
             components={name: at(peak.components[name]) for name in MEMORY_COMPONENTS},
             host_bytes=at(evaluation.host_bytes),
             host_capacity_bytes=None if np.isinf(host) else host,

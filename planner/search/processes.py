@@ -1,7 +1,7 @@
 """A space shared out over processes that are forked from this one.
 
 A context holds functions of plugins, which cannot be sent to another process but are inherited by a fork; what comes back is
-small. Threads would wait for each other: half of the work is the calling of small arrays.
+small. Threads would wait for each other: much of the work is the calling of small arrays.
 """
 
 from __future__ import annotations

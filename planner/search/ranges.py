@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final
 
-from planner.domain.mesh import Array, Layouts
+from planner.domain.mesh import Array
 from planner.plugin import Context
-from planner.search.evaluation import Rules, evaluate_mesh
+from planner.search.evaluation import Evaluation, step_elsewhere
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,9 +30,9 @@ measured runs lie within, of those that no constant was fitted to as well: `plan
 to it."""
 
 
-def step_time_range_s(context: Context, layouts: Layouts, rules: Rules) -> tuple[Array, Array]:
-    """The shortest and the longest step [s] of every layout."""
-    ends = (evaluate_mesh(at(context, rates), layouts, rules).step.total_s for rates in (FASTEST, SLOWEST))
+def step_time_range_s(evaluation: Evaluation) -> tuple[Array, Array]:
+    """The shortest and the longest step [s] of every layout that was evaluated."""
+    ends = (step_elsewhere(evaluation, at(evaluation.context, rates)).total_s for rates in (FASTEST, SLOWEST))
     shortest, longest = ends
     return shortest, longest
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from planner.domain.mesh import Array, ChoiceValue, Layouts
 from planner.errors import InputError, UnknownNameError
-from planner.plugin import Choice, Context, Degree, Strategy
+from planner.plugin import Choice, Context, Degree, Strategy, is_multiple
 from planner.search.network import ONE_DOMAIN, network_of
 
 CHUNK_LAYOUTS: Final = 1 << 22
@@ -64,10 +64,10 @@ class Space:
         """The space in meshes of about `CHUNK_LAYOUTS` layouts, always the same ones in the same order."""
         return (chunk.layouts for chunk in self.numbered_chunks())
 
-    def numbered_chunks(self) -> Iterator[Chunk]:
-        """The chunks, with where they stand in the space."""
+    def numbered_chunks(self, jobs: int = 1) -> Iterator[Chunk]:
+        """The chunks, with where they stand in the space; smaller ones for several `jobs` to share out."""
         bases = len(next(iter(self.bases.values())))
-        tuples = max(1, CHUNK_LAYOUTS // self.combinations)
+        tuples = max(1, CHUNK_LAYOUTS // jobs // self.combinations)
         crossings = float(prod(len(values) for _axis, values in self.crossed))
         start, first = 0, 0
         while start < bases:
@@ -217,11 +217,11 @@ def _plausible(context: Context, tuples: Mapping[str, Array], crossed: str) -> N
     """Drops the bulk of void tuples early: batches that do not divide, experts' degrees that the ranks do not carry."""
     keep = np.ones(len(tuples[crossed]), dtype=np.bool_)
     if crossed == "micro_batch" and "dp" in tuples:
-        keep &= np.mod(context.job.global_batch, tuples["dp"] * tuples["micro_batch"]) == 0
+        keep &= is_multiple(context.job.global_batch, tuples["dp"] * tuples["micro_batch"])
     if crossed in ("ep", "etp"):
         ranks = tuples["tp"] * tuples["cp"] * tuples["dp"]
         carried = tuples.get("ep", np.ones(1)) * tuples.get("etp", np.ones(1))
-        keep &= np.mod(ranks, carried) == 0
+        keep &= is_multiple(ranks, carried)
     if crossed == "vpp":
         keep &= (tuples["vpp"] == 1) | (
             (tuples["pp"] > 1) & (tuples["pp"] * tuples["vpp"] <= len(context.program.layers) + 2)

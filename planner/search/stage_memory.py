@@ -21,11 +21,16 @@ def stage_memories(context: Context, layouts: Layouts, rules: Rules) -> tuple[St
     """
     column = _every_stage(context, int(layouts["pp"][0]), int(layouts.degree("vpp")[0]))
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        recomputes = mesh_recomputes(layouts, rules)
         schedules = mesh_schedules(layouts, rules)
         columns = placed_columns(layouts, schedules, (column,))
         parts = memory_parts(
-            context, Factoring(layouts), rules.strategies, recomputes, schedules, mesh_offloads(layouts, rules), columns
+            context,
+            Factoring(layouts),
+            rules.strategies,
+            lambda mesh: mesh_recomputes(mesh, rules),
+            lambda _mesh: schedules,
+            mesh_offloads(layouts, rules),
+            columns,
         )
         instants = {
             instant.value: {name: np.broadcast_to(components[name], column.index.shape) for name in MEMORY_COMPONENTS}

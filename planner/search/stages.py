@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -110,9 +109,8 @@ def split_layers(layers: tuple[int, ...], kinds: int, pp: int, vpp: int, head: H
     first = 0
     share_out = balanced_sizes if head.by_work else chunk_sizes
     for chunk, size in enumerate(share_out(len(layers), pp * vpp, head.layers)):
-        counts = Counter(layers[first : first + size])
-        for kind, count in counts.items():
-            held[chunk % pp][kind] += count
+        for kind in range(kinds):
+            held[chunk % pp][kind] += layers[first : first + size].count(kind)
         first += size
     return tuple(Stage(index, tuple(held[index]), index == 0, index == pp - 1) for index in range(pp))
 
@@ -129,6 +127,8 @@ def representatives(stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
     """The stages that no other dominates: all that a maximum over stages needs to look at."""
     kept: list[Stage] = []
     for stage in stages:
+        if kept and stage.layers == kept[-1].layers and not stage.head:
+            continue  # the common case: as an earlier stage
         if not any(stage.dominated_by(other) for other in kept):
             kept = [other for other in kept if not other.dominated_by(stage)]
             kept.append(stage)

@@ -114,13 +114,21 @@ def block_times(
 def communications(
     context: Context, layouts: Layouts, block: Block, strategies: Sequence[Strategy]
 ) -> list[Communication]:
-    """Everything that strategies send for a block."""
+    """What strategies send for a block in every micro-batch; what they send once a step is no part of it, or of other phases."""
     return [
         communication
         for strategy in strategies
         if strategy.communications is not None
         for communication in strategy.communications(context, layouts, block)
     ]
+
+
+def synchronisations(
+    context: Context, layouts: Layouts, block: Block, strategies: Sequence[Strategy]
+) -> list[Communication]:
+    """What strategies send for a block once a step."""
+    asked = [strategy.synchronisations or strategy.communications for strategy in strategies]
+    return [communication for each in asked if each is not None for communication in each(context, layouts, block)]
 
 
 def launch_s_per_operator(context: Context) -> float:
@@ -347,7 +355,7 @@ def block_syncs(
     context: Context, layouts: Layouts, block: Block, strategies: Sequence[Strategy], traffic: Traffic
 ) -> Mapping[Phase, Array]:
     """Seconds of synchronising one block's gradients and weights once a step."""
-    sent = communications(context, layouts, block, strategies)
+    sent = synchronisations(context, layouts, block, strategies)
     return {phase: _total_s(sent, phase, traffic) for phase in SYNC_PHASES}
 
 
