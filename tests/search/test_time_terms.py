@@ -190,7 +190,7 @@ def test_internevo_all_reduces_in_16_bits_and_broadcasts_each_rank_s_weights():
     strategy = next(strategy for strategy in RULES.strategies if strategy.name == "data")
     of = context("internevo")
     layouts = mesh(of, dp=64, zero=1, shard_group=8)
-    sent = strategy.communications(of, layouts, of.program.kinds[0])
+    sent = strategy.synchronisations(of, layouts, of.program.kinds[0])
     sent = [each for each in sent if np.any(each.events) and np.any(each.payload_bytes)]
     reduced = [each for each in sent if each.phase is Phase.GRADIENT_SYNC]
     assert [(each.collective, each.axes) for each in reduced] == [(Collective.ALL_REDUCE, ("replicas",))]
@@ -198,7 +198,7 @@ def test_internevo_all_reduces_in_16_bits_and_broadcasts_each_rank_s_weights():
     assert number(reduced[0].payload_bytes * reduced[0].events) == pytest.approx(2.0 * layer)
     broadcasts = 0.0
     for count, block in zip((1, *of.program.counts(), 1), of.program.blocks, strict=True):
-        sent = strategy.communications(of, layouts, block)
+        sent = strategy.synchronisations(of, layouts, block)
         weights = [each for each in sent if each.phase is Phase.PARAMETER_SYNC and np.any(each.payload_bytes)]
         broadcasts += count * sum(number(each.events) for each in weights)
     assert broadcasts == pytest.approx(8.0)
