@@ -290,6 +290,7 @@ _CHECKS: Final[tuple[tuple[type, str, Check], ...]] = (
     (Degree, "candidates", _whole_numbers),
     (Choice, "candidates", _one(tuple)),
     (Schedule, "chunks_in_flight", partial(_number, within=_FROM_ZERO)),
+    (Schedule, "end_chunks_in_flight", partial(_number, within=_FROM_ZERO)),
     (Schedule, "bubble_s", partial(_number, within=_ROUNDED)),
     (Schedule, "refusals", _refusals),
     (Offload, "refusals", _refusals),
