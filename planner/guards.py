@@ -297,6 +297,7 @@ _CHECKS: Final[tuple[tuple[type, str, Check], ...]] = (
     (Framework, "storage", _storage),
     (Framework, "footprints", _footprint),
     (Framework, "buffers", _BUFFERS),
+    (Framework, "model_recomputes", _one(tuple)),
     (Framework, "stage_outputs_kept", partial(_number, within=_FROM_ZERO)),
     (Framework, "sync_bucket_elements", partial(_number, within=_FROM_ONE)),
     (Sublayer, "build", _one(SublayerParts)),

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final
 
 from planner.domain.plan import NearestMiss, Plan
 from planner.question import Question
-from planner.search.evaluation import offloads
 from planner.search.objectives import Findings, Limits
 from planner.searching import plans_for, searched
 from planner.units import GIB, SECONDS_PER_DAY
@@ -44,7 +43,7 @@ def _nearest_fix(question: Question, wanted: Search, limits: Limits, plan: Plan)
     """What would make the layout fit, on the devices or in the hosts' memory."""
     if plan.memory.missing_bytes or not plan.memory.host_missing_bytes:
         pool = question.context.cluster.accelerators
-        return _fix(question, wanted, limits, plan, pool) + _on_the_host(question, wanted, limits)
+        return _fix(question, wanted, limits, plan, pool)
     return (
         f"{plan.memory.host_missing_bytes / GIB:.1f} GiB per GPU are missing in the host's memory: spread the job over more nodes, "
         "keep less on the host (--offload), or choose nodes with more memory"
@@ -75,21 +74,6 @@ def _fix(question: Question, wanted: Search, limits: Limits, plan: Plan, pool: i
         f"{missing}; more GPUs of the same kind do not help: shorten --seq-len, free the pinned axes, "
         "or choose GPUs with more memory"
     )
-
-
-def _on_the_host(question: Question, wanted: Search, limits: Limits) -> str:
-    """What the framework could keep in the host's memory so that the same GPUs suffice; "" if nothing it offers helps."""
-    if "offload" in wanted.pins:
-        return ""
-    memory_only = Limits(headroom=limits.headroom)
-    for name, offload in question.rules.offloads.items():
-        if not (offload.states or offload.activations) or not offloads(question.context.framework, offload):
-            continue
-        asked = replace(wanted, pins=dict(wanted.pins) | {"offload": name})
-        found = searched(question, asked, memory_only, wanted.max_gpus or question.context.cluster.accelerators)
-        if found.by_gpus:
-            return f"; or --offload {name} (in the host's memory): {min(found.by_gpus)} GPUs"
-    return ""
 
 
 def _missed_limit(question: Question, limits: Limits, findings: Findings) -> NearestMiss:
