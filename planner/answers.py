@@ -63,6 +63,7 @@ def answer_plan(
         alternatives=alternatives[1:],
         scaling=scaling,
         rejected=findings.rejected,
+        regions=found.regions,
         search=SearchSummary(layouts=findings.layouts, feasible=findings.feasible, elapsed_s=findings.elapsed_s),
         rule_of_thumb=rule_of_thumb(registry, question),
         provenance=provenance,

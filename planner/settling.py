@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from planner.choosing import rank
 from planner.domain.mesh import ChoiceValue
-from planner.domain.plan import Plan
+from planner.domain.plan import Plan, Region
 from planner.plugin import Offload
 from planner.question import Question
 from planner.search.candidates import Candidate
@@ -27,23 +27,34 @@ class Settled:
 
     `findings` are those of the whole space, without finer values. `scaling` is the best plan for every number of GPUs, fewest
     first; `best` the layout that is recommended, and `plans` the best ones on as many GPUs, itself first (None and nothing: no
-    layout meets what was asked). `offload` is what had to move to the host so that any layout fits.
+    layout meets what was asked). `regions` are those of the refused layouts, if they were to be told; `offload` is what had to
+    move to the host so that any layout fits.
     """
 
     findings: Findings
     scaling: tuple[Plan, ...]
     best: Candidate | None
     plans: tuple[Plan, ...]
+    regions: tuple[Region, ...] = ()
     offload: str = NOTHING_OFFLOADED
 
 
-def settled(question: Question, wanted: Search, limits: Limits, most: int, progress: Progress = ignore) -> Settled:
+def settled(
+    question: Question,
+    wanted: Search,
+    limits: Limits,
+    most: int,
+    progress: Progress = ignore,
+    *,
+    tell_regions: bool = False,
+) -> Settled:
     """Look at every layout of up to `most` GPUs, then try the framework's finer values, step by step. Raises InputError and
     UnknownNameError for what no axis or plugin has."""
-    findings = searched(question, wanted, limits, most, progress)
+    findings = searched(question, wanted, limits, most, progress, tell_regions=tell_regions)
     scaling, best = best_by(question, findings, wanted.objective, limits.headroom)
     same = [] if best is None else findings.by_gpus[best.n_gpus][: wanted.top + 1]
-    found = Settled(findings, scaling, best, plans_for(question, same, limits.headroom))
+    regions = () if findings.regions is None else findings.regions.found(findings.rejected)
+    found = Settled(findings, scaling, best, plans_for(question, same, limits.headroom), regions)
     for axes in question.context.framework.finer if findings.fastest is not None else ():
         found = _finer(question, wanted, limits, found, axes, most)
     return found
@@ -52,17 +63,25 @@ def settled(question: Question, wanted: Search, limits: Limits, most: int, progr
 def settled_anyhow(
     question: Question, wanted: Search, limits: Limits, most: int, progress: Progress = ignore
 ) -> Settled:
-    """The same; where nothing fits, with the least that the framework can keep in the host's memory so that something does."""
-    found = settled(question, wanted, limits, most, progress)
+    """The same with regions; where nothing fits, with the least that the framework can keep in the host's memory so that
+    something does."""
+    found = settled(question, wanted, limits, most, progress, tell_regions=True)
     nothing_fits = found.findings.closest is not None and found.findings.fastest is None
     if not nothing_fits or "offload" in wanted.pins:
         return found
     for name in _offered_offloads(question):
-        hosted = settled(question, replace(wanted, pins={**wanted.pins, "offload": name}), limits, most)
+        asked = replace(wanted, pins={**wanted.pins, "offload": name})
+        hosted = settled(question, asked, limits, most, tell_regions=True)
         if hosted.findings.fastest is not None:
+            regions = (*_with_offload(hosted.regions, name), *_with_offload(found.regions, NOTHING_OFFLOADED))
             hosted.findings.take(found.findings)
-            return replace(hosted, offload=name)
+            return replace(hosted, regions=regions, offload=name)
     return found
+
+
+def _with_offload(regions: Sequence[Region], name: str) -> Iterator[Region]:
+    for region in regions:
+        yield replace(region, where={**region.where, "offload": (name,)})
 
 
 def _offered_offloads(question: Question) -> list[str]:

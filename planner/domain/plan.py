@@ -222,6 +222,25 @@ class NearestMiss:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Region:
+    """`layouts` that one reason refuses and no other one before it: each axis of `where` has one of its values in all of them.
+
+    `extent`: with these values nothing is feasible (``all``), or the reason refuses three quarters or more of what no other refused
+    before (``most``), or less (``some``). Nothing in `where`: all over the space, but for the reason's other regions.
+    """
+
+    reason: str
+    where: Mapping[str, tuple[int | str, ...]]
+    layouts: int
+    extent: str = "some"
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON."""
+        where = {axis: list(values) for axis, values in self.where.items()}
+        return {"reason": self.reason, "where": where, "layouts": self.layouts, "extent": self.extent}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SearchSummary:
     """How much was looked at: layouts = feasible + the sum of all refusals."""
 
@@ -351,6 +370,7 @@ class PlanAnswer:
     search: SearchSummary
     rule_of_thumb: Mapping[str, Any]
     provenance: Mapping[str, Any]
+    regions: tuple[Region, ...] = ()
     why: str = ""
     notes: tuple[str, ...] = ()
     sensitivity: tuple[Shift, ...] = ()
@@ -383,6 +403,7 @@ class PlanAnswer:
             "why_not": None if self.why_not is None else self.why_not.to_dict(),
             "compared": [entry.to_dict() for entry in self.compared],
             "rejected": dict(self.rejected),
+            "regions": [region.to_dict() for region in self.regions],
             "search": self.search.to_dict(),
             "rule_of_thumb": dict(self.rule_of_thumb),
             "sensitivity": [shift.to_dict() for shift in self.sensitivity],

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from planner.domain.plan import NearestMiss, Plan, PlanAnswer
-from planner.reports.blocks import Block, Facts, Flat, Heading, Paragraph, Report, Table, Tone, left, right
+from planner.reports.blocks import Block, Facts, Flat, Heading, Paragraph, Report, Tone
 from planner.reports.comparison import PRICED, compared_blocks, flat_comparison, why_not_blocks
-from planner.reports.figures import NOTHING, gpus, percent, share
+from planner.reports.figures import NOTHING, gpus, share
 from planner.reports.footnotes import footnote_blocks
 from planner.reports.layout import layout_text
 from planner.reports.memory import largest_component, memory_blocks, memory_text
 from planner.reports.operation import cost_text, expected_text, operation_blocks
 from planner.reports.plan_table import COLUMNS, flat_row, scaling_table, side_by_side
+from planner.reports.regions import searched_table
 from planner.reports.rules import rules_table
 from planner.reports.sensitivity import COLUMNS as SENSITIVITY_COLUMNS
 from planner.reports.sensitivity import flat_shifts, sensitivity_blocks
@@ -122,7 +123,7 @@ def _more(answer: PlanAnswer) -> Iterator[Block]:
         yield Facts(tuple(_growth(answer)))
     search = answer.search
     yield Heading(f"Searched {search.layouts:,} layouts in {format_duration(search.elapsed_s)}")
-    yield _searched(answer)
+    yield searched_table(answer)
     if answer.rule_of_thumb:
         yield Heading("Rule of thumb, to compare")
         yield rules_table(answer.rule_of_thumb)
@@ -150,15 +151,3 @@ def _growth(answer: PlanAnswer) -> Iterator[tuple[str, str]]:
                 f"(--format json lists them)"
             ),
         )
-
-
-def _searched(answer: PlanAnswer) -> Table:
-    counted = sorted(answer.rejected.items(), key=lambda entry: -entry[1])
-    rows = [
-        ("meet all that was asked", answer.search.feasible),
-        *((f"refused: {reason}", count) for reason, count in counted),
-    ]
-    return Table(
-        columns=(left(""), right(""), right("")),
-        rows=tuple((label, f"{count:,}", percent(share(count, answer.search.layouts))) for label, count in rows),
-    )
