@@ -23,7 +23,7 @@ from planner.search.growth import knee, pareto_front
 from planner.search.objectives import Findings, Limits, ignore
 from planner.search.sensitivity import shifts
 from planner.search.space import NOTHING_OFFLOADED, Pin, choice_values, pinned_values
-from planner.searching import Progress, detailed, plans_for, searched
+from planner.searching import Progress, detailed, plans_for
 from planner.settling import settled_anyhow
 from planner.units import GIB
 from planner.why_not import why_not
@@ -67,7 +67,7 @@ def answer_plan(
         search=SearchSummary(layouts=findings.layouts, feasible=findings.feasible, elapsed_s=findings.elapsed_s),
         rule_of_thumb=rule_of_thumb(registry, question),
         provenance=provenance,
-        why=_why(question, wanted, limits, most, findings, found.offload),
+        why=_why(question, limits, findings, found.offload),
         sensitivity=_sensitivity(question, wanted, limits, most, best),
         front=_front(scaling),
         knee=_knee(scaling),
@@ -93,15 +93,12 @@ def _knee(scaling: Sequence[Plan]) -> int | None:
     return None if found is None else scaling[found].n_gpus
 
 
-def _why(
-    question: Question, wanted: Search, limits: Limits, most: int, findings: Findings, offload: str = NOTHING_OFFLOADED
-) -> str:
+def _why(question: Question, limits: Limits, findings: Findings, offload: str) -> str:
     """Why not fewer GPUs: what the leanest layout on the next smaller number would need."""
     if offload != NOTHING_OFFLOADED and findings.by_gpus:
         return f"it fits only with part of it in the hosts' memory (offload {offload}), which costs time"
     if not findings.by_gpus:
-        reason = _why_nothing(findings)
-        return reason + _with_one_pin_less(question, wanted, limits, most) if reason else ""
+        return _why_nothing(findings)
     fewest = min(findings.by_gpus)
     capacity = question.context.cluster.accelerator.memory_bytes * (1 - limits.headroom)
     smaller = [count for count in findings.leanest if count < fewest]
@@ -125,18 +122,6 @@ def _why_nothing(findings: Findings) -> str:
         return "no combination of the candidate degrees gives this number of GPUs: see planner plan --help for pinning axes"
     most = sorted(findings.rejected.items(), key=lambda item: -item[1])[:MOST_REASONS]
     return "no layout is allowed: " + "; ".join(f"{reason} ({count:,})" for reason, count in most)
-
-
-def _with_one_pin_less(question: Question, wanted: Search, limits: Limits, most: int) -> str:
-    """Which pinned axis, were it free, would let the model fit; "" if none would."""
-    for axis in wanted.pins:
-        others = {name: pin for name, pin in wanted.pins.items() if name != axis}
-        found = searched(question, replace(wanted, pins=others), Limits(headroom=limits.headroom), most)
-        if found.by_gpus:
-            free = f"{axis} = {_pin_text(wanted.pins[axis])}"
-            count = min(found.by_gpus)
-            return f"; without {free} it fits on {count} GPU{'s' if count > 1 else ''}"
-    return ""
 
 
 def _check(question: Question, wanted: Search) -> None:

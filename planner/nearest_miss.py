@@ -7,6 +7,7 @@ from math import ceil, inf
 from typing import TYPE_CHECKING, Final
 
 from planner.domain.plan import NearestMiss, Plan
+from planner.nearest_layout import nearest_layout
 from planner.question import Question
 from planner.search.objectives import Findings, Limits
 from planner.searching import plans_for, searched
@@ -27,7 +28,7 @@ def nearest_miss(question: Question, wanted: Search, limits: Limits, findings: F
     if findings.fastest is not None:
         return _missed_limit(question, limits, findings)
     if findings.closest is None:
-        return None
+        return nearest_layout(question, wanted, limits)
     plan = plans_for(question, [findings.closest], limits.headroom)[0]
     return NearestMiss(
         layout=plan.layout,
@@ -101,8 +102,14 @@ def _missed_limit(question: Question, limits: Limits, findings: Findings) -> Nea
     return NearestMiss(
         layout=plan.layout, n_gpus=plan.n_gpus, stage=None, missing_bytes=None,
         fix=f"the {kind} takes {days}{cost} on {plan.n_gpus} GPUs: {advice}",
-        excess=_excess(plan, limits),
+        excess=_excess(plan, limits), late_s=_over(plan.due_s, limits.deadline_s),
+        over_usd=_over(plan.due_usd, limits.budget_usd),
     )  # fmt: skip
+
+
+def _over(due: float | None, limit: float | None) -> float | None:
+    """By how much a run passes a limit; None where it does not, or where it never ends."""
+    return None if limit is None or due is None or due <= limit else due - limit
 
 
 def _excess(plan: Plan, limits: Limits) -> float:

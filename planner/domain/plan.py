@@ -200,7 +200,9 @@ class Assumption:
 class NearestMiss:
     """The layout that came closest to fitting, or to the deadline or budget, and what would make it fit.
 
-    `excess` is how much of what it may have it lacks: 0.1 for memory, time or money a tenth too small.
+    `excess` is how much of what it may have it lacks: 0.1 for memory, time or money a tenth too small. `late_s` and `over_usd` are
+    by how much the expected run misses the deadline and the budget (None: it meets it, or none was given). `moved` are the pins
+    that had to have another value, and which, where nothing has all of them.
     """
 
     layout: Mapping[str, Any]
@@ -209,6 +211,9 @@ class NearestMiss:
     missing_bytes: float | None
     fix: str
     excess: float = 0.0
+    late_s: float | None = None
+    over_usd: float | None = None
+    moved: Mapping[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON."""
@@ -217,6 +222,9 @@ class NearestMiss:
             "n_gpus": self.n_gpus,
             "stage": self.stage,
             "missing_bytes": self.missing_bytes,
+            "late_s": self.late_s,
+            "over_usd": self.over_usd,
+            "moved": dict(self.moved),
             "fix": self.fix,
         }
 

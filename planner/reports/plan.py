@@ -18,7 +18,7 @@ from planner.reports.rules import rules_table
 from planner.reports.sensitivity import COLUMNS as SENSITIVITY_COLUMNS
 from planner.reports.sensitivity import flat_shifts, sensitivity_blocks
 from planner.reports.step import slowest_overheads, speed_text, step_blocks
-from planner.units import format_bytes, format_duration
+from planner.units import format_bytes, format_duration, format_usd
 
 
 def report(answer: PlanAnswer) -> Report:
@@ -77,7 +77,11 @@ def _headline(answer: PlanAnswer, plan: Plan) -> str:
 def _refusal(answer: PlanAnswer) -> str:
     miss = answer.nearest_miss
     if miss is not None and not miss.missing_bytes:
-        return f"{subject(answer)} cannot meet what was asked"
+        return (
+            f"{subject(answer)} has no layout as asked for"
+            if miss.moved
+            else f"{subject(answer)} cannot meet what was asked"
+        )
     return f"{subject(answer)} does not fit"
 
 
@@ -97,7 +101,12 @@ def _first_screen(answer: PlanAnswer, plan: Plan) -> Iterator[tuple[str, str]]:
 
 def _missed(miss: NearestMiss) -> str:
     where = "" if miss.stage is None else f" on stage {miss.stage}"
-    return f"{format_bytes(miss.missing_bytes or 0.0)}{where}"
+    parts = [
+        "" if not miss.missing_bytes else f"{format_bytes(miss.missing_bytes)}{where}",
+        "" if miss.late_s is None else format_duration(miss.late_s),
+        "" if miss.over_usd is None else format_usd(miss.over_usd),
+    ]
+    return " and ".join(part for part in parts if part)
 
 
 def _miss_facts(answer: PlanAnswer) -> Iterator[tuple[str, str]]:
@@ -105,8 +114,10 @@ def _miss_facts(answer: PlanAnswer) -> Iterator[tuple[str, str]]:
     if miss is None:
         yield "nearest miss", answer.why or "none: every layout is refused for another reason than memory (below)"
         return
+    if answer.why:
+        yield "why", answer.why
     yield "nearest miss", f"{gpus(miss.n_gpus)}, {layout_text(miss.layout)}"
-    if miss.missing_bytes:
+    if _missed(miss):
         yield "misses by", _missed(miss)
     yield "what helps", miss.fix or NOTHING
 
