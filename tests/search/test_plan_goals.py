@@ -118,10 +118,47 @@ def test_progress_ends_at_one():
     assert seen[-1] == 1.0
 
 
-def test_a_pin_that_nothing_allows_is_named_with_what_would_do():
+def test_where_every_layout_is_refused_the_nearest_has_the_fewest_pins_moved():
     answer = answered(pins={"tp": 3})
     assert not answer.answered
-    assert "without tp = 3 it fits on" in answer.why
+    assert "attention heads are not a multiple of tp" in answer.why
+    assert answer.nearest_miss.moved == {"tp": 4}
+    assert answer.nearest_miss.layout["tp"] == 4
+    assert "with tp 4 instead of 3 it fits on" in answer.nearest_miss.fix
+    assert answer.to_dict()["answer"]["nearest_miss"]["moved"] == {"tp": 4}
+    both = answered(pins={"tp": 5, "cp": 3, "micro_batch": 1}).nearest_miss
+    assert set(both.moved) == {"tp", "cp"}
+    assert both.layout["micro_batch"] == 1
+
+
+def test_a_number_of_gpus_that_no_layout_has_is_moved_to_the_nearest():
+    recipe = replace(RECIPE, cluster="a100-pool")
+    miss = plan(recipe, Search(min_gpus=100, max_gpus=103)).nearest_miss
+    assert miss.moved == {"gpus": 104}
+    assert miss.n_gpus == 104
+    pinned = plan(recipe, Search(min_gpus=16, max_gpus=16, pins={"tp": 8, "pp": 3})).nearest_miss
+    assert pinned.moved == {"gpus": 24}
+
+
+def test_pins_that_contradict_each_other_are_told_apart_from_memory():
+    miss = answered(pins={"tp": 1, "sequence_parallel": 1}).nearest_miss
+    assert miss.moved == {"tp": 2}
+    assert miss.missing_bytes is None
+    fitting = answered(pins={"dp": 1, "pp": 1, "tp": 1, "cp": 1, "offload": "none"}).nearest_miss
+    assert not fitting.moved
+    assert fitting.missing_bytes > 0
+
+
+def test_a_missed_limit_says_by_how_much():
+    recipe = replace(RECIPE, cluster="h100-pool", tokens=1e11)
+    fastest = min(plan(recipe, Search(objective="time")).scaling, key=lambda each: each.due_s)
+    late = plan(recipe, Search(deadline_s=fastest.due_s / 2)).nearest_miss
+    assert late.late_s == pytest.approx(fastest.due_s / 2)
+    assert late.over_usd is None
+    cheapest = min(plan(recipe, Search(objective="cost")).scaling, key=lambda each: each.due_usd)
+    dear = plan(recipe, Search(budget_usd=cheapest.due_usd / 2)).nearest_miss
+    assert dear.over_usd == pytest.approx(cheapest.due_usd / 2, rel=0.01)
+    assert dear.late_s is None
 
 
 def test_failures_count_between_numbers_of_gpus():
