@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -124,7 +124,10 @@ def _finer(
     scaling, best = _best_by(question, findings, wanted.objective, limits.headroom)
     if best is None:
         return found
-    plans = plans_for(question, findings.by_gpus[best.n_gpus][: wanted.top + 1], limits.headroom)
+    every = plans_for(question, findings.by_gpus[best.n_gpus][: wanted.top + 1], limits.headroom)
+    plans = tuple(plan for plan in every if not any(_alike(plan, other, axes) for other in found.plans))
+    if not plans:
+        return found
     first = found.plans[0] if found.plans else None
     if first is None or (
         plans[0].n_gpus != first.n_gpus and rank(plans[0], wanted.objective) < rank(first, wanted.objective)
@@ -146,6 +149,13 @@ def _best_by(
         return best_by(question, findings, objective, headroom)
     (candidates,) = findings.by_gpus.values()
     return (), candidates[0]
+
+
+def _alike(plan: Plan, other: Plan, axes: Iterable[str]) -> bool:
+    """Whether values of `axes` make no difference: a shard group of all replicas, say."""
+    if (plan.step_time_s, plan.memory.total_bytes) != (other.step_time_s, other.memory.total_bytes):
+        return False
+    return all(other.layout.get(axis) == value for axis, value in plan.layout.items() if axis not in axes)
 
 
 def _where_finer(wanted: Search, limits: Limits, found: Settled, most: int) -> tuple[int, int]:

@@ -10,7 +10,7 @@ from planner.choosing import rank
 from planner.domain.plan import TIME_COMPONENTS, Plan, WhyNot
 from planner.question import Question
 from planner.search.objectives import MISSES_BUDGET, MISSES_DEADLINE, Findings, Limits
-from planner.search.space import choice_values, pinned_values
+from planner.search.space import Pin, choice_values, pinned_values
 from planner.searching import banned, plans_for
 from planner.settling import settled
 from planner.units import GIB, format_duration, format_usd
@@ -35,6 +35,9 @@ def why_not(question: Question, wanted: Search, limits: Limits, most: int, chose
     found = settled(question, asked, limits, most)
     findings = found.findings
     plan = found.plans[0] if found.plans else None
+    if chosen is not None and _has(chosen, wanted.why_not):
+        # Finer values are tried on one number of GPUs: a search for these pins may not have come upon it.
+        plan = chosen
     if plan is not None and chosen is not None and rank(plan, wanted.objective) >= rank(chosen, wanted.objective):
         # Side by side on as many GPUs, if the layouts asked about have any.
         same = chosen.n_gpus
@@ -48,6 +51,11 @@ def why_not(question: Question, wanted: Search, limits: Limits, most: int, chose
         best=plan,
         reason=_reason(question, wanted, limits, findings, plan, chosen),
     )
+
+
+def _has(plan: Plan, pins: Mapping[str, Pin]) -> bool:
+    """Whether a plan's layout has these values."""
+    return all(plan.layout.get(axis) in pinned_values(pin) for axis, pin in pins.items())
 
 
 def _reason(
@@ -138,7 +146,7 @@ def _slower(plan: Plan, chosen: Plan) -> str:
 def _differences(plan: Plan, chosen: Plan) -> str:
     parts = [f"{format_duration(plan.duration_s)} instead of {format_duration(chosen.duration_s)}"]
     if plan.n_gpus != chosen.n_gpus:
-        parts.append(f"{plan.n_gpus:,} GPUs instead of {chosen.n_gpus:,}")
+        parts.append(f"{plan.n_gpus:,} GPU{'s' if plan.n_gpus > 1 else ''} instead of {chosen.n_gpus:,}")
     if plan.cost_usd is not None and chosen.cost_usd is not None:
         parts.append(f"{format_usd(plan.cost_usd)} instead of {format_usd(chosen.cost_usd)}")
     return ", ".join(parts)

@@ -224,6 +224,11 @@ def test_the_hosts_memory_is_the_last_resort_and_said():
     assert not plan(recipe, Search(pins={"offload": "none"})).answered
 
 
+def test_why_not_knows_what_is_recommended_with_finer_values():
+    answer = plan(SMALL, Search(why_not={"recompute": "full:block"}))
+    assert answer.why_not.reason == "such a layout is what is recommended"
+
+
 def test_deepspeed_s_context_parallelism_is_ulysses():
     """deepspeed/sequence has no ring."""
     recipe = replace(RECIPE, framework="deepspeed")
