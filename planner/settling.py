@@ -122,7 +122,7 @@ def _finer(
     asked = replace(wanted, pins={**wanted.pins, **others, **opened}, min_gpus=fewest)
     findings = searched(question, asked, limits, highest)
     scaling, best = _best_by(question, findings, wanted.objective, limits.headroom)
-    if best is None:
+    if best is None or (found.best is not None and _no_better(best, found.best)):
         return found
     every = plans_for(question, findings.by_gpus[best.n_gpus][: wanted.top + 1], limits.headroom)
     plans = tuple(plan for plan in every if not any(_alike(plan, other, axes) for other in found.plans))
@@ -149,6 +149,11 @@ def _best_by(
         return best_by(question, findings, objective, headroom)
     (candidates,) = findings.by_gpus.values()
     return (), candidates[0]
+
+
+def _no_better(one: Candidate, other: Candidate) -> bool:
+    """Of two on as many GPUs, whose scores are comparable."""
+    return one.n_gpus == other.n_gpus and one.score >= other.score
 
 
 def _alike(plan: Plan, other: Plan, axes: Iterable[str]) -> bool:

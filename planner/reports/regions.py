@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import Final
 
 from planner.domain.plan import PlanAnswer, Region
-from planner.reports.blocks import Table, left, right
+from planner.reports.blocks import Table, right, wrapped
 from planner.reports.figures import percent, share
 
 _NAMES: Final = {"n_gpus": "GPUs", "micro_batch": "micro-batch"}
@@ -25,7 +25,7 @@ def searched_table(answer: PlanAnswer) -> Table:
         for region in own:
             if region.where or not alone:
                 rows.append(("    " + region_text(region), "" if alone else f"{region.layouts:,}", ""))
-    return Table(columns=(left(""), right(""), right("")), rows=tuple(rows))
+    return Table(columns=(wrapped(""), right(""), right("")), rows=tuple(rows))
 
 
 def _row(label: str, count: int, answer: PlanAnswer) -> tuple[str, str, str]:
