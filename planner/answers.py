@@ -50,14 +50,13 @@ def answer_plan(
     most = min(wanted.max_gpus or context.cluster.accelerators, context.cluster.accelerators)
     found = settled_anyhow(question, wanted, limits, most, progress)
     findings, best, alternatives = found.findings, found.best, found.plans
-    scaling = tuple(
-        alternatives[0] if best is not None and plan.n_gpus == best.n_gpus else plan for plan in found.scaling
-    )
+    scaling = found.scaling
+    fewest = min((plan.n_gpus for plan in scaling), default=None)
     miss = None if best is not None else nearest_miss(question, wanted, limits, findings)
     return PlanAnswer(
         question=recipe.to_dict() | wanted.to_dict(),
         assumptions=(*question.assumptions, *_searched(question, wanted, most, found.offload)),
-        min_gpus=min((plan.n_gpus for plan in scaling), default=None),
+        min_gpus=fewest,
         recommended=detailed(question, best.layouts, alternatives[0]) if best is not None else None,
         nearest_miss=miss,
         alternatives=alternatives[1:],
@@ -67,7 +66,7 @@ def answer_plan(
         search=SearchSummary(layouts=findings.layouts, feasible=findings.feasible, elapsed_s=findings.elapsed_s),
         rule_of_thumb=rule_of_thumb(registry, question),
         provenance=provenance,
-        why=_why(question, limits, findings, found.offload),
+        why=_why(question, limits, findings, fewest, found.offload),
         sensitivity=_sensitivity(question, wanted, limits, most, best),
         front=_front(scaling),
         knee=_knee(scaling),
@@ -93,13 +92,12 @@ def _knee(scaling: Sequence[Plan]) -> int | None:
     return None if found is None else scaling[found].n_gpus
 
 
-def _why(question: Question, limits: Limits, findings: Findings, offload: str) -> str:
+def _why(question: Question, limits: Limits, findings: Findings, fewest: int | None, offload: str) -> str:
     """Why not fewer GPUs: what the leanest layout on the next smaller number would need."""
-    if offload != NOTHING_OFFLOADED and findings.by_gpus:
-        return f"it fits only with part of it in the hosts' memory (offload {offload}), which costs time"
-    if not findings.by_gpus:
+    if fewest is None:
         return _why_nothing(findings)
-    fewest = min(findings.by_gpus)
+    if offload != NOTHING_OFFLOADED:
+        return f"it fits only with part of it in the hosts' memory (offload {offload}), which costs time"
     capacity = question.context.cluster.accelerator.memory_bytes * (1 - limits.headroom)
     smaller = [count for count in findings.leanest if count < fewest]
     if not smaller:
