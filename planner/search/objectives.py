@@ -210,21 +210,18 @@ def _evaluate(searched: Searched, piece: Factoring, part: Part, forbidden: Mask,
     findings.allowed += number
     capacity = context.cluster.accelerator.memory_bytes
     fits = allowed & (peak + limits.headroom * capacity <= capacity)
-    fitting = int(np.count_nonzero(fits))
-    findings.count(DOES_NOT_FIT, number - fitting)
-    because = {DOES_NOT_FIT: allowed & ~fits} if number > fitting else {}
+    _refuse(DOES_NOT_FIT, allowed & ~fits, part, findings)
     if evaluation.memory.moved is not None:
         held = fits & (evaluation.host_bytes <= host_capacity_bytes(context, layouts))
-        number = int(np.count_nonzero(held))
-        findings.count(FILLS_THE_HOST, fitting - number)
-        because |= {FILLS_THE_HOST: fits & ~held} if fitting > number else {}
-        fits, fitting = held, number
+        _refuse(FILLS_THE_HOST, fits & ~held, part, findings)
+        fits = held
+    fitting = int(np.count_nonzero(fits))
     _remember_leanest(part, np.where(allowed, peak, np.inf), step_s, findings)
-    meets = _meets(context, part, rules, limits, step_s, fits, findings, because) if fitting else fits
-    if findings.regions is not None:
-        findings.regions.evaluate(layouts, meets, because)
     if not fitting:
         return
+    meets = _meets(context, part, rules, limits, step_s, fits, findings)
+    if findings.regions is not None:
+        findings.regions.keep(layouts, meets)
     findings.feasible += fitting if meets is fits else int(np.count_nonzero(meets))
     _remember_extremes(part, np.where(fits, step_s, np.inf), step_s, findings)
     if searched.faster_than_s:
@@ -238,16 +235,8 @@ def _evaluate(searched: Searched, piece: Factoring, part: Part, forbidden: Mask,
 
 
 def _meets(
-    context: Context,
-    part: Part,
-    rules: Rules,
-    limits: Limits,
-    step_s: Array,
-    fits: Mask,
-    findings: Findings,
-    because: dict[str, Mask],
+    context: Context, part: Part, rules: Rules, limits: Limits, step_s: Array, fits: Mask, findings: Findings
 ) -> Mask:
-    """Where deadline and budget are met too; what misses them goes into `because`."""
     layouts = part.layouts
     if limits.deadline_s is None and limits.budget_usd is None:
         return fits
@@ -256,23 +245,24 @@ def _meets(
     meets = fits
     if limits.deadline_s is not None:
         in_time = meets & (found.due_s <= limits.deadline_s)
-        _missed(MISSES_DEADLINE, meets & ~in_time, findings, because)
+        _refuse(MISSES_DEADLINE, meets & ~in_time, part, findings)
         meets = in_time
     if limits.budget_usd is not None and found.due_usd is not None:
         if limits.deadline_s is not None and meets.any():
             gpu_s = np.where(meets, step_s * layouts["n_gpus"], np.inf)
             findings.cheapest_in_time = _smaller(part, gpu_s, least_per_tuple(gpu_s), step_s, findings.cheapest_in_time)
         affordable = meets & (found.due_usd <= limits.budget_usd)
-        _missed(MISSES_BUDGET, meets & ~affordable, findings, because)
+        _refuse(MISSES_BUDGET, meets & ~affordable, part, findings)
         meets = affordable
     return meets
 
 
-def _missed(reason: str, where: Mask, findings: Findings, because: dict[str, Mask]) -> None:
+def _refuse(reason: str, where: Mask, part: Part, findings: Findings) -> None:
+    """Book evaluated layouts under a reason."""
     number = int(np.count_nonzero(where))
-    if number:
-        findings.count(reason, number)
-        because[reason] = where
+    findings.count(reason, number)
+    if number and findings.regions is not None:
+        findings.regions.refuse(part.layouts, reason, where)
 
 
 def _remember_leanest(part: Part, peak: Array, step_s: Array, findings: Findings) -> None:

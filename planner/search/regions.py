@@ -145,16 +145,19 @@ class Regions:
         for reason, where in refusals.items():
             self.refused.setdefault(reason, Tally()).add(axes, where, layouts.shape)
 
-    def evaluate(self, layouts: Layouts, feasible: Mask, refusals: Mapping[str, Mask]) -> None:
-        """Count what an evaluation refuses of a mesh, and what it leaves; masks have the mesh's shape."""
+    def refuse(self, layouts: Layouts, reason: str, where: Mask) -> None:
+        """Count what an evaluation refuses of a mesh; the mask has the mesh's shape."""
+        self.evaluated.add(reason)
+        self._add(self.refused.setdefault(reason, Tally()), layouts, where)
+
+    def keep(self, layouts: Layouts, feasible: Mask) -> None:
+        """Count what nothing refuses of a mesh; the mask has the mesh's shape."""
+        self._add(self.feasible, layouts, feasible)
+
+    def _add(self, tally: Tally, layouts: Layouts, where: Mask) -> None:
         axes = self._axes(layouts)
-        self.feasible.add(axes, feasible, layouts.shape)
-        self.feasible.add_pairs(axes, feasible)
-        for reason, where in refusals.items():
-            self.evaluated.add(reason)
-            tally = self.refused.setdefault(reason, Tally())
-            tally.add(axes, where, layouts.shape)
-            tally.add_pairs(axes, where)
+        tally.add(axes, where, layouts.shape)
+        tally.add_pairs(axes, where)
 
     def take(self, others: Regions) -> None:
         """Add what was counted in another part of the space."""
@@ -245,7 +248,7 @@ class Regions:
     def _share_needed(self, tally: Tally) -> float:
         """`MOSTLY`; all, where most of what is evaluated is refused anyway."""
         axis = next(iter(self.values))
-        refused, kept = tally.counts[axis, axis].sum(), self.feasible.counts[axis, axis].sum()
+        refused, kept = tally.counts[axis, axis].sum(), self.feasible.counts.get((axis, axis), np.zeros(1)).sum()
         return 1.0 if refused >= MOSTLY * (refused + kept) else MOSTLY
 
     def _grouped(self, tally: Tally, way: tuple[str, ...], share: float) -> list[tuple[Where, int]]:
