@@ -45,10 +45,10 @@ def answer_among(recipes: Sequence[Recipe], objective: str, ask: Callable[[Recip
 
 def _order(plan: Plan | None, miss: NearestMiss | None, objective: str) -> tuple[float, ...]:
     """What answers are sorted by: the goal (the fewest GPUs say nothing across clusters, so cost stands in for them); then the
-    misses, those of a limit before those of memory, by how far they miss."""
+    misses, those of a limit before those of memory, by how far they miss, and those that have no layout as asked for."""
     if plan is not None:
         return (0.0, *rank(plan, "cost" if objective == "min-gpus" else objective))
-    if miss is None:
+    if miss is None or miss.moved:
         return (3.0,)
     return (2.0 if miss.missing_bytes else 1.0, miss.excess)
 

@@ -8,6 +8,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 from planner.domain.goals import OBJECTIVES
+from planner.domain.mesh import ChoiceValue
 from planner.domain.plan import Assumption, Plan, PlanAnswer, SearchSummary, Shift
 from planner.errors import InputError
 from planner.estimating import rule_of_thumb
@@ -21,8 +22,9 @@ from planner.search.candidates import Candidate
 from planner.search.growth import knee, pareto_front
 from planner.search.objectives import Findings, Limits, ignore
 from planner.search.sensitivity import shifts
-from planner.search.space import Pin, choice_values, pinned_values
-from planner.searching import Progress, best_by, detailed, plans_for, searched
+from planner.search.space import NOTHING_OFFLOADED, Pin, choice_values, pinned_values
+from planner.searching import Progress, detailed, plans_for
+from planner.settling import settled_anyhow
 from planner.units import GIB
 from planner.why_not import why_not
 
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from planner.api import Recipe, Search
 
 MOST_REASONS: Final = 3
+MOST_LISTED: Final = 8
 
 
 def answer_plan(
@@ -45,24 +48,25 @@ def answer_plan(
     _check(question, wanted)
     limits = Limits(headroom=recipe.memory_headroom, deadline_s=wanted.deadline_s, budget_usd=wanted.budget_usd)
     most = min(wanted.max_gpus or context.cluster.accelerators, context.cluster.accelerators)
-    findings = searched(question, wanted, limits, most, progress)
-    scaling, best = best_by(question, findings, wanted.objective, limits.headroom)
-    same = [] if best is None else findings.by_gpus[best.n_gpus][: wanted.top + 1]
-    alternatives = plans_for(question, same, limits.headroom)
+    found = settled_anyhow(question, wanted, limits, most, progress)
+    findings, best, alternatives = found.findings, found.best, found.plans
+    scaling = found.scaling
+    fewest = min((plan.n_gpus for plan in scaling), default=None)
     miss = None if best is not None else nearest_miss(question, wanted, limits, findings)
     return PlanAnswer(
         question=recipe.to_dict() | wanted.to_dict(),
-        assumptions=(*question.assumptions, *_searched(question, wanted, most)),
-        min_gpus=min(findings.by_gpus) if findings.by_gpus else None,
+        assumptions=(*question.assumptions, *_searched(question, wanted, most, found.offload)),
+        min_gpus=fewest,
         recommended=detailed(question, best.layouts, alternatives[0]) if best is not None else None,
         nearest_miss=miss,
         alternatives=alternatives[1:],
         scaling=scaling,
         rejected=findings.rejected,
+        regions=found.regions,
         search=SearchSummary(layouts=findings.layouts, feasible=findings.feasible, elapsed_s=findings.elapsed_s),
         rule_of_thumb=rule_of_thumb(registry, question),
         provenance=provenance,
-        why=_why(question, wanted, limits, most, findings),
+        why=_why(question, limits, findings, fewest, found.offload),
         sensitivity=_sensitivity(question, wanted, limits, most, best),
         front=_front(scaling),
         knee=_knee(scaling),
@@ -88,12 +92,12 @@ def _knee(scaling: Sequence[Plan]) -> int | None:
     return None if found is None else scaling[found].n_gpus
 
 
-def _why(question: Question, wanted: Search, limits: Limits, most: int, findings: Findings) -> str:
+def _why(question: Question, limits: Limits, findings: Findings, fewest: int | None, offload: str) -> str:
     """Why not fewer GPUs: what the leanest layout on the next smaller number would need."""
-    if not findings.by_gpus:
-        reason = _why_nothing(findings)
-        return reason + _with_one_pin_less(question, wanted, limits, most) if reason else ""
-    fewest = min(findings.by_gpus)
+    if fewest is None:
+        return _why_nothing(findings)
+    if offload != NOTHING_OFFLOADED:
+        return f"it fits only with part of it in the hosts' memory (offload {offload}), which costs time"
     capacity = question.context.cluster.accelerator.memory_bytes * (1 - limits.headroom)
     smaller = [count for count in findings.leanest if count < fewest]
     if not smaller:
@@ -118,18 +122,6 @@ def _why_nothing(findings: Findings) -> str:
     return "no layout is allowed: " + "; ".join(f"{reason} ({count:,})" for reason, count in most)
 
 
-def _with_one_pin_less(question: Question, wanted: Search, limits: Limits, most: int) -> str:
-    """Which pinned axis, were it free, would let the model fit; "" if none would."""
-    for axis in wanted.pins:
-        others = {name: pin for name, pin in wanted.pins.items() if name != axis}
-        found = searched(question, replace(wanted, pins=others), Limits(headroom=limits.headroom), most)
-        if found.by_gpus:
-            free = f"{axis} = {_pin_text(wanted.pins[axis])}"
-            count = min(found.by_gpus)
-            return f"; without {free} it fits on {count} GPU{'s' if count > 1 else ''}"
-    return ""
-
-
 def _check(question: Question, wanted: Search) -> None:
     cluster = question.context.cluster
     if wanted.objective not in OBJECTIVES:
@@ -142,7 +134,7 @@ def _check(question: Question, wanted: Search) -> None:
         raise InputError(f"{cluster.slug} has {cluster.accelerators} GPUs, fewer than {wanted.min_gpus}")
 
 
-def _searched(question: Question, wanted: Search, most: int) -> tuple[Assumption, ...]:
+def _searched(question: Question, wanted: Search, most: int, offload: str) -> tuple[Assumption, ...]:
     pinned = ", ".join(f"{axis} = {_pin_text(pin)}" for axis, pin in wanted.pins.items()) or "none"
     return (
         Assumption(
@@ -152,6 +144,8 @@ def _searched(question: Question, wanted: Search, most: int) -> tuple[Assumption
         ),
         Assumption(name="pinned axes", value=pinned, origin="the candidates of all other degrees are searched"),
         *_searched_choices(question, wanted),
+        *_finer_choices(question, wanted),
+        *_hosted(offload),
         *(Assumption(name="left out", value=name, origin="--without") for name in wanted.without),
     )
 
@@ -168,6 +162,31 @@ def _searched_choices(question: Question, wanted: Search) -> Iterator[Assumption
         yield Assumption(name="choices tried", value="; ".join(tried), origin=offered)
 
 
+def _finer_choices(question: Question, wanted: Search) -> Iterator[Assumption]:
+    """Which further values are tried on the number of GPUs that comes out."""
+    tried = [
+        f"{axis.replace('_', ' ')} {_values_text(values)}"
+        for step in question.context.framework.finer
+        for axis, values in step.items()
+        if axis not in wanted.pins
+    ]
+    if tried:
+        limited = wanted.deadline_s is not None or wanted.budget_usd is not None
+        where = "on all GPUs that may meet the limits" if limited else "on as many GPUs as are recommended"
+        origin = f"tried after the rest, {where}, as they multiply the space"
+        yield Assumption(name="tried besides", value="; ".join(tried), origin=origin)
+
+
+def _values_text(values: Sequence[ChoiceValue]) -> str:
+    """The values, or the first and the last of many."""
+    return ", ".join(map(str, values)) if len(values) <= MOST_LISTED else f"{values[0]} to {values[-1]}"
+
+
+def _hosted(offload: str) -> Iterator[Assumption]:
+    if offload != NOTHING_OFFLOADED:
+        yield Assumption(name="offload", value=offload, origin="nothing fits without; --offload none rules it out")
+
+
 def _pin_text(pin: Pin) -> str:
     return " or ".join(str(value) for value in pinned_values(pin))
 
@@ -182,10 +201,9 @@ def _sensitivity(
 
     def answer(context: Context) -> tuple[int | None, Plan | None]:
         altered = replace(question, context=context)
-        findings = searched(altered, wanted, limits, most)
-        _scaling, found = best_by(altered, findings, wanted.objective, limits.headroom)
-        fewest = min(findings.by_gpus) if findings.by_gpus else None
-        return fewest, None if found is None else plans_for(altered, [found], limits.headroom)[0]
+        found = settled_anyhow(altered, wanted, limits, most)
+        fewest = min((plan.n_gpus for plan in found.scaling), default=None)
+        return fewest, found.plans[0] if found.plans else None
 
     def kept(context: Context) -> Plan:
         return plans_for(replace(question, context=context), [keep], limits.headroom)[0]

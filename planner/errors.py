@@ -11,7 +11,7 @@ EXIT_INTERNAL: Final = 1
 EXIT_BAD_INPUT: Final = 2
 EXIT_DOES_NOT_FIT: Final = 3
 EXIT_INTERRUPTED: Final = 130
-FEW_NAMES: Final = 16
+FEW_NAMES: Final = 32
 LONGEST_SHOWN: Final = 200
 """Characters of an unknown name that a message repeats."""
 

@@ -7,8 +7,8 @@ from math import ceil, inf
 from typing import TYPE_CHECKING, Final
 
 from planner.domain.plan import NearestMiss, Plan
+from planner.nearest_layout import nearest_layout
 from planner.question import Question
-from planner.search.evaluation import offloads
 from planner.search.objectives import Findings, Limits
 from planner.searching import plans_for, searched
 from planner.units import GIB, SECONDS_PER_DAY
@@ -28,7 +28,7 @@ def nearest_miss(question: Question, wanted: Search, limits: Limits, findings: F
     if findings.fastest is not None:
         return _missed_limit(question, limits, findings)
     if findings.closest is None:
-        return None
+        return nearest_layout(question, wanted, limits)
     plan = plans_for(question, [findings.closest], limits.headroom)[0]
     return NearestMiss(
         layout=plan.layout,
@@ -44,7 +44,7 @@ def _nearest_fix(question: Question, wanted: Search, limits: Limits, plan: Plan)
     """What would make the layout fit, on the devices or in the hosts' memory."""
     if plan.memory.missing_bytes or not plan.memory.host_missing_bytes:
         pool = question.context.cluster.accelerators
-        return _fix(question, wanted, limits, plan, pool) + _on_the_host(question, wanted, limits)
+        return _fix(question, wanted, limits, plan, pool)
     return (
         f"{plan.memory.host_missing_bytes / GIB:.1f} GiB per GPU are missing in the host's memory: spread the job over more nodes, "
         "keep less on the host (--offload), or choose nodes with more memory"
@@ -77,21 +77,6 @@ def _fix(question: Question, wanted: Search, limits: Limits, plan: Plan, pool: i
     )
 
 
-def _on_the_host(question: Question, wanted: Search, limits: Limits) -> str:
-    """What the framework could keep in the host's memory so that the same GPUs suffice; "" if nothing it offers helps."""
-    if "offload" in wanted.pins:
-        return ""
-    memory_only = Limits(headroom=limits.headroom)
-    for name, offload in question.rules.offloads.items():
-        if not (offload.states or offload.activations) or not offloads(question.context.framework, offload):
-            continue
-        asked = replace(wanted, pins=dict(wanted.pins) | {"offload": name})
-        found = searched(question, asked, memory_only, wanted.max_gpus or question.context.cluster.accelerators)
-        if found.by_gpus:
-            return f"; or --offload {name} (in the host's memory): {min(found.by_gpus)} GPUs"
-    return ""
-
-
 def _missed_limit(question: Question, limits: Limits, findings: Findings) -> NearestMiss:
     """Layouts fit, but none meets the deadline or the budget."""
     in_time = findings.cheapest_in_time
@@ -117,8 +102,14 @@ def _missed_limit(question: Question, limits: Limits, findings: Findings) -> Nea
     return NearestMiss(
         layout=plan.layout, n_gpus=plan.n_gpus, stage=None, missing_bytes=None,
         fix=f"the {kind} takes {days}{cost} on {plan.n_gpus} GPUs: {advice}",
-        excess=_excess(plan, limits),
+        excess=_excess(plan, limits), late_s=_over(plan.due_s, limits.deadline_s),
+        over_usd=_over(plan.due_usd, limits.budget_usd),
     )  # fmt: skip
+
+
+def _over(due: float | None, limit: float | None) -> float | None:
+    """By how much a run passes a limit; None where it does not, or where it never ends."""
+    return None if limit is None or due is None or due <= limit else due - limit
 
 
 def _excess(plan: Plan, limits: Limits) -> float:

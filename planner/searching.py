@@ -27,13 +27,26 @@ if TYPE_CHECKING:
 Progress = Callable[[float], None]
 
 
-def searched(question: Question, wanted: Search, limits: Limits, most: int, progress: Progress = ignore) -> Findings:
-    """Look at every layout of up to `most` GPUs. Raises InputError and UnknownNameError for what no axis or plugin has."""
+def searched(
+    question: Question,
+    wanted: Search,
+    limits: Limits,
+    most: int,
+    progress: Progress = ignore,
+    *,
+    tell_regions: bool = False,
+) -> Findings:
+    """Look at every layout of up to `most` GPUs, and count by region what is refused if that is to be told.
+
+    Raises InputError and UnknownNameError for what no axis or plugin has.
+    """
     context, rules = question.context, question.rules
     pins = {**wanted.pins, **banned(wanted.without, wanted.pins, rules.strategies)}
     space = build_space(context, all_degrees(rules.strategies), question.choices, pins, wanted.min_gpus, most)
     keep = max(1, wanted.top) + 1
-    return search(context, space, rules, limits, keep, wanted.objective, wanted.jobs, progress)
+    return search(
+        context, space, rules, limits, keep, wanted.objective, wanted.jobs, progress, tell_regions=tell_regions
+    )
 
 
 def banned(names: Sequence[str], pins: Mapping[str, Pin], strategies: Sequence[Strategy]) -> dict[str, Pin]:

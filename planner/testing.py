@@ -237,6 +237,9 @@ def check_schedule(schedule: Schedule) -> list[Finding]:
         for part in (0.0, 0.5, 1.0):
             stage = np.floor(part * (mesh["pp"] - 1))
             found[f"chunks in flight at {part:.0%} of the depth"] = schedule.chunks_in_flight(context, mesh, stage)
+            if schedule.end_chunks_in_flight is not None:
+                of_end = schedule.end_chunks_in_flight(context, mesh, stage)
+                found[f"end chunks in flight at {part:.0%} of the depth"] = of_end
         for refusal in schedule.refusals(context, mesh) if schedule.refusals else ():
             found[f"refusal {refusal.reason}"] = refusal.where
         return found

@@ -10,8 +10,9 @@ from planner.choosing import rank
 from planner.domain.plan import TIME_COMPONENTS, Plan, WhyNot
 from planner.question import Question
 from planner.search.objectives import MISSES_BUDGET, MISSES_DEADLINE, Findings, Limits
-from planner.search.space import choice_values, pinned_values
-from planner.searching import banned, best_by, plans_for, searched
+from planner.search.space import Pin, choice_values, pinned_values
+from planner.searching import banned, plans_for
+from planner.settling import settled
 from planner.units import GIB, format_duration, format_usd
 
 if TYPE_CHECKING:
@@ -30,13 +31,18 @@ def why_not(question: Question, wanted: Search, limits: Limits, most: int, chose
         return None
     left_out = banned(wanted.without, wanted.pins, question.rules.strategies)
     pins = {**wanted.pins, **left_out, **wanted.why_not}
-    findings = searched(question, replace(wanted, pins=pins, without=()), limits, most)
-    _scaling, best = best_by(question, findings, wanted.objective, limits.headroom)
-    plan = None if best is None else plans_for(question, [best], limits.headroom)[0]
+    asked = replace(wanted, pins=pins, without=())
+    found = settled(question, asked, limits, most)
+    findings = found.findings
+    plan = found.plans[0] if found.plans else None
+    if chosen is not None and _has(chosen, wanted.why_not):
+        # Finer values are tried on one number of GPUs: a search for these pins may not have come upon it.
+        plan = chosen
     if plan is not None and chosen is not None and rank(plan, wanted.objective) >= rank(chosen, wanted.objective):
         # Side by side on as many GPUs, if the layouts asked about have any.
-        same = findings.by_gpus.get(chosen.n_gpus, [])
-        plan = plans_for(question, same[:1], limits.headroom)[0] if same else plan
+        same = chosen.n_gpus
+        if same != plan.n_gpus and same in findings.by_gpus:
+            plan = settled(question, replace(asked, min_gpus=same), limits, same).plans[0]
     return WhyNot(
         pins=wanted.why_not,
         layouts=findings.layouts,
@@ -45,6 +51,11 @@ def why_not(question: Question, wanted: Search, limits: Limits, most: int, chose
         best=plan,
         reason=_reason(question, wanted, limits, findings, plan, chosen),
     )
+
+
+def _has(plan: Plan, pins: Mapping[str, Pin]) -> bool:
+    """Whether a plan's layout has these values."""
+    return all(plan.layout.get(axis) in pinned_values(pin) for axis, pin in pins.items())
 
 
 def _reason(
@@ -66,16 +77,24 @@ def _reason(
 
 
 def _unasked(question: Question, wanted: Search) -> str:
-    """Why the search did not come across a better layout: values that are tried only where they are pinned, or left out."""
+    """Why the search did not come across a better layout: values that are tried only on the number of GPUs that it prefers, or
+    only where they are pinned, or that are left out."""
+    finer = {axis for step in question.context.framework.finer for axis in step}
     tried = {choice.name: choice_values(question.context, choice, {}) for choice in question.choices}
-    found = [
-        f"{axis} {value}"
+    found = {
+        axis: f"{axis} {value}"
         for axis, pin in wanted.why_not.items()
         for value in pinned_values(pin)
-        if axis in wanted.pins or value not in tried.get(axis, (value,))
-    ]
-    named = ", ".join(found)
-    return f"a search tries {named} only where it is pinned" if named else "the question leaves it out"
+        if axis in wanted.pins or axis in finer or value not in tried.get(axis, (value,))
+    }
+    if not found:
+        return "the question leaves it out"
+    named = ", ".join(found.values())
+    if "offload" in found:
+        return f"a search tries {named} only where nothing fits without, or where it is pinned"
+    if finer.issuperset(found):
+        return f"a search tries {named} only on the number of GPUs that it prefers, or where it is pinned"
+    return f"a search tries {named} only where it is pinned"
 
 
 def _why_none(question: Question, limits: Limits, findings: Findings) -> str:
@@ -127,7 +146,7 @@ def _slower(plan: Plan, chosen: Plan) -> str:
 def _differences(plan: Plan, chosen: Plan) -> str:
     parts = [f"{format_duration(plan.duration_s)} instead of {format_duration(chosen.duration_s)}"]
     if plan.n_gpus != chosen.n_gpus:
-        parts.append(f"{plan.n_gpus:,} GPUs instead of {chosen.n_gpus:,}")
+        parts.append(f"{plan.n_gpus:,} GPU{'s' if plan.n_gpus > 1 else ''} instead of {chosen.n_gpus:,}")
     if plan.cost_usd is not None and chosen.cost_usd is not None:
         parts.append(f"{format_usd(plan.cost_usd)} instead of {format_usd(chosen.cost_usd)}")
     return ", ".join(parts)

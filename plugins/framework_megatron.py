@@ -1,7 +1,7 @@
 """Megatron-Core with Transformer Engine operators, and DeepSpeed around Megatron's operators.
 
-Sources: NVIDIA/Megatron-LM, megatron/core (distributed, optimizer, tensor_parallel); arXiv 2205.05198, table 2;
-deepspeedai/DeepSpeed, deepspeed/runtime/zero.
+Sources: NVIDIA/Megatron-LM, megatron/core (distributed, optimizer, tensor_parallel; ``--cp-comm-type``); arXiv 2205.05198, table 2;
+deepspeedai/DeepSpeed, deepspeed/runtime/zero, deepspeed/sequence (Ulysses is its context parallelism).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 
 from planner.plugin import (
     COMMUNICATION_SLOWDOWN,
+    Architecture,
     Array,
     Buffer,
     Component,
@@ -88,6 +89,11 @@ Transformer Engine's, which Megatron-Bridge takes, reads 16-bit logits twice and
 scaled in the backward (transformer_engine/common/triton/cross_entropy.py)."""
 
 
+RECOMPUTED_LAYERS: Final = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 48)
+"""Values of ``--recompute-num-layers`` that are tried."""
+SHARD_GROUPS: Final = (1, 8, 64)
+"""Sizes of groups that share out states: Megatron's ``--num-distributed-optimizer-instances``, DeepSpeed's MiCS. 1 stands for all
+replicas."""
 ZERO_BUCKET_ELEMENTS: Final = 5e8
 """DeepSpeed's defaults of reduce_bucket_size and allgather_bucket_size (deepspeed/runtime/zero/config.py)."""
 HALF_BYTES: Final = 2
@@ -176,6 +182,13 @@ def megatron_bucket_elements(_context: Context, layouts: Layouts) -> Array:
     return np.maximum(40e6, 1e6 * layouts["replicas"])
 
 
+def model_recomputes(architecture: Architecture) -> tuple[str, ...]:
+    """What ``--recompute-modules`` has for single parts: ``moe_act`` for experts, ``mla_up_proj`` for latent attention
+    (megatron/core/transformer/transformer_config.py)."""
+    experts = ("selective:activation", "selective:norm+activation") if architecture.moe is not None else ()
+    return (*experts, "selective:mla-up") if architecture.mla is not None else experts
+
+
 def split_outputs(_context: Context, layouts: Layouts) -> Array:
     """A stage keeps its output for the backward pass; tensor-parallel ranks hold a part each (runtime/pipe/engine.py)."""
     return 1.0 / layouts.degree("tp")
@@ -237,6 +250,11 @@ def planner_frameworks() -> Iterator[Framework]:
         zero_with_pipeline=1,
         schedules=("1f1b", "interleaved"),
         recomputes=("none", "selective", "selective:norm", "full"),
+        model_recomputes=model_recomputes,
+        finer=(
+            {"recompute": ("full:block",), "recompute_layers": RECOMPUTED_LAYERS},
+            {"cp_kind": ("ring", "allgather", "ulysses"), "shard_group": SHARD_GROUPS},
+        ),
         pads_vocabulary=True,
         fused=frozenset({"dropout"}),
         traffic=TRAFFIC,
@@ -274,6 +292,8 @@ def planner_frameworks() -> Iterator[Framework]:
         default_zero=0,
         zero_with_pipeline=1,
         schedules=("1f1b",),
+        offers={"cp_kind": ("ulysses",)},
+        finer=({"shard_group": SHARD_GROUPS},),
         pads_vocabulary=True,
         fused=frozenset({"dropout"}),
         buffers=zero_buckets,

@@ -97,6 +97,8 @@ each result written once; the addition of the residual is part of the norm that 
 scheduler.py)."""
 
 
+SHARD_GROUPS: Final = (1, 8, 64)
+"""Sizes of FSDP's shard groups (HSDP) that are tried; 1 stands for all replicas."""
 DDP_BUCKET_ELEMENTS: Final = 25 * 2**20 / 2
 """16-bit gradients in a bucket of 25 MiB, DistributedDataParallel's default (torch/nn/parallel/distributed.py, bucket_cap_mb)."""
 INTERNEVO_BUCKET_ELEMENTS: Final = 512 * 2**20 / 2
@@ -256,6 +258,14 @@ def planner_frameworks() -> Iterator[Framework]:
         default_zero=3,
         zero_with_pipeline=3,
         schedules=("1f1b", "interleaved", "zbv", "dualpipev"),
+        recomputes=("none", "selective:op", "full"),
+        finer=(
+            {
+                "cp_kind": ("ring", "allgather"),  # context_parallel_rotate_method
+                "reshard_after_forward": (1, 0),  # fsdp_reshard_after_forward
+                "shard_group": SHARD_GROUPS,  # data_parallel_replicate_degree
+            },
+        ),
         persistent_gradients=False,
         stage_outputs_kept=whole_outputs,
         keeps_gathered_inputs=True,
@@ -289,6 +299,8 @@ def planner_frameworks() -> Iterator[Framework]:
         default_zero=3,
         zero_with_pipeline=0,
         schedules=("1f1b",),
+        recomputes=("none", "full"),
+        finer=({"reshard_after_forward": (1, 0), "shard_group": SHARD_GROUPS},),  # SHARD_GRAD_OP, HYBRID_SHARD
         persistent_gradients=False,
         keeps_gathered_inputs=True,
         root_stays_unsharded=True,

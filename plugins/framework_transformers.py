@@ -327,6 +327,7 @@ def profile(name: str, aliases: tuple[str, ...], *, autocasts: bool, zero_stages
         default_zero=zero_stages[-1],
         zero_with_pipeline=3,
         schedules=("1f1b",),
+        recomputes=("none", "full"),
         buffers=extras,
         autocasts=autocasts,
         persistent_gradients=False,
@@ -344,4 +345,6 @@ def planner_frameworks() -> Iterator[Framework]:
     yield profile("transformers", ("hf", "huggingface", "trl"), autocasts=True, zero_stages=(0,))
     tuner = profile("litgpt", ("torchtune", "peft"), autocasts=False, zero_stages=(0, 3))
     yield replace(tuner, storage=single_format_storage, default_zero=0)
-    yield profile("accelerate", ("accelerate-fsdp",), autocasts=False, zero_stages=(0, 3))
+    accelerate = profile("accelerate", ("accelerate-fsdp",), autocasts=False, zero_stages=(0, 3))
+    # FullyShardedDataParallelPlugin: reshard_after_forward, and HYBRID_SHARD.
+    yield replace(accelerate, finer=({"reshard_after_forward": (1, 0), "shard_group": (1, 8, 64)},))

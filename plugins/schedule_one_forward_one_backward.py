@@ -29,6 +29,15 @@ def interleaved_in_flight(_context: Context, layouts: Layouts, stage: Array) -> 
     return np.minimum(layouts["micro_batches"] * vpp, warmup)
 
 
+def interleaved_ends_in_flight(_context: Context, layouts: Layouts, stage: Array) -> Value:
+    """Chunks run in groups of p micro-batches. At its peak the first stage has begun the first chunk of a second group: it holds
+    min(m, 2p − 1) of that, and p of each other one. The last stage holds its last chunk only where no second group follows."""
+    pp, vpp, micro_batches = layouts["pp"], layouts["vpp"], layouts["micro_batches"]
+    of_others = np.minimum((vpp - 1) * micro_batches, (vpp - 1) * pp + 1)
+    on_the_last = interleaved_in_flight(_context, layouts, pp - 1) - of_others
+    return np.where(stage == 0, np.minimum(micro_batches, 2 * pp - 1), on_the_last)
+
+
 def one_f_one_b_refusals(_context: Context, layouts: Layouts) -> Iterable[Refusal]:
     """Several chunks per stage are what the interleaved schedule is for."""
     yield Refusal(reason="vpp above 1 needs the interleaved schedule", where=layouts["vpp"] > 1)
@@ -57,5 +66,6 @@ def planner_schedules() -> Iterator[Schedule]:
         chunks_in_flight=interleaved_in_flight,
         bubble_s=lambda _context, layouts, times: idle_s(times) / layouts["vpp"],
         refusals=interleaved_refusals,
+        end_chunks_in_flight=interleaved_ends_in_flight,
         source="arXiv:2104.04473, section 2.2.2",
     )

@@ -200,7 +200,9 @@ class Assumption:
 class NearestMiss:
     """The layout that came closest to fitting, or to the deadline or budget, and what would make it fit.
 
-    `excess` is how much of what it may have it lacks: 0.1 for memory, time or money a tenth too small.
+    `excess` is how much of what it may have it lacks: 0.1 for memory, time or money a tenth too small. `late_s` and `over_usd` are
+    by how much the expected run misses the deadline and the budget (None: it meets it, or none was given). `moved` are the pins
+    that had to have another value, and which, where nothing has all of them.
     """
 
     layout: Mapping[str, Any]
@@ -209,6 +211,9 @@ class NearestMiss:
     missing_bytes: float | None
     fix: str
     excess: float = 0.0
+    late_s: float | None = None
+    over_usd: float | None = None
+    moved: Mapping[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON."""
@@ -217,8 +222,30 @@ class NearestMiss:
             "n_gpus": self.n_gpus,
             "stage": self.stage,
             "missing_bytes": self.missing_bytes,
+            "late_s": self.late_s,
+            "over_usd": self.over_usd,
+            "moved": dict(self.moved),
             "fix": self.fix,
         }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Region:
+    """`layouts` that one reason refuses and no other one before it: each axis of `where` has one of its values in all of them.
+
+    `extent`: with these values nothing is feasible (``all``), or the reason refuses three quarters or more of what no other refused
+    before (``most``), or less (``some``). Nothing in `where`: all over the space, but for the reason's other regions.
+    """
+
+    reason: str
+    where: Mapping[str, tuple[int | str, ...]]
+    layouts: int
+    extent: str = "some"
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON."""
+        where = {axis: list(values) for axis, values in self.where.items()}
+        return {"reason": self.reason, "where": where, "layouts": self.layouts, "extent": self.extent}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -351,6 +378,7 @@ class PlanAnswer:
     search: SearchSummary
     rule_of_thumb: Mapping[str, Any]
     provenance: Mapping[str, Any]
+    regions: tuple[Region, ...] = ()
     why: str = ""
     notes: tuple[str, ...] = ()
     sensitivity: tuple[Shift, ...] = ()
@@ -383,6 +411,7 @@ class PlanAnswer:
             "why_not": None if self.why_not is None else self.why_not.to_dict(),
             "compared": [entry.to_dict() for entry in self.compared],
             "rejected": dict(self.rejected),
+            "regions": [region.to_dict() for region in self.regions],
             "search": self.search.to_dict(),
             "rule_of_thumb": dict(self.rule_of_thumb),
             "sensitivity": [shift.to_dict() for shift in self.sensitivity],

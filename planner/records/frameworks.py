@@ -14,7 +14,8 @@ from planner.records.values import Value
 from planner.units import MIB
 
 if TYPE_CHECKING:
-    from planner.domain.mesh import Layouts
+    from planner.domain.architecture import Architecture
+    from planner.domain.mesh import ChoiceValue, Layouts
     from planner.records.context import Context
 
 
@@ -145,9 +146,12 @@ class Framework:
 
     `footprints` maps an operator kind (``norm.rmsnorm``, or ``norm`` for all norms) to what its implementation keeps.
     `fused` names the kinds that cost no separate pass over memory. `default_zero` is what the framework does unasked.
+    `zero_stages`, `schedules` and `recomputes` are what it offers of these choices, `model_recomputes` the policies that it has for
+    some models besides (``None``: none), `offers` what it offers of the choices that strategies bring, by axis (else what the
+    strategy has candidates for). A search tries all of them; those of `finer` (by axis, in steps of one or more axes) only on the
+    number of GPUs that it prefers, since they would multiply the whole space.
     `traffic` says what memory-bound operators move, by kind as `footprints` (else: inputs read and outputs written once).
-        `attention_kernels` maps an accelerator generation (``Ampere``, ``Hopper`` …) to the flash attention kernel that
-    runs on it
+    `attention_kernels` maps an accelerator generation (``Ampere``, ``Hopper`` …) to the flash attention kernel that runs on it
     (a name of `planner.formulas.attention`; ``flash-2`` where none is given).
     `accumulation_bytes_per_parameter` is the traffic of adding a micro-batch's gradient to its buffer where the GEMM does not
     write there itself. `selective_recompute` is the policy that the framework means by "selective".
@@ -184,6 +188,9 @@ class Framework:
     zero_with_pipeline: int = 1
     schedules: tuple[str, ...] = ("1f1b", "interleaved")
     recomputes: tuple[str, ...] = ("none", "selective", "full")
+    model_recomputes: Callable[[Architecture], tuple[str, ...]] | None = None
+    offers: Mapping[str, tuple[ChoiceValue, ...]] = field(default_factory=dict)
+    finer: tuple[Mapping[str, tuple[ChoiceValue, ...]], ...] = ()
     pads_vocabulary: bool = False
     vendors: frozenset[str] = frozenset()
     sharded_optimizers: frozenset[str] = frozenset()

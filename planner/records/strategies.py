@@ -192,6 +192,8 @@ class Schedule:
     the parameters and their states (2 where it runs two stages for two directions). `folded`: chunks lie in a V, so that the
     first stage holds the last chunk, and with it the head. `expert_overlap` is the share of the experts' all-to-all that hides
     behind the compute of another micro-batch, where the schedule interleaves two for that; a framework may hide more.
+    `end_chunks_in_flight` gives how many of those, on the first stage, are of its first chunk and, on the last, of its last one
+    (None: as many as of the stage's other chunks): these two hold the embedding and the head, and may hold a layer less.
     """
 
     name: str
@@ -202,6 +204,7 @@ class Schedule:
     parameter_copies: float = 1.0
     folded: bool = False
     expert_overlap: float = 0.0
+    end_chunks_in_flight: Callable[[Context, Layouts, Array], Value] | None = None
     source: str
 
 

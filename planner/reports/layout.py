@@ -16,8 +16,12 @@ def layout_text(layout: Mapping[str, Any]) -> str:
     'tp 2 · pp 1 · dp 4 · ZeRO-1 · micro-batch 2 · no recompute'
     """
     parts = [f"{axis} {layout[axis]}" for axis in DEGREES if _worth_showing(axis, layout)]
+    if layout.get("cp_kind"):
+        parts = [f"{part} ({layout['cp_kind']})" if part.startswith("cp ") else part for part in parts]
     if layout.get("zero"):
-        parts.append(f"ZeRO-{layout['zero']}")
+        parts.append(
+            f"ZeRO-{layout['zero']}" + (" without resharding" if layout.get("reshard_after_forward") == 0 else "")
+        )
     if _is_above_one(layout.get("shard_group")):
         parts.append(f"in groups of {layout['shard_group']}")
     if layout.get("sequence_parallel"):

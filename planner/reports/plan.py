@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from planner.domain.plan import NearestMiss, Plan, PlanAnswer
-from planner.reports.blocks import Block, Facts, Flat, Heading, Paragraph, Report, Table, Tone, left, right
+from planner.reports.blocks import Block, Facts, Flat, Heading, Paragraph, Report, Tone
 from planner.reports.comparison import PRICED, compared_blocks, flat_comparison, why_not_blocks
-from planner.reports.figures import NOTHING, gpus, percent, share
+from planner.reports.figures import NOTHING, gpus, share
 from planner.reports.footnotes import footnote_blocks
 from planner.reports.layout import layout_text
 from planner.reports.memory import largest_component, memory_blocks, memory_text
 from planner.reports.operation import cost_text, expected_text, operation_blocks
 from planner.reports.plan_table import COLUMNS, flat_row, scaling_table, side_by_side
+from planner.reports.regions import searched_table
 from planner.reports.rules import rules_table
 from planner.reports.sensitivity import COLUMNS as SENSITIVITY_COLUMNS
 from planner.reports.sensitivity import flat_shifts, sensitivity_blocks
 from planner.reports.step import slowest_overheads, speed_text, step_blocks
-from planner.units import format_bytes, format_duration
+from planner.units import format_bytes, format_duration, format_usd
 
 
 def report(answer: PlanAnswer) -> Report:
@@ -76,7 +77,11 @@ def _headline(answer: PlanAnswer, plan: Plan) -> str:
 def _refusal(answer: PlanAnswer) -> str:
     miss = answer.nearest_miss
     if miss is not None and not miss.missing_bytes:
-        return f"{subject(answer)} cannot meet what was asked"
+        return (
+            f"{subject(answer)} has no layout as asked for"
+            if miss.moved
+            else f"{subject(answer)} cannot meet what was asked"
+        )
     return f"{subject(answer)} does not fit"
 
 
@@ -96,7 +101,12 @@ def _first_screen(answer: PlanAnswer, plan: Plan) -> Iterator[tuple[str, str]]:
 
 def _missed(miss: NearestMiss) -> str:
     where = "" if miss.stage is None else f" on stage {miss.stage}"
-    return f"{format_bytes(miss.missing_bytes or 0.0)}{where}"
+    parts = [
+        "" if not miss.missing_bytes else f"{format_bytes(miss.missing_bytes)}{where}",
+        "" if miss.late_s is None else format_duration(miss.late_s),
+        "" if miss.over_usd is None else format_usd(miss.over_usd),
+    ]
+    return " and ".join(part for part in parts if part)
 
 
 def _miss_facts(answer: PlanAnswer) -> Iterator[tuple[str, str]]:
@@ -104,8 +114,10 @@ def _miss_facts(answer: PlanAnswer) -> Iterator[tuple[str, str]]:
     if miss is None:
         yield "nearest miss", answer.why or "none: every layout is refused for another reason than memory (below)"
         return
+    if answer.why:
+        yield "why", answer.why
     yield "nearest miss", f"{gpus(miss.n_gpus)}, {layout_text(miss.layout)}"
-    if miss.missing_bytes:
+    if _missed(miss):
         yield "misses by", _missed(miss)
     yield "what helps", miss.fix or NOTHING
 
@@ -122,7 +134,7 @@ def _more(answer: PlanAnswer) -> Iterator[Block]:
         yield Facts(tuple(_growth(answer)))
     search = answer.search
     yield Heading(f"Searched {search.layouts:,} layouts in {format_duration(search.elapsed_s)}")
-    yield _searched(answer)
+    yield searched_table(answer)
     if answer.rule_of_thumb:
         yield Heading("Rule of thumb, to compare")
         yield rules_table(answer.rule_of_thumb)
@@ -150,15 +162,3 @@ def _growth(answer: PlanAnswer) -> Iterator[tuple[str, str]]:
                 f"(--format json lists them)"
             ),
         )
-
-
-def _searched(answer: PlanAnswer) -> Table:
-    counted = sorted(answer.rejected.items(), key=lambda entry: -entry[1])
-    rows = [
-        ("meet all that was asked", answer.search.feasible),
-        *((f"refused: {reason}", count) for reason, count in counted),
-    ]
-    return Table(
-        columns=(left(""), right(""), right("")),
-        rows=tuple((label, f"{count:,}", percent(share(count, answer.search.layouts))) for label, count in rows),
-    )

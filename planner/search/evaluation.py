@@ -292,16 +292,20 @@ def refused(context: Context, layouts: Layouts, rules: Rules) -> tuple[Mask, dic
 
     The mask broadcasts to the mesh: it has the axes that some reason depends on.
     """
-    shape = layouts.shape
-    size = int(np.prod(shape))
-    allowed = np.ones((1,) * len(shape), dtype=np.bool_)
-    counts: dict[str, int] = {}
+    forbidden, where = first_refusals(context, layouts, rules)
+    size = int(np.prod(layouts.shape))
+    return forbidden, {reason: int(np.count_nonzero(fresh)) * (size // fresh.size) for reason, fresh in where.items()}
+
+
+def first_refusals(context: Context, layouts: Layouts, rules: Rules) -> tuple[Mask, dict[str, Mask]]:
+    """Where any reason applies, and where each reason that refuses a layout is the first to; masks broadcast to the mesh."""
+    allowed = np.ones((1,) * len(layouts.shape), dtype=np.bool_)
+    found: dict[str, Mask] = {}
     for refusal in refusals(context, layouts, rules):
         if not np.any(refusal.where):
             continue
         fresh = allowed & refusal.where
-        number = int(np.count_nonzero(fresh)) * (size // fresh.size)
-        if number:
-            counts[refusal.reason] = counts.get(refusal.reason, 0) + number
+        if fresh.any():
+            found[refusal.reason] = found[refusal.reason] | fresh if refusal.reason in found else fresh
             allowed = allowed ^ fresh
-    return ~allowed, counts
+    return ~allowed, found

@@ -70,10 +70,11 @@ class HeadActivations:
 
 @dataclass(frozen=True, slots=True)
 class InFlight:
-    """What a stage holds of the micro-batches whose backward it still owes: how many there are (of the whole stage), and the
-    bytes of the outputs it sent on."""
+    """What a stage holds of the micro-batches whose backward it still owes: how many there are (of all its layers), how many of
+    the embedding, and the bytes of the outputs it sent on."""
 
     micro_batches: Array
+    embeddings: Array
     outputs: Array
 
 
@@ -322,17 +323,32 @@ def _in_flight(
 ) -> InFlight:
     """The micro-batches held at the peak: chunks in flight over chunks per stage. Each chunk but the one that ends in the head
     sends `output` bytes on."""
-    held: Array = np.zeros(1)
+    held, micro_batches, embeddings = np.zeros(1), np.zeros(1), np.zeros(1)
     for schedule in schedules.values():
-        chunks = schedule.chunks_in_flight(context, layouts, column.index)
-        held = held + np.where(layouts.equals("schedule", schedule.name), chunks, 0.0)
-    micro_batches = held / layouts.degree("vpp")
+        here = layouts.equals("schedule", schedule.name)
+        chunks = schedule.chunks_in_flight(context, layouts, column.index) / layouts.degree("vpp")
+        of_layers: Value = chunks
+        of_embedding: Value = chunks
+        if schedule.end_chunks_in_flight is not None:
+            of_embedding = schedule.end_chunks_in_flight(context, layouts, column.index)
+            of_layers = _of_layers(context, layouts, column, chunks, of_embedding)
+        held = held + np.where(here, chunks, 0.0)
+        micro_batches = micro_batches + np.where(here, of_layers, 0.0)
+        embeddings = embeddings + np.where(here, of_embedding, 0.0)
     kept = context.framework.stage_outputs_kept
     if kept is None:
-        return InFlight(micro_batches, np.zeros(1))
-    return InFlight(
-        micro_batches, micro_batches * (layouts.degree("vpp") - column.head) * output * kept(context, layouts)
-    )
+        return InFlight(micro_batches, embeddings, np.zeros(1))
+    outputs = held * (layouts.degree("vpp") - column.head) * output * kept(context, layouts)
+    return InFlight(micro_batches, embeddings, outputs)
+
+
+def _of_layers(context: Context, layouts: Layouts, column: StageColumn, chunks: Value, of_end: Value) -> Array:
+    """How often a stage holds its layers where it holds each chunk `chunks` times on average, and the one with the embedding or
+    the head, which is a layer short where these count as one, `of_end` times."""
+    vpp = layouts.degree("vpp")
+    short = (vpp > 1) & (np.mod(len(context.program.layers), layouts["pp"] * vpp) != 0)
+    layers, ends = layers_on(column), column.embedding + column.head
+    return np.where(short, (chunks * (layers + ends) - ends * of_end) / layers, chunks)
 
 
 def components_at(
@@ -450,7 +466,9 @@ def saved_on_stage(parts: MemoryParts, column: StageColumn) -> Array:
 def _held(parts: MemoryParts, column: StageColumn, in_flight: InFlight) -> Array:
     """What a stage holds of the micro-batches in flight, before the first backward frees any of it."""
     embedding = column.embedding * parts.embedding_saved
-    held = (saved_on_stage(parts, column) + embedding) * in_flight.micro_batches + in_flight.outputs
+    held = (
+        saved_on_stage(parts, column) * in_flight.micro_batches + embedding * in_flight.embeddings + in_flight.outputs
+    )
     if parts.moved is None:
         return held
     zero = np.zeros(1)

@@ -14,10 +14,11 @@ from planner.domain.mesh import Array, Layouts, Mask
 from planner.plugin import Context
 from planner.search.boxes import boxes
 from planner.search.candidates import Best, Candidate, Part, first_of, least_per_tuple
-from planner.search.evaluation import Rules, held_bytes, host_capacity_bytes, optimizer_s, refused, step_of
+from planner.search.evaluation import Rules, first_refusals, held_bytes, host_capacity_bytes, optimizer_s, step_of
 from planner.search.factoring import Factoring
 from planner.search.measures import measures, step_energy_j
 from planner.search.processes import can_fork, shared_out
+from planner.search.regions import Regions, axis_values
 from planner.search.space import Space
 from planner.search.timing import StepTimes
 
@@ -52,7 +53,8 @@ class Findings:
 
     `closest` is the allowed layout that needs least memory. `fastest` is the one that fits and takes least time, `cheapest` the
     one that takes least GPU time, whether or not they meet deadline and budget; `cheapest_in_time` meets a deadline, where there
-    is a budget as well. `leanest` is the smallest peak [bytes] of the allowed layouts for each number of GPUs.
+    is a budget as well. `leanest` is the smallest peak [bytes] of the allowed layouts for each number of GPUs. `regions` tells
+    where layouts are refused, if that was asked.
     """
 
     best: Best
@@ -67,6 +69,7 @@ class Findings:
     fastest: Candidate | None = None
     cheapest: Candidate | None = None
     cheapest_in_time: Candidate | None = None
+    regions: Regions | None = None
 
     @property
     def by_gpus(self) -> dict[int, list[Candidate]]:
@@ -88,6 +91,8 @@ class Findings:
         self.cheapest = first_of(self.cheapest, others.cheapest)
         self.cheapest_in_time = first_of(self.cheapest_in_time, others.cheapest_in_time)
         self.best.merge(others.best)
+        if self.regions is not None and others.regions is not None:
+            self.regions.take(others.regions)
 
     def count(self, reason: str, number: int) -> None:
         """Book `number` layouts under `reason`."""
@@ -117,19 +122,24 @@ def search(
     jobs: int = 1,
     progress: Callable[[float], None] = ignore,
     faster_than_s: float = 0.0,
+    tell_regions: bool = False,
 ) -> Findings:
     """Evaluate every layout of `space`; keep the `keep` best feasible ones for each number of GPUs: the fastest, or by the
     objective ``energy`` those that take least of it.
 
     `jobs` processes share the chunks out, each with memory of its own (threads where a system does not fork); the answer does not
     depend on their number. `progress` is told the fraction that has been looked at. Feasible layouts whose step takes less than
-    `faster_than_s` are counted.
+    `faster_than_s` are counted. `tell_regions`: where layouts are refused is counted as well.
     """
     started = time.perf_counter()
     searched = Searched(context, rules, limits, objective, faster_than_s, {})
+    values = axis_values(space) if tell_regions else None
+
+    def nothing() -> Findings:
+        return Findings(Best(keep), regions=None if values is None else Regions(values))
 
     def look_at_every(number: int, tell: Callable[[float], None]) -> Findings:
-        own = Findings(Best(keep))
+        own = nothing()
         for position, chunk in enumerate(space.numbered_chunks(jobs)):
             if position % jobs == number:
                 _look_at(searched, chunk.layouts, chunk.first, own)
@@ -140,16 +150,16 @@ def search(
     if jobs == 1:
         findings = look_at_every(0, progress)
     elif can_fork():
-        findings = _taken_together(shared_out(look_at_every, jobs, progress), keep)
+        findings = _taken_together(nothing(), shared_out(look_at_every, jobs, progress))
     else:
         with ThreadPoolExecutor(jobs) as pool:
-            findings = _taken_together(list(pool.map(lambda number: look_at_every(number, ignore), range(jobs))), keep)
+            parts = list(pool.map(lambda number: look_at_every(number, ignore), range(jobs)))
+        findings = _taken_together(nothing(), parts)
     findings.elapsed_s = time.perf_counter() - started
     return findings
 
 
-def _taken_together(parts: Sequence[Findings], keep: int) -> Findings:
-    findings = Findings(Best(keep))
+def _taken_together(findings: Findings, parts: Sequence[Findings]) -> Findings:
     for part in parts:
         findings.take(part)
     return findings
@@ -157,10 +167,13 @@ def _taken_together(parts: Sequence[Findings], keep: int) -> Findings:
 
 def _look_at(searched: Searched, layouts: Layouts, first: int, findings: Findings) -> None:
     """Counts what is refused, and evaluates the rest box by box, piece by piece."""
-    forbidden, reasons = refused(searched.context, layouts, searched.rules)
-    for reason, number in reasons.items():
-        findings.count(reason, number)
-    findings.layouts += int(np.prod(layouts.shape))
+    forbidden, reasons = first_refusals(searched.context, layouts, searched.rules)
+    size = int(np.prod(layouts.shape))
+    for reason, where in reasons.items():
+        findings.count(reason, int(np.count_nonzero(where)) * (size // where.size))
+    if findings.regions is not None:
+        findings.regions.look_at(layouts, reasons)
+    findings.layouts += size
     allowed = np.broadcast_to(~forbidden, (*forbidden.shape[:-1], layouts.shape[-1]))
     alive = np.flatnonzero(allowed.reshape(-1, allowed.shape[-1]).any(axis=0))
     if not len(alive):
@@ -190,13 +203,12 @@ def _evaluate(searched: Searched, piece: Factoring, part: Part, allowed: Mask, f
     findings.allowed += number
     capacity = context.cluster.accelerator.memory_bytes
     fits = allowed & (peak + limits.headroom * capacity <= capacity)
-    fitting = int(np.count_nonzero(fits))
-    findings.count(DOES_NOT_FIT, number - fitting)
+    _refuse(DOES_NOT_FIT, allowed & ~fits, part, findings)
     if held.memory.moved is not None:
-        fits = fits & (held.host_bytes <= host_capacity_bytes(context, part.layouts))
-        remaining = int(np.count_nonzero(fits))
-        findings.count(FILLS_THE_HOST, fitting - remaining)
-        fitting = remaining
+        kept = fits & (held.host_bytes <= host_capacity_bytes(context, part.layouts))
+        _refuse(FILLS_THE_HOST, fits & ~kept, part, findings)
+        fits = kept
+    fitting = int(np.count_nonzero(fits))
     _remember_leanest(part, np.where(allowed, peak, np.inf), findings)
     if not fitting:
         return
@@ -216,6 +228,8 @@ def _remember_fitting(
     context, rules, limits, layouts = searched.context, searched.rules, searched.limits, part.layouts
     step_s = np.broadcast_to(step.total_s, layouts.shape)
     meets = _meets(context, part, rules, limits, step_s, fits, findings)
+    if findings.regions is not None:
+        findings.regions.keep(layouts, meets)
     findings.feasible += fitting if meets is fits else int(np.count_nonzero(meets))
     fitting_s = np.where(fits, step_s, np.inf)
     _remember_extremes(part, fitting_s, findings)
@@ -240,16 +254,24 @@ def _meets(
     meets = fits
     if limits.deadline_s is not None:
         in_time = meets & (found.due_s <= limits.deadline_s)
-        findings.count(MISSES_DEADLINE, int(np.count_nonzero(meets & ~in_time)))
+        _refuse(MISSES_DEADLINE, meets & ~in_time, part, findings)
         meets = in_time
     if limits.budget_usd is not None and found.due_usd is not None:
         if limits.deadline_s is not None and meets.any():
             gpu_s = np.where(meets, step_s * layouts["n_gpus"], np.inf)
             findings.cheapest_in_time = _smaller(part, gpu_s, least_per_tuple(gpu_s), findings.cheapest_in_time)
         affordable = meets & (found.due_usd <= limits.budget_usd)
-        findings.count(MISSES_BUDGET, int(np.count_nonzero(meets & ~affordable)))
+        _refuse(MISSES_BUDGET, meets & ~affordable, part, findings)
         meets = affordable
     return meets
+
+
+def _refuse(reason: str, where: Mask, part: Part, findings: Findings) -> None:
+    """Book evaluated layouts under a reason."""
+    number = int(np.count_nonzero(where))
+    findings.count(reason, number)
+    if number and findings.regions is not None:
+        findings.regions.refuse(part.layouts, reason, where)
 
 
 def _remember_leanest(part: Part, peak: Array, findings: Findings) -> None:

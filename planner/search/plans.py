@@ -29,6 +29,9 @@ REPORTED_INSTANT: Final[Mapping[Instant, str]] = {
     Instant.OPTIMIZER: "opt",
 }
 
+MEANT_WITH: Final[Mapping[str, str]] = {"cp_kind": "cp"}
+"""Choices that mean nothing where a degree is 1."""
+
 
 @dataclass(frozen=True, slots=True)
 class Peak:
@@ -136,6 +139,7 @@ def layout_labels(context: Context, layouts: Layouts, usual: Mapping[str, Choice
     if int(labels.get(RECOMPUTE_LAYERS, 1)) > 1:
         found[RECOMPUTE_LAYERS] = labels[RECOMPUTE_LAYERS]
     for axis in layouts.values:
-        if axis not in found and labels[axis] != usual.get(axis):
+        degree = MEANT_WITH.get(axis)
+        if axis not in found and labels[axis] != usual.get(axis) and (degree is None or labels.get(degree, 1) != 1):
             found[axis] = labels[axis]
     return found

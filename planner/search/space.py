@@ -124,7 +124,7 @@ def all_choices(
     brought = tuple(choice for strategy in strategies for choice in strategy.choices)
     return (
         *brought,
-        Choice(name="recompute", values=tuple(recomputes), candidates=lambda context: context.framework.recomputes),
+        Choice(name="recompute", values=tuple(recomputes), candidates=_offered_recomputes),
         Choice(name="schedule", values=tuple(schedules), candidates=lambda context: context.framework.schedules),
         Choice(
             name="offload",
@@ -132,6 +132,12 @@ def all_choices(
             candidates=lambda _context: (NOTHING_OFFLOADED,),
         ),
     )
+
+
+def _offered_recomputes(context: Context) -> tuple[str, ...]:
+    framework = context.framework
+    further = () if framework.model_recomputes is None else framework.model_recomputes(context.architecture)
+    return (*framework.recomputes, *further)
 
 
 def usual_values(
@@ -196,6 +202,7 @@ def choice_values(context: Context, choice: Choice, pins: Mapping[str, Pin]) -> 
                 raise UnknownNameError(choice.name.replace("_", " "), str(value), known)
         return tuple(value for value in choice.values if value in wanted)
     candidates = choice.values if choice.candidates is None else choice.candidates(context)
+    candidates = context.framework.offers.get(choice.name, candidates)
     return tuple(value for value in choice.values if value in candidates) or choice.values[:1]
 
 

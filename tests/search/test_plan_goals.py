@@ -118,10 +118,47 @@ def test_progress_ends_at_one():
     assert seen[-1] == 1.0
 
 
-def test_a_pin_that_nothing_allows_is_named_with_what_would_do():
+def test_where_every_layout_is_refused_the_nearest_has_the_fewest_pins_moved():
     answer = answered(pins={"tp": 3})
     assert not answer.answered
-    assert "without tp = 3 it fits on" in answer.why
+    assert "attention heads are not a multiple of tp" in answer.why
+    assert answer.nearest_miss.moved == {"tp": 4}
+    assert answer.nearest_miss.layout["tp"] == 4
+    assert "with tp 4 instead of 3 it fits on" in answer.nearest_miss.fix
+    assert answer.to_dict()["answer"]["nearest_miss"]["moved"] == {"tp": 4}
+    both = answered(pins={"tp": 5, "cp": 3, "micro_batch": 1}).nearest_miss
+    assert set(both.moved) == {"tp", "cp"}
+    assert both.layout["micro_batch"] == 1
+
+
+def test_a_number_of_gpus_that_no_layout_has_is_moved_to_the_nearest():
+    recipe = replace(RECIPE, cluster="a100-pool")
+    miss = plan(recipe, Search(min_gpus=100, max_gpus=103)).nearest_miss
+    assert miss.moved == {"gpus": 104}
+    assert miss.n_gpus == 104
+    pinned = plan(recipe, Search(min_gpus=16, max_gpus=16, pins={"tp": 8, "pp": 3})).nearest_miss
+    assert pinned.moved == {"gpus": 24}
+
+
+def test_pins_that_contradict_each_other_are_told_apart_from_memory():
+    miss = answered(pins={"tp": 1, "sequence_parallel": 1}).nearest_miss
+    assert miss.moved == {"tp": 2}
+    assert miss.missing_bytes is None
+    fitting = answered(pins={"dp": 1, "pp": 1, "tp": 1, "cp": 1, "offload": "none"}).nearest_miss
+    assert not fitting.moved
+    assert fitting.missing_bytes > 0
+
+
+def test_a_missed_limit_says_by_how_much():
+    recipe = replace(RECIPE, cluster="h100-pool", tokens=1e11)
+    fastest = min(plan(recipe, Search(objective="time")).scaling, key=lambda each: each.due_s)
+    late = plan(recipe, Search(deadline_s=fastest.due_s / 2)).nearest_miss
+    assert late.late_s == pytest.approx(fastest.due_s / 2)
+    assert late.over_usd is None
+    cheapest = min(plan(recipe, Search(objective="cost")).scaling, key=lambda each: each.due_usd)
+    dear = plan(recipe, Search(budget_usd=cheapest.due_usd / 2)).nearest_miss
+    assert dear.over_usd == pytest.approx(cheapest.due_usd / 2, rel=0.01)
+    assert dear.late_s is None
 
 
 def test_failures_count_between_numbers_of_gpus():
@@ -138,7 +175,7 @@ def test_failures_count_between_numbers_of_gpus():
 def test_a_better_layout_that_a_search_does_not_try_is_owned_up_to():
     answer = answered(objective="min-gpus", why_not={"offload": "optimizer"})
     assert answer.why_not.best.n_gpus < answer.recommended.n_gpus
-    assert "a search tries offload optimizer only where it is pinned" in answer.why_not.reason
+    assert "a search tries offload optimizer only where nothing fits without" in answer.why_not.reason
 
 
 def test_what_is_pinned_is_in_the_layout():
@@ -147,6 +184,56 @@ def test_what_is_pinned_is_in_the_layout():
     assert "offload" not in answered().recommended.layout
     ulysses = plan(replace(RECIPE, options={"cp_kind": "ulysses"}), Search(pins={"cp": 2})).recommended
     assert ulysses.layout["cp_kind"] == "ulysses"
+
+
+SMALL = Recipe(model="llama-3-8b", cluster="a100-pool", seq_len=8192, global_batch=512, tokens=1e10)
+
+
+def test_finer_values_are_tried_on_the_recommended_gpus():
+    """Layers that run again are counted only there: on the fewest GPUs that saves a part of the second forward."""
+    answer = plan(SMALL, Search())
+    chosen = answer.recommended
+    assert chosen.layout["recompute"] == "full:block"
+    everything = {"recompute": ("none", "selective", "selective:norm", "full", "full:block"),
+                  "recompute_layers": (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32)}  # fmt: skip
+    every = plan(SMALL, Search(pins=everything, max_gpus=chosen.n_gpus)).recommended
+    assert chosen.step_time_s == every.step_time_s
+    assert chosen.step_time_s < plan(SMALL, Search(pins={"recompute": "full"})).recommended.step_time_s
+    assert next(each for each in answer.scaling if each.n_gpus == chosen.n_gpus) == replace(
+        chosen, step_time_range_s=None, stages=()
+    )
+    assert len({tuple(each.layout.items()) for each in (chosen, *answer.alternatives)}) == 1 + len(answer.alternatives)
+
+
+def test_what_is_recommended_meets_the_deadline_that_it_takes():
+    """Finer values count where a deadline decides which numbers of GPUs are enough."""
+    for objective in ("min-gpus", "time"):
+        chosen = plan(SMALL, Search(objective=objective, max_gpus=64)).recommended
+        again = plan(SMALL, Search(objective=objective, max_gpus=64, deadline_s=chosen.due_s * 1.0001)).recommended
+        assert again.n_gpus == chosen.n_gpus
+        assert again.step_time_s == chosen.step_time_s
+
+
+def test_the_hosts_memory_is_the_last_resort_and_said():
+    recipe = replace(RECIPE, cluster="rtx-4090:4")
+    answer = plan(recipe)
+    assert answer.recommended.layout["offload"] == "optimizer"
+    assert "only with part of it in the hosts' memory" in answer.why
+    assert {each.name: each.value for each in answer.assumptions}["offload"] == "optimizer"
+    assert answer.search.layouts == answer.search.feasible + sum(answer.rejected.values())
+    assert not plan(recipe, Search(pins={"offload": "none"})).answered
+
+
+def test_why_not_knows_what_is_recommended_with_finer_values():
+    answer = plan(SMALL, Search(why_not={"recompute": "full:block"}))
+    assert answer.why_not.reason == "such a layout is what is recommended"
+
+
+def test_deepspeed_s_context_parallelism_is_ulysses():
+    """deepspeed/sequence has no ring."""
+    recipe = replace(RECIPE, framework="deepspeed")
+    assert plan(recipe, Search(pins={"cp": 2})).recommended.layout["cp_kind"] == "ulysses"
+    assert "cp_kind" not in plan(recipe, Search(pins={"cp": 1})).recommended.layout
 
 
 def test_what_is_tried_is_said():
@@ -158,7 +245,7 @@ def test_what_is_tried_is_said():
 def test_of_several_misses_the_nearest_is_shown_whatever_the_order():
     recipes = [replace(RECIPE, model="llama3-70b", cluster=cluster) for cluster in ("rtx-4090:8", "a100-sxm4-80gb:16")]
     for order in (recipes, recipes[::-1]):
-        answer = plan_among(order)
+        answer = plan_among(order, Search(pins={"offload": "none"}))
         assert not answer.answered
         assert [entry.cluster for entry in answer.compared] == ["a100-sxm4-80gb:16", "rtx-4090:8"]
         assert answer.question["cluster"] == "a100-sxm4-80gb:16"

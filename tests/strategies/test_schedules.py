@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from search import meshes
 
 from planner.plugin import StageTimes
 from planner.registry import load_registry
@@ -51,6 +54,40 @@ def test_interleaving_multiplies_the_first_stage_s_activations_by_one_plus_p_min
     """arXiv 2205.05198, section 4.2.3: L/p layers x p(1 + (p-1)/(pv)) micro-batches."""
     held = schedules["interleaved"].chunks_in_flight(context, layouts(context, pp, vpp, 16 * pp), np.zeros(1))
     assert held / vpp == pytest.approx(pp * (1 + (pp - 1) / (pp * vpp)))
+
+
+def most_held(pp: int, vpp: int, micro_batches: int, stage: int, layers: list[int]) -> int:
+    """Layers held at the peak when the chunks of a stage hold `layers`: Megatron-LM's interleaved schedule run step by step
+    (megatron/core/pipeline_parallel/schedules.py: get_pp_rank_microbatches and get_schedule_table)."""
+    groups = range(micro_batches // pp)
+    forward = [chunk for _ in groups for chunk in range(vpp) for _ in range(pp)]
+    backward = [chunk for _ in groups for chunk in reversed(range(vpp)) for _ in range(pp)]
+    warmup = min(2 * (pp - stage - 1) + (vpp - 1) * pp, len(forward))
+    held = most = sum(layers[chunk] for chunk in forward[:warmup])
+    for begun, ended in zip(forward[warmup:], backward, strict=False):
+        held += layers[begun]
+        most = max(most, held)
+        held -= layers[ended]
+    return most
+
+
+@pytest.mark.parametrize(("pp", "vpp", "groups"), [(16, 8, 1), (16, 8, 2), (4, 2, 2), (2, 4, 4), (2, 2, 1), (8, 3, 3)])
+@pytest.mark.parametrize("per_chunk", [1, 3])
+def test_end_chunks_that_are_a_layer_short_are_held_as_often_as_the_schedule_runs_them(
+    pp: int, vpp: int, groups: int, per_chunk: int
+) -> None:
+    """Layers + 2 in chunks of as many each, the embedding and the head counted as one (arXiv 2407.21783, section 3.3.2)."""
+    of = meshes.context(global_batch=groups * pp)
+    of = replace(of, program=replace(of.program, layers=(0,) * (pp * vpp * per_chunk - 2)))
+    found = meshes.evaluated(of, pp=pp, vpp=vpp, schedule="interleaved")
+    whole = [per_chunk] * vpp
+    for column, in_flight in zip(found.columns, found.memory.in_flight, strict=True):
+        stage = int(column.index[0])
+        layers = whole.copy()
+        layers[0] -= stage == 0
+        layers[-1] -= stage == pp - 1
+        held = meshes.number(in_flight.micro_batches) * sum(layers)
+        assert held == pytest.approx(most_held(pp, vpp, groups * pp, stage, layers))
 
 
 def test_the_1f1b_bubble_is_p_minus_1_of_forward_and_backward(schedules, context) -> None:
