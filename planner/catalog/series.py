@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from planner.catalog.location import migrations_directory
@@ -17,6 +18,14 @@ Row = dict[str, Any]
 MOST_EVENTS: Final = 1000
 """Prices of one entry that are looked at, the newest first."""
 _PRICED: Final = {"accelerators": "accelerator", "nodes": "node", "clusters": "cluster"}
+_WITHOUT_SLUG: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
+    "efficiencies": (
+        "accelerator AS slug, metric AS name",
+        ("accelerator", "metric", "format", "condition", "layer"),
+    ),
+    "peaks": ("accelerator AS slug, format AS name", ("accelerator", "format", "layer")),
+}
+"""How the rows of a kind without slugs are shown, and their keys."""
 _PARTS: Final = ("added", "changed", "removed")
 
 
@@ -60,14 +69,27 @@ def resting_on(catalog: Catalog, name: str, most: int) -> list[Row]:
     slug = catalog.resolve("sources", name)
     found: list[Row] = []
     for kind, table in _cited(catalog):
-        shown, keys = "slug, name", ["slug", "layer"]
-        if kind == "efficiencies":
-            shown = "accelerator AS slug, metric AS name"
-            keys = ["accelerator", "metric", "format", "condition", "layer"]
+        shown, keys = _WITHOUT_SLUG.get(kind, ("slug, name", ("slug", "layer")))
         order = ", ".join(f"{table}.{key}{catalog.bytewise}" for key in keys)
         query = f"SELECT {shown}, layer, source FROM {table} WHERE document = :slug ORDER BY {order} LIMIT :most"
         found += [{"kind": kind, **row} for row in catalog.select(query, slug=slug, most=most)]
     return found[:most]
+
+
+def peaks_with_sources(catalog: Catalog, row: Mapping[str, Any]) -> list[Row]:
+    """The rates of the accelerator `row`, each with where it was read: in its own source, or in its accelerator's."""
+    same = "s.accelerator = r.accelerator AND s.layer = r.layer AND s.format = r.format"
+    query = (
+        "SELECT r.format, r.flop_per_s AS dense_flop_per_s, r.layer, s.document, s.source, s.source_date, s.confidence "
+        f"FROM peak_rate r LEFT JOIN peak_source s ON {same} WHERE r.accelerator = :slug"
+    )
+    known = catalog.select(query, slug=row["slug"])
+    found = sorted((rate for rate in known if rate["layer"] == row["layer"]), key=itemgetter("format"))
+    # As the rates themselves: those of the fact count where the user's row has none.
+    found = found or sorted(known, key=itemgetter("format"))
+    shown = ("format", "dense_flop_per_s", "confidence", "source", "source_date", "document")
+    whole = {name: row[name] for name in ("confidence", "source", "source_date", "document")}
+    return [{name: rate[name] for name in shown} | (whole if rate["source"] is None else {}) for rate in found]
 
 
 def _cited(catalog: Catalog) -> Iterator[tuple[str, str]]:
@@ -76,6 +98,7 @@ def _cited(catalog: Catalog) -> Iterator[tuple[str, str]]:
         if kind != "sources":
             yield kind, catalog.table(kind)
     yield "efficiencies", "efficiency"
+    yield "peaks", "peak_source"
 
 
 def newest_first(catalog: Catalog) -> str:
