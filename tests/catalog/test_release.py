@@ -17,6 +17,7 @@ from planner.catalog.changes import Change, TableChanges, changes
 from planner.catalog.comparison import changelog, difference
 from planner.catalog.location import migrations_directory
 from planner.catalog.reader import Catalog
+from planner.catalog.series import history
 from planner.catalog.tables import Base
 from planner.catalog.upgrade import downgrade, upgrade
 from planner.errors import InputError, UnknownNameError
@@ -284,6 +285,33 @@ def test_the_changelog_tells_what_is_applied(url: str, pack: Pack) -> None:
     assert first.added + sum((each.added or 0) - (each.removed or 0) for each in later) == sum(
         len(each.added) for each in difference("base", "newest").tables
     )
+
+
+def test_the_changelog_counts_what_a_plugins_releases_move(url: str, pack: Pack) -> None:
+    found = {each.slug: each for each in changelog(url, branches={"acme": pack.versions})}
+    first, second = (found[name] for name in ("1", "2"))
+    for counted, was, now in ((first, "base", "1"), (second, "1", "2")):
+        tables = difference(was, now, branches={"acme": pack.versions}).tables
+        moved = [sum(len(getattr(each, part)) for each in tables) for part in ("added", "changed", "removed")]
+        assert [counted.added, counted.changed, counted.removed] == moved
+
+
+def test_a_plugins_release_that_changed_an_entry_is_in_its_history(url: str, pack: Pack) -> None:
+    branches = {"acme": pack.versions}
+    upgrade(url, branches=branches)
+    with Catalog.open(url, branches=branches) as catalog:
+        events = history(catalog, "nodes", "acme-b", branches=branches)
+        without = history(catalog, "nodes", "acme-b")
+    assert [(each["event"], each["detail"]) for each in events] == [
+        ("release 2", "changed vcpus, note"), ("release 1", "added"),
+    ]  # fmt: skip
+    assert {each["event"] for each in without} == {"release 1"}
+
+
+def test_a_corrected_peak_is_in_the_history_of_its_accelerator(url: str) -> None:
+    with Catalog.open(url) as catalog:
+        (event,) = [each for each in history(catalog, "accelerators", "a10") if each["event"] == "release 2026-11c"]
+    assert (event["detail"], event["value"]) == ("changed fp64_flop_per_s", "976000000000.0 → 488000000000.0")
 
 
 def test_every_table_of_facts_has_a_file() -> None:
