@@ -60,7 +60,7 @@ def test_what_is_exported_is_what_was_brought_in(planner, database, tmp_path, en
     brought(planner, tmp_path, CARD)
     before = peaks(planner)
     file = tmp_path / f"back.{ending}"
-    file.write_text(planner("catalog", "export", "-f", ending).out, encoding="utf-8")
+    file.write_text(planner("catalog", "export", "all", "-f", ending).out, encoding="utf-8")
     planner("catalog", "remove", "accelerators", "our-card")
     assert planner("catalog", "import", "rows", str(file)).status == 0
     assert peaks(planner) == before
