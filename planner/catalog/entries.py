@@ -116,7 +116,7 @@ def _entry(kind: str, given: Mapping[str, Any], *, where: str, source: str, on: 
         peak_sources=_peak_sources(given.get(PEAK_SOURCES), rates),
         where=where,
         assumed=frozenset(
-            [*filled, *(name for name in (ALIASES, RATES) if _absent(given.get(name)) or not given[name])]
+            [*filled, *(name for name in (ALIASES, RATES, PEAK_SOURCES) if _absent(given.get(name)) or not given[name])]
         ),
     )
 
@@ -322,7 +322,7 @@ def differences(new: Entry, old: Entry) -> tuple[str, ...]:
         fields_.append(ALIASES)
     if dict(new.rates) != dict(old.rates):
         fields_.append(RATES)
-    if dict(new.peak_sources) != dict(old.peak_sources):
+    if PEAK_SOURCES not in new.assumed and dict(new.peak_sources) != dict(old.peak_sources):
         fields_.append(PEAK_SOURCES)
     return tuple(fields_)
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from planner.catalog.location import migrations_directory
 
 Row = Mapping[str, Any]
-VENDOR: str = "vendor"
+VENDOR: Final = "vendor"
 """The planner's own layer, as `planner.catalog.tables` names it; not imported from there, where reading needs no tables."""
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
-from planner.catalog.entries import ALIASES, Entry, differences, unknown_reference
+from planner.catalog.entries import ALIASES, PEAK_SOURCES, Entry, differences, unknown_reference
 from planner.catalog.kinds import EFFICIENCIES, KINDS, Field, fields_of, peak_source_fields, singular
 from planner.catalog.names import lookup_keys, name_key
 from planner.catalog.spelling import clipped
@@ -164,8 +164,7 @@ class _Keeper:
             elif not self._replacing:
                 raise _differs(entry, old, different)
             else:
-                # Scripts may use the old names: they stay, where the new entry says nothing of names.
-                changed.append(replace(entry, aliases=old.aliases) if ALIASES in entry.assumed else entry)
+                changed.append(_with_what_stays(entry, old))
                 self._outcome._add(entry, REPLACED, hides)
         if changed:
             delete_entries(self._connection, kind, changed)
@@ -242,6 +241,16 @@ class _Keeper:
                         entry, name, _whose(row["layer"], row["slug"]),
                         f"or give the entry the slug {row['slug']}, which puts it in the place of that one",
                     )  # fmt: skip
+
+
+def _with_what_stays(entry: Entry, old: Entry) -> Entry:
+    """`entry` with what it says nothing of: the old names, which scripts may use, and the sources of rates that are the same."""
+    if ALIASES in entry.assumed:
+        entry = replace(entry, aliases=old.aliases)
+    if PEAK_SOURCES in entry.assumed:
+        same = {name: said for name, said in old.peak_sources.items() if entry.rates.get(name) == old.rates.get(name)}
+        entry = replace(entry, peak_sources=same)
+    return entry
 
 
 def _differs(entry: Entry, old: Entry, different: Sequence[str]) -> InputError:

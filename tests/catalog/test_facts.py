@@ -59,7 +59,7 @@ FROZEN = {
         "aliases.csv": "0e539bc242bca822fe85801017529e4625f9e79f76fed8db9b62bd569db139e0",
         "architectures.json": "eefe73c55b61f3c16eb800ed93879ba473839550df9ae87b003fe5ae89093306",
         "carbon_intensities.csv": "6be47c602abd18523e7eca47f1af0ba4377002261675a94b8187a60df0cad870",
-        "changes.json": "1420d2213da307575c5d55d0767ac6387107a2ae122690b88a5a09f35a476c71",
+        "changes.json": "dc213206f391ef66085ae3c2339ae37e4474d6ef62f9204580b833b2249e16a3",
         "checkpoint_writes.csv": "484fc4e9e92b4e201241d36631dbdb11bf41d9fb33a0307c1eb470e97b68a7fe",
         "clusters.csv": "e81b6e09d6526881e8b7c4d05e75465d84e019851601469780e570e5aa2baaa6",
         "efficiencies.csv": "53905fa139ccde71c175cda56258c20507d4b3339b4aa2a493308990530e04a5",
@@ -71,7 +71,7 @@ FROZEN = {
         "power_draws.csv": "a78f41a4dbf09c3338eb999ec2dd84982dae9f0c6cc275e1dfcb5cceb3f55fc7",
         "prices.csv": "57d0317bf50259856165e41f2350d425c073cf6c088ea5ba682441b9622cb0e7",
         "pues.csv": "68af9223a9053fb84fded76f22cc6ede365d59e149ffc60b145ee096b436f32f",
-        "sources.csv": "c14ecc82104a74dbe821fbcf6b2b1dd588e74b482565f7acd343b2574e13c1e3",
+        "sources.csv": "8c089f4fd5e001ca5f68d0cb5625297f4b3cbf7df7b58875414ea254088d0397",
         "vendors.csv": "4761224f7540d3931b882b4e2a27ae3c7ff2452733378151c3f5d9f69b82137a",
     },
 }

@@ -77,6 +77,18 @@ def test_another_source_is_a_difference_that_replace_puts_in_its_place(planner, 
     assert (found["source"], found["document"], found["confidence"]) == ("a second letter", None, "high")
 
 
+def test_an_entry_that_says_nothing_of_sources_leaves_those_of_rates_that_stay(planner, database, tmp_path):
+    brought(planner, tmp_path, CARD)
+    before = peaks(planner)
+    silent = {name: value for name, value in CARD.items() if name != "peak_sources"}
+    assert brought(planner, tmp_path, silent).status == 0
+    assert brought(planner, tmp_path, {**silent, "year": 2027}, "--replace").status == 0
+    assert peaks(planner) == before
+    faster = {**silent, "peak_flop_per_s": {"bf16": "500 TFLOP/s", "fp8": "1100 TFLOP/s"}}
+    assert brought(planner, tmp_path, faster, "--replace").status == 0
+    assert peaks(planner)["fp8"]["source"] == "our rack"
+
+
 @pytest.mark.parametrize(
     ("sources", "said"),
     [
