@@ -5,7 +5,6 @@ The revisions themselves are asked: they run on a scratch database, so a plugin'
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -15,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from planner.catalog.changes import Row, TableChanges, changes
 from planner.catalog.engine import plain_errors, reading_engine
-from planner.catalog.location import core_revisions, database_url, migrations_directory
+from planner.catalog.location import core_revisions, database_url
+from planner.catalog.release_lists import moved_by
 from planner.catalog.tables import VENDOR_LAYER
 from planner.catalog.upgrade import Branches, downgrade, history, revisions, upgrade
 from planner.errors import InputError, UnknownNameError
@@ -32,7 +32,7 @@ _BOOK_KEEPING: Final = ("alembic_version", "catalog_state", "release")
 class ReleaseEntry:
     """A release: its name, layer, revision and day, what it says is new, how many rows it moved, where it is applied.
 
-    The counts are None where that is not known: a later release of a plugin's.
+    The counts are None where that is not known: of a plugin's release that the planner's tool did not write.
     """
 
     slug: str
@@ -84,12 +84,12 @@ def changelog(url: str | None = None, *, branches: Branches | None = None) -> tu
     with _scratch(known) as scratch, _reading(scratch) as connection:
         rows = connection.exec_driver_sql("SELECT * FROM release ORDER BY revision DESC").mappings().all()
         sizes = {row["layer"]: sum(len(each) for _, each in _facts(connection, row["layer"])) for row in rows}
-    counted = {(row["slug"], row["layer"]): _counts(row["slug"], row["layer"]) for row in rows}
+    counted = {(row["slug"], row["layer"]): _counts(dict(row), known) for row in rows}
     first = {row["layer"]: row["slug"] for row in rows}
     for layer, slug in first.items():
         # The first release has no list of changes: what is there and came with no later one is its own.
         later = [counts for (name, own), counts in counted.items() if own == layer and name != slug]
-        if all(later):
+        if counted[slug, layer] is None and all(later):
             came = sum(counts["added"] - counts["removed"] for counts in later if counts)
             counted[slug, layer] = {"added": sizes[layer] - came, "changed": 0, "removed": 0}
     return tuple(_entry(dict(row), counted[row["slug"], row["layer"]], row["revision"] in applied) for row in rows)
@@ -109,12 +109,11 @@ def _entry(row: Mapping[str, str], counts: Mapping[str, int] | None, applied: bo
     )
 
 
-def _counts(slug: str, layer: str) -> dict[str, int] | None:
+def _counts(release: Mapping[str, Any], branches: Branches) -> dict[str, int] | None:
     """How many rows the list of changes of a release moves; None where it has none."""
-    frozen = migrations_directory().parent / "seed_data" / "releases" / slug / "changes.json"
-    if layer != VENDOR_LAYER or not frozen.is_file():
+    tables = moved_by(release, branches)
+    if tables is None:
         return None
-    tables = json.loads(frozen.read_text(encoding="utf-8"))["tables"]
     return {
         part: sum(1 for each in tables if each["table"] != "release" for row in each[part] if not _repeats(row))
         for part in ("added", "changed", "removed")

@@ -9,16 +9,19 @@ from dataclasses import MISSING, dataclass, field, fields
 from datetime import date
 from typing import Any, Final
 
-from planner.catalog.kinds import EFFICIENCIES, Field, fields_of, singular
+from planner.catalog.kinds import EFFICIENCIES, Field, fields_of, peak_source_fields, singular
 from planner.catalog.spelling import checked_name, checked_slug, checked_text, clipped
 from planner.domain.architecture import Architecture, LatentAttention, MixtureOfExperts
 from planner.errors import InputError, UnknownNameError, nearest_names
 from planner.units import parse_bytes, parse_bytes_per_s, parse_flop_per_s, parse_quantity, parse_watts
 
 RATES: Final = "peak_flop_per_s"
+PEAK_SOURCES: Final = "peak_sources"
+"""Where each peak was read, by its format; a peak that is not named has the source of its accelerator."""
 ALIASES: Final = "aliases"
 KIND: Final = "entry"
 """What an exported entry says its kind in; `kind` is a field of some kinds."""
+_APART: Final = frozenset({ALIASES, RATES, PEAK_SOURCES, KIND})
 MOST_ALIASES: Final = 64
 MOST_RATES: Final = 32
 LARGEST_NUMBER: Final = 1e30
@@ -50,6 +53,7 @@ class Entry:
     values: Mapping[str, Any]
     aliases: tuple[str, ...] = ()
     rates: Mapping[str, float] = field(default_factory=dict)
+    peak_sources: Mapping[str, Mapping[str, str | None]] = field(default_factory=dict)
     where: str = ""
     assumed: frozenset[str] = frozenset()
 
@@ -83,12 +87,13 @@ def entry(kind: str, given: Mapping[str, Any], *, where: str = "", source: str =
 
 def _entry(kind: str, given: Mapping[str, Any], *, where: str, source: str, on: str | None) -> Entry:
     known = fields_of(kind)
-    own = {name: value for name, value in given.items() if name not in (ALIASES, RATES, KIND)}
+    own = {name: value for name, value in given.items() if name not in _APART}
     for name in own:
         if name not in known:
             raise UnknownNameError("field", clipped(name)[1:-1], known)
-    if RATES in given and kind != "accelerators":
-        raise InputError(f"{RATES} belongs to accelerators")
+    for name in (RATES, PEAK_SOURCES):
+        if name in given and kind != "accelerators":
+            raise InputError(f"{name} belongs to accelerators")
     if ALIASES in given and kind == EFFICIENCIES:
         raise InputError("efficiencies have no aliases")
     values = {name: typed(known[name], value) for name, value in own.items() if not _absent(value)}
@@ -102,14 +107,16 @@ def _entry(kind: str, given: Mapping[str, Any], *, where: str, source: str, on: 
         values.setdefault(name, None)
     if kind == "models":
         _check_parts(values)
+    rates = _rates(given.get(RATES))
     return Entry(
         kind=kind,
         values={name: values[name] for name in known},
         aliases=_aliases(given.get(ALIASES), values.get("slug")),
-        rates=_rates(given.get(RATES)),
+        rates=rates,
+        peak_sources=_peak_sources(given.get(PEAK_SOURCES), rates),
         where=where,
         assumed=frozenset(
-            [*filled, *(name for name in (ALIASES, RATES) if _absent(given.get(name)) or not given[name])]
+            [*filled, *(name for name in (ALIASES, RATES, PEAK_SOURCES) if _absent(given.get(name)) or not given[name])]
         ),
     )
 
@@ -236,6 +243,29 @@ def _rates(given: object) -> dict[str, float]:
     return found
 
 
+def _peak_sources(given: object, rates: Mapping[str, float]) -> dict[str, dict[str, str | None]]:
+    """What is said of each peak's source; a text is the source itself."""
+    if _absent(given):
+        return {}
+    example = "as in {bf16: {source: data sheet, source_date: 2024-05}}"
+    if not isinstance(given, Mapping):
+        raise InputError(f"{PEAK_SOURCES} must map formats to sources", hint=example)
+    known = peak_source_fields()
+    found = {}
+    for name, said in given.items():
+        if name not in rates:
+            raise InputError(f"{PEAK_SOURCES}: there is no rate {clipped(name)} in {RATES}", hint=example)
+        parts = said if isinstance(said, Mapping) else {"source": said}
+        for each in parts:
+            if each not in known:
+                raise UnknownNameError(f"field of {PEAK_SOURCES}", clipped(each)[1:-1], known)
+        values = {each: typed(known[each], value) for each, value in parts.items() if not _absent(value)}
+        if "source" not in values:
+            raise InputError(f"{PEAK_SOURCES}: {name}: source is missing", hint=example)
+        found[name] = {each: values.get(each) for each in known} | {"confidence": values.get("confidence", "high")}
+    return found
+
+
 def _defaults(kind: str, values: Mapping[str, Any], source: str, on: str | None) -> dict[str, Any]:
     known = fields_of(kind)
     slug = values.get("slug")
@@ -292,6 +322,8 @@ def differences(new: Entry, old: Entry) -> tuple[str, ...]:
         fields_.append(ALIASES)
     if dict(new.rates) != dict(old.rates):
         fields_.append(RATES)
+    if PEAK_SOURCES not in new.assumed and dict(new.peak_sources) != dict(old.peak_sources):
+        fields_.append(PEAK_SOURCES)
     return tuple(fields_)
 
 
@@ -302,6 +334,11 @@ def as_written(stored: Entry) -> dict[str, Any]:
     fields_: dict[str, Any] = {KIND: stored.kind, **first, **known}
     if stored.rates:
         fields_[RATES] = dict(sorted(stored.rates.items()))
+    if stored.peak_sources:
+        fields_[PEAK_SOURCES] = {
+            name: {each: value for each, value in said.items() if value is not None}
+            for name, said in sorted(stored.peak_sources.items())
+        }
     if stored.aliases:
         fields_[ALIASES] = sorted(stored.aliases)
     return fields_

@@ -11,7 +11,6 @@ from planner.catalog.reader import TABLES
 from planner.errors import InputError
 
 if TYPE_CHECKING:
-    from sqlalchemy import Table
     from sqlalchemy.types import TypeEngine
 
 EFFICIENCIES: Final = "efficiencies"
@@ -44,9 +43,21 @@ class Field:
 @cache
 def fields_of(kind: str) -> Mapping[str, Field]:
     """The fields of a kind in the order of its table, without what names layers: those follow from the entry's own."""
+    return _fields(KINDS[kind])
+
+
+@cache
+def peak_source_fields() -> Mapping[str, Field]:
+    """What may be said of where a peak was read."""
+    return {name: field for name, field in _fields("peak_source").items() if not field.key}
+
+
+def _fields(name_of_table: str) -> Mapping[str, Field]:
     from sqlalchemy import BigInteger, String
 
-    table = _table(kind)
+    from planner.catalog.tables import Base
+
+    table = Base.metadata.tables[name_of_table]
     names = frozenset(table.columns.keys())
     rules = {str(constraint.name) for constraint in table.constraints}
     references = {
@@ -87,12 +98,6 @@ def _type_of(stored: TypeEngine[Any]) -> FieldType:
     if isinstance(stored, Integer):
         return "whole"
     return "number" if isinstance(stored, Float) else "text"
-
-
-def _table(kind: str) -> Table:
-    from planner.catalog.tables import Base
-
-    return Base.metadata.tables[KINDS[kind]]
 
 
 def singular(kind: str) -> str:

@@ -257,7 +257,7 @@ class _Own:
         return []
 
     def of(self, kind: str, table: str, slug: str) -> tuple[list[Row], list[Row], list[Row]]:
-        """The entry, and of an accelerator the peaks and the efficiencies."""
+        """The entry, and of an accelerator the peaks and the efficiencies. Where peaks were read is no part of what they say."""
         entry = self.rows(table, "slug", slug)
         if kind != _ACCELERATORS:
             return entry, [], []

@@ -321,6 +321,7 @@ class Catalog:
                 entry["document_name"] = self._row("sources", entry["document"])["name"]
             if kind == "accelerators":
                 entry["peak_flop_per_s"] = self._peaks(entry)
+                entry["peaks"] = series.peaks_with_sources(self, entry)
                 rows = self._efficiencies(entry)
                 forces = shadows.in_force(rows)
                 entry["efficiencies"] = [

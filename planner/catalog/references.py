@@ -42,6 +42,7 @@ def references() -> tuple[Reference, ...]:
         )
         for table in layered_tables()
         for key in sorted(table.foreign_key_constraints, key=lambda key: str(key.name))
+        if "slug" in key.referred_table.columns
     ]
     found += [
         Reference(table=table, column=column, target=target, layer_column=None)

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from sqlalchemy import Boolean, Column, Double, Integer
 
+from planner.catalog.entries import PEAK_SOURCES, RATES
 from planner.catalog.names import name_key
 from planner.catalog.reader import TABLES
 from planner.catalog.tables import VENDOR_LAYER, Base
@@ -30,6 +31,7 @@ FILES: Final = {
     "architecture": "architectures.json",
     "accelerator": "accelerators.json",
     "peak_rate": "accelerators.json",
+    "peak_source": "accelerators.json",
     "efficiency": "efficiencies.csv",
     "node": "nodes.csv",
     "cluster": "clusters.csv",
@@ -82,9 +84,15 @@ def _rows(folder: Path, table: str) -> list[Row]:
         return [
             {"accelerator": row["slug"], "format": name, "flop_per_s": float(rate)}
             for row in given
-            for name, rate in row["peak_flop_per_s"].items()
+            for name, rate in row[RATES].items()
         ]
-    return [{name: value for name, value in row.items() if name != "peak_flop_per_s"} for row in given]
+    if table == "peak_source":
+        return [
+            {"accelerator": row["slug"], "format": name, **said}
+            for row in given
+            for name, said in row.get(PEAK_SOURCES, {}).items()
+        ]
+    return [{name: value for name, value in row.items() if name not in (RATES, PEAK_SOURCES)} for row in given]
 
 
 def _csv(path: Path, table: str | None) -> Iterator[Row]:
@@ -149,7 +157,7 @@ def _refer_to_released(tables: dict[str, list[Row]]) -> None:
     own = {table: {row["slug"] for row in rows if "slug" in row} for table, rows in tables.items()}
     for table, rows in tables.items():
         for key in Base.metadata.tables[table].foreign_key_constraints:
-            column, layer = key.column_keys
+            column, layer = key.column_keys[:2]
             for row in rows:
                 if layer != "layer" and row[column] is not None and row[column] not in own[key.referred_table.name]:
                     row[layer] = VENDOR_LAYER

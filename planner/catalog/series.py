@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
-from planner.catalog.location import migrations_directory
+from planner.catalog.release_lists import moved_by
 from planner.domain.hardware import CALIBRATED
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from planner.catalog.reader import Catalog
 
 Row = dict[str, Any]
@@ -17,18 +19,28 @@ Row = dict[str, Any]
 MOST_EVENTS: Final = 1000
 """Prices of one entry that are looked at, the newest first."""
 _PRICED: Final = {"accelerators": "accelerator", "nodes": "node", "clusters": "cluster"}
+_WITHOUT_SLUG: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
+    "efficiencies": (
+        "accelerator AS slug, metric AS name",
+        ("accelerator", "metric", "format", "condition", "layer"),
+    ),
+    "peaks": ("accelerator AS slug, format AS name", ("accelerator", "format", "layer")),
+}
+"""How the rows of a kind without slugs are shown, and their keys."""
 _PARTS: Final = ("added", "changed", "removed")
 
 
-def history(catalog: Catalog, kind: str, name: str) -> list[Row]:
+def history(catalog: Catalog, kind: str, name: str, *, branches: Mapping[str, Path] | None = None) -> list[Row]:
     """The dated facts of the entry that `name` means, newest first: prices, efficiencies, calibrations, and the releases that
-    brought or changed it. Each has ``date``, ``event``, ``detail``, ``value``, ``layer`` and ``source``.
+    brought or changed it, of the planner and of the plugins in `branches`.
+
+    Each has ``date``, ``event``, ``detail``, ``value``, ``layer`` and ``source``.
 
     Raises UnknownNameError.
     """
     row = catalog.row(kind, name)
     slug = row["slug"]
-    events = [*_of_releases(catalog, kind, row), *_of_prices(catalog, kind, slug)]
+    events = [*_of_releases(catalog, kind, row, branches), *_of_prices(catalog, kind, slug)]
     if kind == "accelerators":
         events += _of_efficiencies(catalog, slug)
     return sorted(events, key=lambda event: event["date"] or "", reverse=True)
@@ -60,14 +72,27 @@ def resting_on(catalog: Catalog, name: str, most: int) -> list[Row]:
     slug = catalog.resolve("sources", name)
     found: list[Row] = []
     for kind, table in _cited(catalog):
-        shown, keys = "slug, name", ["slug", "layer"]
-        if kind == "efficiencies":
-            shown = "accelerator AS slug, metric AS name"
-            keys = ["accelerator", "metric", "format", "condition", "layer"]
+        shown, keys = _WITHOUT_SLUG.get(kind, ("slug, name", ("slug", "layer")))
         order = ", ".join(f"{table}.{key}{catalog.bytewise}" for key in keys)
         query = f"SELECT {shown}, layer, source FROM {table} WHERE document = :slug ORDER BY {order} LIMIT :most"
         found += [{"kind": kind, **row} for row in catalog.select(query, slug=slug, most=most)]
     return found[:most]
+
+
+def peaks_with_sources(catalog: Catalog, row: Mapping[str, Any]) -> list[Row]:
+    """The rates of the accelerator `row`, each with where it was read: in its own source, or in its accelerator's."""
+    same = "s.accelerator = r.accelerator AND s.layer = r.layer AND s.format = r.format"
+    query = (
+        "SELECT r.format, r.flop_per_s AS dense_flop_per_s, r.layer, s.document, s.source, s.source_date, s.confidence "
+        f"FROM peak_rate r LEFT JOIN peak_source s ON {same} WHERE r.accelerator = :slug"
+    )
+    known = catalog.select(query, slug=row["slug"])
+    found = sorted((rate for rate in known if rate["layer"] == row["layer"]), key=itemgetter("format"))
+    # As the rates themselves: those of the fact count where the user's row has none.
+    found = found or sorted(known, key=itemgetter("format"))
+    shown = ("format", "dense_flop_per_s", "confidence", "source", "source_date", "document")
+    whole = {name: row[name] for name in ("confidence", "source", "source_date", "document")}
+    return [{name: rate[name] for name in shown} | (whole if rate["source"] is None else {}) for rate in found]
 
 
 def _cited(catalog: Catalog) -> Iterator[tuple[str, str]]:
@@ -76,6 +101,7 @@ def _cited(catalog: Catalog) -> Iterator[tuple[str, str]]:
         if kind != "sources":
             yield kind, catalog.table(kind)
     yield "efficiencies", "efficiency"
+    yield "peaks", "peak_source"
 
 
 def newest_first(catalog: Catalog) -> str:
@@ -106,16 +132,19 @@ def _of_efficiencies(catalog: Catalog, slug: str) -> Iterator[Row]:
         yield _event(row["source_date"], event, said.strip(), row["layer"], row["source"], f"{row['fraction']:.4g}")
 
 
-def _of_releases(catalog: Catalog, kind: str, row: Mapping[str, Any]) -> Iterator[Row]:
+def _of_releases(
+    catalog: Catalog, kind: str, row: Mapping[str, Any], branches: Mapping[str, Path] | None
+) -> Iterator[Row]:
     """Which release brought the entry, which changed it; for one of the user's when it was brought in."""
     if row["layer"] == "user":
         yield _event(row.get("source_date"), "brought in", "an entry of your own", "user", row.get("source") or "")
     layer = row["layer"] if row["layer"] != "user" else row.get("shadows")
     if layer is None:
         return
-    query = "SELECT slug, released_on, note FROM release WHERE layer = :layer ORDER BY revision"
+    query = "SELECT slug, layer, revision, released_on, note FROM release WHERE layer = :layer ORDER BY revision"
     releases = catalog.select(query, layer=layer)
-    changes = {release["slug"]: _changes(release["slug"], catalog.table(kind), row["slug"]) for release in releases}
+    table, slug = catalog.table(kind), row["slug"]
+    changes = {release["slug"]: _changes(moved_by(release, branches), table, slug) for release in releases}
     # The first release has no list of changes: what no later one added was there from the start.
     if releases and not any("added" in (each or {}) for each in changes.values()):
         changes[releases[0]["slug"]] = {"added": {}}
@@ -123,21 +152,43 @@ def _of_releases(catalog: Catalog, kind: str, row: Mapping[str, Any]) -> Iterato
     for release in reversed(releases):
         for part, columns in (changes[release["slug"]] or {}).items():
             said = f"{part} {', '.join(columns)}".strip()
-            moved = "; ".join(f"{old} → {new}" for old, new in columns.values() if not isinstance(new or old, str))
+            values = (pair for pair in columns.values() if not isinstance(pair[1] or pair[0], str))
+            moved = "; ".join(f"{old} → {'none' if new is None else new}" for old, new in values)
             yield _event(release["released_on"], f"release {release['slug']}", said, layer, release["note"], moved)
 
 
-def _changes(release: str, table: str, slug: str) -> dict[str, dict[str, tuple[Any, Any]]] | None:
-    """What a release did to one row: the part of its list, with the columns that changed and both values; None without a list."""
-    frozen = migrations_directory().parent / "seed_data" / "releases" / release / "changes.json"
-    if not frozen.is_file():
+def _changes(
+    moved: Sequence[Mapping[str, Any]] | None, table: str, slug: str
+) -> dict[str, dict[str, tuple[Any, Any]]] | None:
+    """What a release did to one row: the part of its list, with the columns that changed and both values; None without a list.
+
+    The rates of an accelerator are columns of its row here.
+    """
+    if moved is None:
         return None
     found: dict[str, dict[str, tuple[Any, Any]]] = {}
-    for each in json.loads(frozen.read_text(encoding="utf-8"))["tables"]:
-        if each["table"] != table:
-            continue
-        for part in _PARTS:
-            for row in each[part]:
-                if row.get("slug", row.get("key", {}).get("slug")) == slug:
-                    found[part] = {name: (row["old"].get(name), new) for name, new in row.get("new", {}).items()}
+    for each in moved:
+        if each["table"] == table:
+            for part in _PARTS:
+                for row in each[part]:
+                    if row.get("slug", row.get("key", {}).get("slug")) == slug:
+                        found[part] = {name: (row["old"].get(name), new) for name, new in row.get("new", {}).items()}
+    rates = _changed_rates(moved, slug) if table == "accelerator" and not found.keys() & {"added", "removed"} else {}
+    if rates:
+        found["changed"] = rates | found.get("changed", {})
+    return found
+
+
+def _changed_rates(moved: Sequence[Mapping[str, Any]], slug: str) -> dict[str, tuple[Any, Any]]:
+    found = {}
+    for each in moved:
+        if each["table"] == "peak_rate":
+            for change in each["changed"]:
+                if change["key"]["accelerator"] == slug:
+                    values = (change["old"]["flop_per_s"], change["new"]["flop_per_s"])
+                    found[f"{change['key']['format']}_flop_per_s"] = values
+            for part in ("added", "removed"):
+                for row in (row for row in each[part] if row["accelerator"] == slug):
+                    value = row["flop_per_s"]
+                    found[f"{row['format']}_flop_per_s"] = (None, value) if part == "added" else (value, None)
     return found

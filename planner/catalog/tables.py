@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import BigInteger, CheckConstraint, Index, String, Text, text
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKeyConstraint, Index, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from planner.catalog.architecture_table import Architecture
@@ -52,6 +52,7 @@ __all__ = [
     "Link",
     "Node",
     "PeakRate",
+    "PeakSource",
     "PowerDraw",
     "PowerUsageEffectiveness",
     "Price",
@@ -218,6 +219,32 @@ class PeakRate(Base):
     layer: Mapped[str] = mapped_column(LAYER, primary_key=True, comment="layer of the accelerator")
     format: Mapped[str] = mapped_column(String(20), primary_key=True, comment="fp32, tf32, bf16, fp8, int8 …")
     flop_per_s: Mapped[float] = mapped_column(comment="dense peak")
+
+
+class PeakSource(Base):
+    """Where one peak was read. A user's peak may have none: then its accelerator's source stands for it."""
+
+    __tablename__ = "peak_source"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["accelerator", "layer", "format"],
+            ["peak_rate.accelerator", "peak_rate.layer", "peak_rate.format"],
+            ondelete="CASCADE",
+        ),
+        refers("document", "source"),
+        CheckConstraint("source <> ''", name="source_named"),
+        CheckConstraint("confidence IN ('high', 'medium', 'low')", name="confidence_known"),
+        dated("source_date"),
+    )
+
+    accelerator: Mapped[str] = mapped_column(SLUG, primary_key=True, comment="slug of the accelerator")
+    layer: Mapped[str] = mapped_column(LAYER, primary_key=True, comment="layer of the accelerator")
+    format: Mapped[str] = mapped_column(String(20), primary_key=True, comment="fp32, tf32, bf16, fp8, int8 …")
+    document: Mapped[str | None] = mapped_column(SLUG, comment="slug of the source document")
+    document_layer: Mapped[str | None] = mapped_column(LAYER, comment="layer of the document; NULL in the user layer")
+    source: Mapped[str] = mapped_column(Text, comment="where the peak was read, or what it follows from")
+    source_date: Mapped[str | None] = mapped_column(String(10), comment="when the source said so: a day, month or year")
+    confidence: Mapped[str] = mapped_column(String(10), comment="high, medium or low")
 
 
 class Efficiency(Base):

@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from planner.catalog.entries import ALIASES, Entry, differences, unknown_reference
-from planner.catalog.kinds import EFFICIENCIES, KINDS, fields_of, singular
+from planner.catalog.entries import ALIASES, PEAK_SOURCES, Entry, differences, unknown_reference
+from planner.catalog.kinds import EFFICIENCIES, KINDS, Field, fields_of, peak_source_fields, singular
 from planner.catalog.names import lookup_keys, name_key
 from planner.catalog.spelling import clipped
 from planner.catalog.user_rows import (
@@ -164,8 +164,7 @@ class _Keeper:
             elif not self._replacing:
                 raise _differs(entry, old, different)
             else:
-                # Scripts may use the old names: they stay, where the new entry says nothing of names.
-                changed.append(replace(entry, aliases=old.aliases) if ALIASES in entry.assumed else entry)
+                changed.append(_with_what_stays(entry, old))
                 self._outcome._add(entry, REPLACED, hides)
         if changed:
             delete_entries(self._connection, kind, changed)
@@ -173,8 +172,15 @@ class _Keeper:
 
     def _resolved(self, entry: Entry) -> Entry:
         """The entry with slugs in the place of the names by which it refers to others."""
-        values = dict(entry.values)
-        for name, fact in fields_of(entry.kind).items():
+        values = self._with_slugs(entry, entry.values, fields_of(entry.kind))
+        sources = {
+            name: self._with_slugs(entry, said, peak_source_fields()) for name, said in entry.peak_sources.items()
+        }
+        return replace(entry, values=values, peak_sources=sources)
+
+    def _with_slugs(self, entry: Entry, given: Mapping[str, Any], known: Mapping[str, Field]) -> dict[str, Any]:
+        values = dict(given)
+        for name, fact in known.items():
             if fact.refers_to is None or values[name] is None:
                 continue
             wanted = (fact.refers_to, values[name])
@@ -185,7 +191,7 @@ class _Keeper:
                 self._open.setdefault(wanted, f"{entry.where}: {singular(entry.kind)} {clipped(entry.slug)}: {name}")
             else:
                 values[name] = slug
-        return replace(entry, values=values)
+        return values
 
     def _insert(self, kind: str, entries: list[Entry], kept: Mapping[tuple[str, ...], Entry]) -> None:
         from sqlalchemy.exc import IntegrityError
@@ -237,6 +243,16 @@ class _Keeper:
                     )  # fmt: skip
 
 
+def _with_what_stays(entry: Entry, old: Entry) -> Entry:
+    """`entry` with what it says nothing of: the old names, which scripts may use, and the sources of rates that are the same."""
+    if ALIASES in entry.assumed:
+        entry = replace(entry, aliases=old.aliases)
+    if PEAK_SOURCES in entry.assumed:
+        same = {name: said for name, said in old.peak_sources.items() if entry.rates.get(name) == old.rates.get(name)}
+        entry = replace(entry, peak_sources=same)
+    return entry
+
+
 def _differs(entry: Entry, old: Entry, different: Sequence[str]) -> InputError:
     first = different[0]
     said = f"differs in {', '.join(different[:3])}{' …' if len(different) > 3 else ''}"
@@ -267,7 +283,7 @@ def _breaks_rule(entry: Entry, message: str) -> InputError:
     name = "" if found is None else found.group()
     rule = name
     # The rule may be of the rates or the names of the entry.
-    for table in (table_named(each) for each in (KINDS[entry.kind], "peak_rate", "alias")):
+    for table in (table_named(each) for each in (KINDS[entry.kind], "peak_rate", "peak_source", "alias")):
         for each in table.constraints:
             if isinstance(each, CheckConstraint) and each.name == name:
                 text = " ".join(str(each.sqltext).replace('"', "").split())

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from planner.catalog.engine import plain_errors, reading_engine, writing_engine
 from planner.catalog.entries import Entry
-from planner.catalog.kinds import EFFICIENCIES, KINDS, fields_of
+from planner.catalog.kinds import EFFICIENCIES, KINDS, fields_of, peak_source_fields
 from planner.catalog.location import database_url
 from planner.catalog.names import lookup_keys, name_key
 
@@ -99,7 +99,9 @@ def stored_by_key(connection: Connection, kind: str, entries: Sequence[Entry]) -
 def _entries(connection: Connection, kind: str, rows: Sequence[RowMapping]) -> list[Entry]:
     slugs = [str(row["slug"]) for row in rows] if kind != EFFICIENCIES else []
     aliases = _grouped(connection, "alias", "slug", slugs, kind=kind)
-    rates = _grouped(connection, "peak_rate", "accelerator", slugs if kind == "accelerators" else [])
+    with_rates = slugs if kind == "accelerators" else []
+    rates = _grouped(connection, "peak_rate", "accelerator", with_rates)
+    sources = _grouped(connection, "peak_source", "accelerator", with_rates)
     return [
         Entry(
             kind=kind,
@@ -110,6 +112,10 @@ def _entries(connection: Connection, kind: str, rows: Sequence[RowMapping]) -> l
                 if each["role"] == "alias"
             ),
             rates={each["format"]: each["flop_per_s"] for each in rates.get((row.get("slug"), row["layer"]), ())},
+            peak_sources={
+                each["format"]: {name: each[name] for name in peak_source_fields()}
+                for each in sources.get((row.get("slug"), row["layer"]), ())
+            },
         )
         for row in rows
     ]
@@ -197,6 +203,13 @@ def insert_rows(connection: Connection, kind: str, entries: Sequence[Entry]) -> 
     ]
     if rates:
         connection.execute(insert(table_named("peak_rate")), rates)
+    sources = [
+        {"accelerator": entry.slug, "layer": USER, "format": name, **said}
+        for entry in entries
+        for name, said in entry.peak_sources.items()
+    ]
+    if sources:
+        connection.execute(insert(table_named("peak_source")), sources)
     if kind != EFFICIENCIES:
         connection.execute(insert(table_named("alias")), [row for entry in entries for row in _alias_rows(entry)])
 
@@ -229,9 +242,9 @@ def delete_slugs(connection: Connection, kind: str, slugs: Sequence[str]) -> Non
     """Delete the user's entries of these slugs, with their rates and names."""
     from sqlalchemy import delete
 
-    table, alias, rate = table_named(KINDS[kind]), table_named("alias"), table_named("peak_rate")
+    table, alias = table_named(KINDS[kind]), table_named("alias")
     for part in parts(slugs):
-        if kind == "accelerators":
+        for rate in map(table_named, ("peak_source", "peak_rate") if kind == "accelerators" else ()):
             connection.execute(delete(rate).where(rate.c.layer == USER, rate.c.accelerator.in_(part)))
         connection.execute(delete(alias).where(alias.c.kind == kind, alias.c.layer == USER, alias.c.slug.in_(part)))
         connection.execute(delete(table).where(table.c.layer == USER, table.c.slug.in_(part)))

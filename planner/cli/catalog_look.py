@@ -21,11 +21,13 @@ def history(kind: str, slug: str, limit: int) -> int:
     """What is known of an entry over time, newest first: prices, efficiencies, calibrations, releases that changed it."""
     from planner.catalog.kinds import kind_named
     from planner.catalog.series import history as dated
+    from planner.cli.registered import catalog_branches
     from planner.reports.catalog import history_report
 
     named = kind_named(kind)
     with opened_catalog() as source:
-        events, found = dated(source, named, slug), source.resolve(named, slug)
+        events = dated(source, named, slug, branches=catalog_branches())
+        found = source.resolve(named, slug)
     if len(events) > limit:
         messages.note(f"the newest {limit:,} of {len(events):,} are shown: --limit shows more")
     return deliver(history_report(named, found, events[:limit]))

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, TextIO
 
-from planner.catalog.entries import ALIASES, KIND, RATES, Entry, entry
+from planner.catalog.entries import ALIASES, KIND, PEAK_SOURCES, RATES, Entry, entry
 from planner.catalog.kinds import KINDS, kind_named, singular
 from planner.catalog.records import architecture
 from planner.catalog.spelling import clipped
@@ -25,7 +25,7 @@ ITEMS: Final = "items"
 LARGEST_CSV_BYTES: Final = 2 * GIB
 LONGEST_LINE: Final = MIB
 MOST_COLUMNS: Final = 400
-_NESTED: Final = (ALIASES, RATES)
+_NESTED: Final = (ALIASES, RATES, PEAK_SOURCES)
 
 
 def read_entries(path: str) -> Iterator[Entry]:

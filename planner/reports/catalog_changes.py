@@ -26,7 +26,11 @@ KINDS: Final[Mapping[str, str]] = {
     "alias": "aliases",
 }
 """What the rows of a table are called, where it is not the table's name with an s."""
-PART_OF: Final[Mapping[str, str]] = {"peak_rate": "accelerators", "efficiency": "accelerators"}
+PART_OF: Final[Mapping[str, str]] = {
+    "peak_rate": "accelerators",
+    "peak_source": "accelerators",
+    "efficiency": "accelerators",
+}
 """Tables whose rows belong to the entries of a kind."""
 PROVENANCE: Final = ("name", "document", "source", "source_date", "confidence", "note")
 """Columns that say where a fact is from: what changed in the fact itself comes before them."""
@@ -34,7 +38,7 @@ FLAT: Final = ("change", "kind", "entry", "field", "old", "new")
 NAMES_SHOWN: Final = 40
 ORDER: Final = (
     "accelerator", "peak_rate", "node", "cluster", "price", "link", "vendor", "architecture", "efficiency", "power_draw",
-    "carbon_intensity", "pue", "footprint", "failure_rate", "checkpoint_write", "goodput", "source", "alias",
+    "carbon_intensity", "pue", "footprint", "failure_rate", "checkpoint_write", "goodput", "peak_source", "source", "alias",
 )  # fmt: skip
 """Tables as people look for them; others come last."""
 

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
-from planner.catalog.entries import ALIASES, KIND, RATES, Entry, as_written
+from planner.catalog.entries import ALIASES, KIND, PEAK_SOURCES, RATES, Entry, as_written
 from planner.catalog.kinds import fields_of
 
 SCHEMA: Final = "planner.catalog.export/1"
@@ -63,7 +63,8 @@ def _yaml(entries: Iterable[Entry]) -> Iterator[str]:
 
 
 def _csv(entries: Iterable[Entry], kinds: Sequence[str]) -> Iterator[str]:
-    columns = [KIND, *dict.fromkeys(name for kind in kinds for name in fields_of(kind)), RATES, ALIASES]
+    nested = (RATES, PEAK_SOURCES, ALIASES)
+    columns = [KIND, *dict.fromkeys(name for kind in kinds for name in fields_of(kind)), *nested]
     yield _line(columns)
     for entry in entries:
         fields = as_written(entry)

@@ -17,6 +17,7 @@ from planner.catalog.changes import Change, TableChanges, changes
 from planner.catalog.comparison import changelog, difference
 from planner.catalog.location import migrations_directory
 from planner.catalog.reader import Catalog
+from planner.catalog.series import history
 from planner.catalog.tables import Base
 from planner.catalog.upgrade import downgrade, upgrade
 from planner.errors import InputError, UnknownNameError
@@ -36,7 +37,7 @@ def as_stored(table: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: tuple(row[name] for name in release_files.primary_key(table)))
 
 
-@pytest.mark.parametrize(("revision", "folder"), [("0002", "2026-11"), ("0005", "2026-11b")])
+@pytest.mark.parametrize(("revision", "folder"), [("0002", "2026-11"), ("0005", "2026-11b"), ("0007", "2026-11c")])
 def test_the_files_of_a_release_are_what_its_revision_leaves(
     empty_url: str, tmp_path: Path, revision: str, folder: str
 ) -> None:
@@ -245,7 +246,7 @@ def test_a_difference_read_backwards_swaps_old_and_new() -> None:
     assert {each.table: (len(each.added), len(each.removed)) for each in forth.tables} == {
         each.table: (len(each.removed), len(each.added)) for each in back.tables
     }
-    assert difference("2026-11b", "newest").tables == ()
+    assert difference("2026-11c", "newest").tables == ()
 
 
 def test_a_difference_from_base_is_everything() -> None:
@@ -267,22 +268,50 @@ def test_a_plugins_releases_are_compared_too(pack: Pack) -> None:
 
 
 def test_an_unknown_release_is_named_with_those_that_there_are() -> None:
-    with pytest.raises(UnknownNameError, match=r"2026-11c.*2026-11b"):
-        difference("2026-11", "2026-11c")
+    with pytest.raises(UnknownNameError, match=r"2026-11d.*2026-11c"):
+        difference("2026-11", "2026-11d")
 
 
 def test_the_changelog_tells_what_is_applied(url: str, pack: Pack) -> None:
     downgrade(url, "0004")
     found = changelog(url, branches={"acme": pack.versions})
     assert [(each.slug, each.layer, each.applied) for each in found] == [
-        ("2", "acme", False), ("1", "acme", False), ("2026-11b", "vendor", False), ("2026-11", "vendor", True),
+        ("2", "acme", False), ("1", "acme", False), ("2026-11c", "vendor", False), ("2026-11b", "vendor", False),
+        ("2026-11", "vendor", True),
     ]  # fmt: skip
-    first, second = found[-1], found[-2]
+    first, later = found[-1], found[2:-1]
     assert (first.revision, first.added, first.changed, first.removed) == ("0002", 1724, 0, 0)
-    assert second.added is not None
-    assert first.added + second.added - (second.removed or 0) == sum(
+    assert all(each.added is not None for each in later)
+    assert first.added + sum((each.added or 0) - (each.removed or 0) for each in later) == sum(
         len(each.added) for each in difference("base", "newest").tables
     )
+
+
+def test_the_changelog_counts_what_a_plugins_releases_move(url: str, pack: Pack) -> None:
+    found = {each.slug: each for each in changelog(url, branches={"acme": pack.versions})}
+    first, second = (found[name] for name in ("1", "2"))
+    for counted, was, now in ((first, "base", "1"), (second, "1", "2")):
+        tables = difference(was, now, branches={"acme": pack.versions}).tables
+        moved = [sum(len(getattr(each, part)) for each in tables) for part in ("added", "changed", "removed")]
+        assert [counted.added, counted.changed, counted.removed] == moved
+
+
+def test_a_plugins_release_that_changed_an_entry_is_in_its_history(url: str, pack: Pack) -> None:
+    branches = {"acme": pack.versions}
+    upgrade(url, branches=branches)
+    with Catalog.open(url, branches=branches) as catalog:
+        events = history(catalog, "nodes", "acme-b", branches=branches)
+        without = history(catalog, "nodes", "acme-b")
+    assert [(each["event"], each["detail"]) for each in events] == [
+        ("release 2", "changed vcpus, note"), ("release 1", "added"),
+    ]  # fmt: skip
+    assert {each["event"] for each in without} == {"release 1"}
+
+
+def test_a_corrected_peak_is_in_the_history_of_its_accelerator(url: str) -> None:
+    with Catalog.open(url) as catalog:
+        (event,) = [each for each in history(catalog, "accelerators", "a10") if each["event"] == "release 2026-11c"]
+    assert (event["detail"], event["value"]) == ("changed fp64_flop_per_s", "976000000000.0 → 488000000000.0")
 
 
 def test_every_table_of_facts_has_a_file() -> None:

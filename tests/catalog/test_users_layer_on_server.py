@@ -44,7 +44,7 @@ def write_everywhere(url: str) -> None:
     """Give every table rows of the user's own: copies of released ones, which they shadow."""
     for table in Base.metadata.sorted_tables:
         columns = list(table.columns.keys())
-        if "layer" not in columns or table.name == "peak_rate":
+        if "layer" not in columns or table.name in ("peak_rate", "peak_source"):
             continue
         values = [
             "'user'"
@@ -56,10 +56,12 @@ def write_everywhere(url: str) -> None:
         ]
         names = ", ".join(f'"{column}"' for column in columns)
         run(url, f'INSERT INTO "{table.name}" ({names}) SELECT {", ".join(values)} FROM "{table.name}" LIMIT 7')
+    own = "WHERE accelerator IN (SELECT slug FROM accelerator WHERE layer = 'user')"
     run(
         url,
-        "INSERT INTO peak_rate SELECT accelerator, 'user', format, flop_per_s FROM peak_rate WHERE accelerator IN "
-        "(SELECT slug FROM accelerator WHERE layer = 'user')",
+        f"INSERT INTO peak_rate SELECT accelerator, 'user', format, flop_per_s FROM peak_rate {own}",
+        "INSERT INTO peak_source SELECT accelerator, 'user', format, document, NULL, source, source_date, confidence "
+        f"FROM peak_source {own}",
     )
 
 

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import re
-import shutil
-import subprocess
 import sys
-import venv
 import zipfile
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
+from pack_environment import Environment, built, with_planner
 
 from planner.catalog.location import core_revisions
 
@@ -23,63 +19,14 @@ FACTS = PACK / "planner_tpu" / "facts" / "tpu-2026-11"
 NEWEST = core_revisions()[-1]
 
 
-class Done(NamedTuple):
-    """What a command left behind."""
-
-    status: int
-    out: str
-    err: str
-
-
-class Environment(NamedTuple):
-    """A virtual environment with the planner's wheel, and a catalog of its own."""
-
-    python: Path
-    home: Path
-
-    def pip(self, *arguments: str) -> None:
-        """Install or uninstall, with the pip of the environment that the tests run in."""
-        command = [sys.executable, "-m", "pip", "--python", str(self.python), *arguments]
-        subprocess.run([*command, "--quiet", "--disable-pip-version-check"], check=True, capture_output=True, text=True)
-
-    def planner(self, *arguments: str) -> Done:
-        """Run `planner` as installed there."""
-        done = subprocess.run(
-            [self.python.with_name("planner"), *arguments],
-            cwd=self.home,
-            env={"HOME": str(self.home), "PATH": os.environ["PATH"]},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        return Done(done.returncode, done.stdout, done.stderr)
-
-    def items(self, *arguments: str) -> list[dict[str, object]]:
-        """The items that a command lists."""
-        done = self.planner(*arguments, "--format", "json")
-        assert done.status == 0, done.err
-        found: list[dict[str, object]] = json.loads(done.out)["items"]
-        return found
-
-
 @pytest.fixture(scope="module")
 def pack_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out, source = tmp_path_factory.mktemp("pack"), tmp_path_factory.mktemp("source") / "tpu"
-    shutil.copytree(PACK, source, ignore=shutil.ignore_patterns("__pycache__", "build", "*.egg-info"))
-    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(out), str(source)]
-    subprocess.run(command, check=True, capture_output=True, text=True)
-    return next(out.glob("*.whl"))
+    return built(PACK, tmp_path_factory.mktemp("source") / PACK.name, tmp_path_factory.mktemp("pack"))
 
 
 @pytest.fixture(scope="module")
 def environment(wheel: Path, dependencies: Path, tmp_path_factory: pytest.TempPathFactory) -> Environment:
-    folder, home = tmp_path_factory.mktemp("venv"), tmp_path_factory.mktemp("home")
-    venv.create(folder, with_pip=False)
-    made = Environment(python=folder / "bin" / "python", home=home)
-    made.pip("install", "--no-index", "--no-deps", str(wheel))
-    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    (folder / "lib" / version / "site-packages" / "dependencies.pth").write_text(f"{dependencies}\n")
-    return made
+    return with_planner(wheel, dependencies, tmp_path_factory.mktemp("venv"), tmp_path_factory.mktemp("home"))
 
 
 def test_the_pack_comes_is_used_is_orphaned_and_is_pruned(environment: Environment, pack_wheel: Path) -> None:
