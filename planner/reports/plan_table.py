@@ -72,7 +72,7 @@ def scaling_table(
     layouts = [plan.layout for plan in strong]
     kept = [plan for plan in plans if plan.n_gpus in doubled or plan.layout in layouts or plan.n_gpus == knee]
     shown = kept if len(plans) > limit else plans
-    table = side_by_side(shown, strong, leave_out=("zero", "schedule", "sequence_parallel"))
+    table = side_by_side(shown, strong, leave_out=("zero", "shard_group", "schedule", "sequence_parallel"))
     rows = tuple((*row, plan.limited_by) for row, plan in zip(table.rows, shown, strict=True))
     return Table(columns=(*table.columns, left("limit")), rows=rows, strong=table.strong)
 

@@ -153,7 +153,8 @@ def test_a_missed_limit_says_by_how_much():
     recipe = replace(RECIPE, cluster="h100-pool", tokens=1e11)
     fastest = min(plan(recipe, Search(objective="time")).scaling, key=lambda each: each.due_s)
     late = plan(recipe, Search(deadline_s=fastest.due_s / 2)).nearest_miss
-    assert late.late_s == pytest.approx(fastest.due_s / 2)
+    # The miss is told of what a search tries first; finer values of the fastest's layout may come a little nearer.
+    assert late.late_s == pytest.approx(fastest.due_s / 2, rel=0.02)
     assert late.over_usd is None
     cheapest = min(plan(recipe, Search(objective="cost")).scaling, key=lambda each: each.due_usd)
     dear = plan(recipe, Search(budget_usd=cheapest.due_usd / 2)).nearest_miss

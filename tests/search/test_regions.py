@@ -58,7 +58,7 @@ def test_regions_hold_what_they_say(framework: str, bytes_share: float, deadline
     limits = Limits(headroom=0.05)
     if deadline_factor is not None:
         steps = context.job.tokens / context.job.tokens_per_step
-        quickest = min(each[0].step_time_s for each in search(context, space, RULES, limits, keep=1).by_gpus.values())
+        quickest = min(each[0].score for each in search(context, space, RULES, limits, keep=1).by_gpus.values())
         limits = replace(limits, deadline_s=deadline_factor * quickest * steps)
     found = search(context, space, RULES, limits, keep=1, tell_regions=True)
     (mesh,) = space.chunks()
