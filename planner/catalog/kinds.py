@@ -7,16 +7,45 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from planner.catalog.reader import TABLES
-from planner.errors import InputError
+from planner.errors import InputError, UnknownNameError
 
 if TYPE_CHECKING:
     from sqlalchemy import Table
     from sqlalchemy.types import TypeEngine
 
+USER: Final = "user"
+"""The user's layer, as `planner.catalog.tables` names it; not imported from there, where reading needs no tables."""
+TABLES: Final = {
+    "models": "architecture",
+    "accelerators": "accelerator",
+    "nodes": "node",
+    "clusters": "cluster",
+    "prices": "price",
+    "links": "link",
+    "vendors": "vendor",
+    "sources": "source",
+    "carbon": "carbon_intensity",
+    "pue": "pue",
+    "power": "power_draw",
+    "footprints": "footprint",
+    "failures": "failure_rate",
+    "checkpoints": "checkpoint_write",
+    "goodput": "goodput",
+}
+"""The kinds of entries with a slug, and the table of each."""
 EFFICIENCIES: Final = "efficiencies"
 KINDS: Final[Mapping[str, str]] = {**TABLES, EFFICIENCIES: "efficiency"}
 """Every kind of entry that a user may have, and its table; efficiencies have no slug of their own."""
+
+_ONE_OF: Final = {
+    EFFICIENCIES: "efficiency",
+    "carbon": "carbon intensity",
+    "pue": "PUE",
+    "power": "power draw",
+    "failures": "failure rate",
+    "checkpoints": "checkpoint write",
+}
+"""What one entry of a kind is called, where that is not the kind without its s."""
 
 FieldType = Literal["whole", "number", "flag", "text"]
 _LARGEST_INTEGER: Final = 2**31 - 1
@@ -95,13 +124,20 @@ def _table(kind: str) -> Table:
     return Base.metadata.tables[KINDS[kind]]
 
 
+def table_of(kind: str) -> str:
+    """The table of a kind. Raises UnknownNameError."""
+    if kind not in TABLES:
+        raise UnknownNameError("kind of entry", kind, TABLES)
+    return TABLES[kind]
+
+
 def singular(kind: str) -> str:
     """One entry of a kind.
 
-    >>> singular("models"), singular("efficiencies")
-    ('model', 'efficiency')
+    >>> singular("models"), singular("efficiencies"), singular("carbon")
+    ('model', 'efficiency', 'carbon intensity')
     """
-    return f"{kind.removesuffix('ies')}y" if kind.endswith("ies") else kind.removesuffix("s")
+    return _ONE_OF.get(kind, kind.removesuffix("s"))
 
 
 def kind_named(typed: str, known: Mapping[str, str] = TABLES) -> str:

@@ -11,7 +11,6 @@ import pytest
 from catalog.servers import CannotStartError, Server, running
 
 from planner import importing
-from planner.catalog import browse, series
 from planner.catalog.browse import Filters
 from planner.catalog.entries import as_written, entry
 from planner.catalog.reader import Catalog
@@ -82,7 +81,7 @@ def test_searches_and_suggestions_are_the_same(both: tuple[str, str], text: str)
     found = []
     for url in both:
         with Catalog.open(url) as catalog:
-            found.append((browse.search(catalog, text, limit=20).rows, browse.near_names(catalog, None, f"{text}x")))
+            found.append((catalog.search_page(text, limit=20).rows, catalog.near_names(None, f"{text}x")))
     assert found[0] == found[1]
 
 
@@ -90,8 +89,8 @@ def test_histories_and_sources_are_the_same(both: tuple[str, str]) -> None:
     found = []
     for url in both:
         with Catalog.open(url) as catalog:
-            events = series.history(catalog, "accelerators", "h100")
-            found.append((sorted(map(repr, events)), series.documents(catalog)))
+            events = catalog.history("accelerators", "h100")
+            found.append((sorted(map(repr, events)), catalog.documents()))
     assert found[0] == found[1]
 
 
