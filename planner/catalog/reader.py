@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from planner.catalog import browse, cluster_spec, detail, lookup, prices, rates, records, series
+from planner.catalog import browse, cluster_spec, lookup, prices, rates, records
 from planner.catalog.engine import upgradable
 from planner.catalog.opening import opened
 from planner.domain.running import ON_DEMAND
@@ -191,6 +191,8 @@ class Catalog:
 
     def row(self, kind: str, name: str) -> Row:
         """One entry with everything that is known: see `planner.catalog.detail.entry`."""
+        from planner.catalog import detail
+
         with self._database.reading():
             return detail.entry(self._database, kind, name)
 
@@ -217,16 +219,22 @@ class Catalog:
 
     def history(self, kind: str, name: str) -> list[Row]:
         """The dated facts of an entry: see `planner.catalog.series.history`."""
+        from planner.catalog import series
+
         with self._database.reading():
             return series.history(self._database, self.row(kind, name), kind)
 
     def documents(self) -> list[Row]:
         """Every document and what rests on it: see `planner.catalog.series.documents`."""
+        from planner.catalog import series
+
         with self._database.reading():
             return series.documents(self._database, self.rows("sources"))
 
     def resting_on(self, name: str, most: int) -> list[Row]:
         """The entries that rest on a document: see `planner.catalog.series.resting_on`."""
+        from planner.catalog import series
+
         with self._database.reading():
             return series.resting_on(self._database, self.resolve("sources", name), most)
 

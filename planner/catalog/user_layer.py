@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 from planner.catalog.engine import snapshot
 from planner.catalog.entries import ALIASES, Entry, differences, unknown_reference
-from planner.catalog.kinds import EFFICIENCIES, KINDS, USER, fields_of, singular
+from planner.catalog.fields import fields_of
+from planner.catalog.kinds import EFFICIENCIES, KINDS, USER, singular
 from planner.catalog.location import database_url
 from planner.catalog.names import lookup_keys, name_key
 from planner.catalog.spelling import clipped

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from planner.catalog.engine import plain_errors, writing_engine
 from planner.catalog.entries import Entry
-from planner.catalog.kinds import EFFICIENCIES, KINDS, USER, fields_of
+from planner.catalog.fields import fields_of
+from planner.catalog.kinds import EFFICIENCIES, KINDS, USER
 from planner.catalog.location import database_url
 from planner.catalog.names import lookup_keys, name_key
 
