@@ -1,8 +1,8 @@
 """Writers of the catalog killed at random moments: python benchmarks/crashes.py [--count 100] [--seed 0]. Exits with 1 on a fault.
 
-For every operation, on SQLite and, where a server can be started, on PostgreSQL: `kill -9`, then the old or the new state, nothing
-in between, sound by `planner db check`, and the operation runs to its end. Three of four kills are aimed at the write itself, from the
-first page or row to the commit.
+For every operation, on SQLite and, where a server can be started, on PostgreSQL: `kill -9`, then the old or the new state,
+nothing in between, sound by `planner db check`, and the operation runs to its end. Three of four kills are aimed at the write
+itself, from the first page or row to the commit.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from planner.catalog import parked
 from planner.catalog.engine import change_refused, plain_errors, shown, snapshot, writing_engine
-from planner.catalog.foreign_keys import broken_references, refuse_broken_references
+from planner.catalog.foreign_keys import before, broken_references, refuse_broken_references
 from planner.catalog.location import core_revisions, database_url, may_be_there, migrations_directory, sqlite_path
 from planner.catalog.name_clashes import name_taken
 from planner.errors import CatalogError, CatalogWarning, InputError, PlannerError
@@ -199,6 +199,7 @@ def _migrate(url: str, command: str, targets: Sequence[str], branches: Branches)
                 for target in targets:
                     _refuse_below_base(script, url, heads, target)
             gone = orphans(heads, branches)
+            known = before(connection)
             protected = rights.bookkeeping(connection)
             own = parked.copy_user_rows(connection) if command == "downgrade" else {}
             watch = overrides.Watch(connection, parked.other_places(connection, own))
@@ -214,7 +215,7 @@ def _migrate(url: str, command: str, targets: Sequence[str], branches: Branches)
             parked.park_what_is_gone(connection, own)
             if command == "upgrade":
                 parked.restore(connection)
-            refuse_broken_references(connection, url)
+            refuse_broken_references(connection, url, known)
             rights.protect(connection, protected)
             _remember(connection, branches)
             reached = stored_heads(connection)
