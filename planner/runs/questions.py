@@ -93,9 +93,9 @@ class Questions:
         """Read what `rows` name from one state of the catalog; what is wrong with a row is said when it is asked."""
         with self._catalog.snapshot():
             for row in rows:
-                with suppress(InputError):
+                with suppress(Exception):
                     self._known_model(row.model_name)
-                with suppress(InputError):
+                with suppress(Exception):
                     self._machines.cluster(row)
 
     def ask(self, row: RunRow) -> Asked:
