@@ -276,11 +276,13 @@ def _marked(slugs: Sequence[str]) -> Iterator[tuple[str, dict[str, object]]]:
         yield ", ".join(f":{name}" for name in values), values
 
 
-def search(database: Database, text: str, *, kind: str | None = None, limit: int | None = None) -> Page:
+def search(database: Database, text: str, filters: Filters, *, kind: str | None = None) -> Page:
     """Entries with a name that contains every word of `text`, best first: kind, slug, name, layer, which name matched.
 
-    Raises InputError for a text that is longer than any name.
+    Of `filters` count those on accelerators and the limit. Raises InputError for a text that is longer than any name and for a
+    filter that the kind has not, UnknownNameError.
     """
+    limit = filters.limit or None
     if len(text) > LONGEST_NAME:
         raise InputError(
             f"a search for {len(text):,} characters finds nothing", hint=f"names have up to {LONGEST_NAME}"
@@ -294,6 +296,13 @@ def search(database: Database, text: str, *, kind: str | None = None, limit: int
     if kind is not None:
         conditions.append("kind = :kind")
         values["kind"] = kind
+    if filters.vendor or filters.min_memory_bytes or filters.formats:
+        queries = [_query(database, each, filters) for each in (_ACCELERATOR_OF if kind is None else (kind,))]
+        fitting = (
+            f"kind = '{each.kind}' AND EXISTS (SELECT 1 {each.text} AND t.slug = alias.slug)" for each in queries
+        )
+        conditions.append(f"({' OR '.join(fitting)})")
+        values |= queries[0].values
     found = _matches(database, " AND ".join(conditions), values, name_key(text), limit)
     best: dict[tuple[str, str], Row] = {}
     for row in sorted(found, key=lambda row: (len(row["key"]), row["kind"], row["slug"], row["matched"])):

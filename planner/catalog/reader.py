@@ -210,12 +210,12 @@ class Catalog:
 
     def search(self, text: str) -> list[Row]:
         """Entries with a name that contains every word of `text`, best first: kind, slug, name, layer, which name matched."""
-        return self.search_page(text).rows
+        return self.search_page(text, browse.Filters(limit=0)).rows
 
-    def search_page(self, text: str, *, kind: str | None = None, limit: int | None = None) -> browse.Page:
+    def search_page(self, text: str, filters: browse.Filters, *, kind: str | None = None) -> browse.Page:
         """The first entries of a search, of one kind or of all: see `planner.catalog.browse.search`."""
         with self._database.reading():
-            return browse.search(self._database, text, kind=kind, limit=limit)
+            return browse.search(self._database, text, filters, kind=kind)
 
     def history(self, kind: str, name: str) -> list[Row]:
         """The dated facts of an entry: see `planner.catalog.series.history`."""

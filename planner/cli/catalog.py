@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from planner.cli import messages
 from planner.cli.command import Command, option
 from planner.cli.configuration import CONFIG_FILE, one_model
+from planner.cli.hardware_options import CHOOSE, hardware_options, known_formats
 from planner.cli.lazy import Lazy, LazyGroup
 from planner.cli.opened import opened_catalog
 from planner.cli.output import deliver
@@ -46,9 +49,13 @@ def show_entry(kind: str, slug: str) -> int:
         return deliver(entry_report(kind_named(kind), source.row(kind_named(kind), slug)))
 
 
-@click.command("search", cls=Command, examples=("planner catalog search llama", "planner catalog search h100"))
+@click.command(
+    "search", cls=Command,
+    examples=("planner catalog search llama", "planner catalog search instinct --min-mem 128GB --format fp8"),
+)  # fmt: skip
 @click.argument("text", nargs=-1, required=True)
-@option("--kind", metavar="KIND", help="Only this kind of entry.")
+@option("--kind", metavar="KIND", section=CHOOSE, help="Only this kind of entry.")
+@hardware_options
 @option(
     "--limit",
     type=click.IntRange(min=1, max=100_000),
@@ -57,15 +64,17 @@ def show_entry(kind: str, slug: str) -> int:
     metavar="N",
     help="At most so many.",
 )
-def search_all(text: tuple[str, ...], kind: str | None, limit: int) -> int:
+def search_all(text: tuple[str, ...], kind: str | None, output_format: tuple[str, ...], **filters: Any) -> int:  # noqa: ANN401 - the options
     """Entries of every kind with a slug, name or alias that contains every word of TEXT, the closest first."""
+    from planner.catalog.browse import Filters
     from planner.catalog.kinds import kind_named
     from planner.reports.catalog import search_report
 
     words = " ".join(text)
     named = None if kind is None else kind_named(kind)
-    with opened_catalog() as source:
-        page = source.search_page(words, kind=named, limit=limit)
+    with opened_catalog() as source, source.snapshot():
+        filters["formats"] += known_formats(source, output_format)
+        page = source.search_page(words, Filters(**filters), kind=named)
         near = () if page.rows else source.near_names(named, words)
     if page.more:
         messages.note(f"the closest {len(page.rows):,} are shown, there are more: another word or --limit")

@@ -8,23 +8,11 @@ import click
 
 from planner.cli import messages
 from planner.cli.command import Command, option
+from planner.cli.hardware_options import CHOOSE, hardware_options, known_formats
 from planner.cli.opened import opened_catalog
 from planner.cli.output import deliver
-from planner.cli.settings import remember
-from planner.cli.value_types import size_in_bytes
-from planner.errors import UnknownNameError
-from planner.reports.formats import FORMATS
 
-CHOOSE: Final = "Which"
 SHOW: Final = "How many, in which order"
-
-
-def number_formats(context: click.Context, parameter: click.Parameter, words: tuple[str, ...]) -> tuple[str, ...]:
-    """The words after ``--format`` that are no format of an answer; one that is says how this answer is printed."""
-    for word in words:
-        if word in FORMATS:
-            remember(context, parameter, word)
-    return tuple(word for word in words if word not in FORMATS)
 
 
 @click.command(
@@ -36,31 +24,7 @@ def number_formats(context: click.Context, parameter: click.Parameter, words: tu
     ),
 )  # fmt: skip
 @click.argument("kind")
-@option("--vendor", metavar="NAME", section=CHOOSE, help="Of this maker's accelerators.")
-@option(
-    "--min-mem",
-    "min_memory_bytes",
-    type=size_in_bytes,
-    metavar="SIZE",
-    section=CHOOSE,
-    help="Accelerators with at least this memory, as 80GB or 80GiB.",
-)
-@option(
-    "--has",
-    "formats",
-    metavar="FORMAT",
-    multiple=True,
-    section=CHOOSE,
-    help="Accelerators with a rate in this number format, as fp8; may be repeated.",
-)
-@click.option(
-    "-f", "--format", "output_format",
-    metavar="FORMAT",
-    multiple=True,
-    callback=number_formats,
-    shell_complete=lambda *asked: [each for each in FORMATS if each.startswith(asked[-1])],
-    help="text, json, yaml, csv or markdown; a number format, as fp8, says the same as --has.",
-)  # fmt: skip
+@hardware_options
 @option("--accelerator", metavar="GPU", section=CHOOSE, help="Nodes, clusters and prices of this accelerator.")
 @option("--provider", metavar="NAME", section=CHOOSE, help="Nodes and prices of this provider.")
 @option("--family", metavar="NAME", section=CHOOSE, help="Models of this family.")
@@ -95,12 +59,8 @@ def list_kind(kind: str, output_format: tuple[str, ...], **filters: Any) -> int:
     from planner.reports.catalog import kind_report
 
     named = kind_named(kind)
-    filters["formats"] += output_format
     with opened_catalog() as source, source.snapshot():
-        for word in output_format:
-            known = source.number_formats()
-            if word.casefold() not in known:
-                raise UnknownNameError("format", word, (*FORMATS, *known))
+        filters["formats"] += known_formats(source, output_format)
         page = source.page(named, Filters(**filters))
     if page.more:
         shown = f"{filters['offset'] + 1:,} to {filters['offset'] + len(page.rows):,} are shown"

@@ -24,7 +24,7 @@ NODE = "azure-nd128isr-gb200-v6"
 QUESTIONS: dict[str, Callable[[Catalog], Any]] = {
     "a row": lambda catalog: catalog.row("nodes", NODE),
     "a page": lambda catalog: catalog.page("nodes", Filters(limit=3)),
-    "a search": lambda catalog: catalog.search_page("aws", limit=1000),
+    "a search": lambda catalog: catalog.search_page("aws", Filters(limit=1000)),
     "a cluster": lambda catalog: catalog.cluster("h100:8x8"),
     "a history": lambda catalog: catalog.history("nodes", NODE),
     "documents": lambda catalog: catalog.documents(),

@@ -42,6 +42,26 @@ def test_a_number_format_and_that_of_the_answer_stand_in_one_command(planner, li
     assert planner("-f", "csv", "catalog", "list", *wanted, "-f", "fp8").out.startswith("slug,layer,")
 
 
+def test_a_search_is_chosen_by_hardware_too(planner, refused, database: str) -> None:
+    def found(*arguments: str) -> set[tuple[str, str]]:
+        text = planner("catalog", "search", "mi", *arguments, "-f", "json").out
+        return {(item["kind"], item["slug"]) for item in json.loads(text)["items"]}
+
+    chosen = found("--vendor", "amd", "--min-mem", "128GB", "--format", "fp8", "--limit", "1000")
+    assert {("accelerators", "mi300x"), ("nodes", "mi300x-oam8"), ("clusters", "mi300x-pool")} <= chosen
+    assert ("accelerators", "mi210") in found("--vendor", "amd", "--limit", "1000")
+    assert ("accelerators", "mi210") not in chosen
+    assert "models" not in {kind for kind, _ in chosen}
+    assert found("--kind", "nodes", "--has", "fp4", "--vendor", "amd") <= found("--kind", "nodes")
+    assert "models have no vendor to choose by" in refused(
+        "catalog", "search", "mi", "--kind", "models", "--vendor", "amd"
+    )
+    fields = {"slug": "mix-1", "vendor": "amd", "year": 2026, "capacity_bytes": "256 GB", "source": "a test",
+              "memory_bandwidth_bytes_per_s": "5 TB/s", "peak_flop_per_s": {"fp8": "1 PFLOP/s"}}  # fmt: skip
+    keep(database, [entry("accelerators", fields)])
+    assert ("accelerators", "mix-1") in found("--vendor", "amd", "--min-mem", "128GB", "--format", "fp8")
+
+
 @pytest.mark.parametrize(
     ("option", "word", "said"),
     [

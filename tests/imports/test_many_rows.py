@@ -78,8 +78,8 @@ def test_filters_find_the_same_rows_whichever_way_they_are_looked_for(crowded: C
 def test_a_search_finds_a_user_s_name_by_any_part_and_released_ones_first(crowded: Catalog) -> None:
     one = crowded.page("accelerators", Filters(layer="user", limit=1, offset=77)).rows[0]["slug"]
     assert crowded.search(one)[0]["slug"] == one
-    assert one in {row["slug"] for row in crowded.search_page(one[2:], limit=50).rows}
-    assert crowded.search_page("llama 3 8b", limit=50).rows[0]["slug"] == "llama-3-8b"
+    assert one in {row["slug"] for row in crowded.search_page(one[2:], Filters(limit=50)).rows}
+    assert crowded.search_page("llama 3 8b", Filters(limit=50)).rows[0]["slug"] == "llama-3-8b"
 
 
 def test_suggestions_come_from_the_released_and_from_names_that_begin_alike(crowded: Catalog) -> None:

@@ -81,7 +81,7 @@ def test_searches_and_suggestions_are_the_same(both: tuple[str, str], text: str)
     found = []
     for url in both:
         with Catalog.open(url) as catalog:
-            found.append((catalog.search_page(text, limit=20).rows, catalog.near_names(None, f"{text}x")))
+            found.append((catalog.search_page(text, Filters(limit=20)).rows, catalog.near_names(None, f"{text}x")))
     assert found[0] == found[1]
 
 
