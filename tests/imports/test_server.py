@@ -76,12 +76,14 @@ def test_lists_are_the_same(both: tuple[str, str], kind: str, filters: Filters) 
     assert found[0][0]
 
 
-@pytest.mark.parametrize("text", ["llama", "our", "h100 80gb", "zzz"])
+@pytest.mark.parametrize("text", ["llama", "our", "h100 80gb", "h100", "zzz"])
 def test_searches_and_suggestions_are_the_same(both: tuple[str, str], text: str) -> None:
     found = []
     for url in both:
         with Catalog.open(url) as catalog:
-            found.append((catalog.search_page(text, Filters(limit=20)).rows, catalog.near_names(None, f"{text}x")))
+            page = catalog.search_page(text, Filters(limit=20))
+            chosen = catalog.search_page(text, Filters(limit=20, vendor="nvidia", min_memory_bytes=80e9, formats=("fp8",)))
+            found.append((page.rows, chosen.rows, catalog.near_names(None, f"{text}x")))
     assert found[0] == found[1]
 
 
