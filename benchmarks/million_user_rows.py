@@ -15,7 +15,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from planner.catalog import browse
 from planner.catalog.browse import Filters
 from planner.catalog.reader import Catalog
 from planner.catalog.upgrade import upgrade
@@ -87,11 +86,11 @@ def questions(catalog: Catalog) -> dict[str, Callable[[], object]]:
         "list, more memory than any": lambda: catalog.page("accelerators", Filters(min_memory_bytes=1e15)),
         "list prices of one accelerator": lambda: catalog.page("prices", Filters(accelerator="a100")),
         "list, by memory": lambda: catalog.page("accelerators", Filters(sort="-capacity_bytes")),
-        "search llama": lambda: browse.search(catalog, "llama", limit=50),
-        "search team": lambda: browse.search(catalog, "team", limit=50),
-        "search a name of one's own": lambda: browse.search(catalog, one, limit=50),
-        "search nothing": lambda: browse.search(catalog, "zzzzz", limit=50),
-        "near names of nothing": lambda: browse.near_names(catalog, None, "zzzzz"),
+        "search llama": lambda: catalog.search_page("llama", Filters(limit=50)),
+        "search team": lambda: catalog.search_page("team", Filters(limit=50)),
+        "search a name of one's own": lambda: catalog.search_page(one, Filters(limit=50)),
+        "search nothing": lambda: catalog.search_page("zzzzz", Filters(limit=50)),
+        "near names of nothing": lambda: catalog.near_names(None, "zzzzz"),
         "show an accelerator": lambda: catalog.row("accelerators", "a100"),
         "show one of one's own": lambda: catalog.row("accelerators", one),
         "show a model": lambda: catalog.row("models", MODEL),

@@ -15,7 +15,9 @@ Revises: ${down_revision | comma,n}
 # - A reference that two tables need of each other is a slug, not a foreign key.
 # - A stricter constraint first moves the rows of the layer "user" that break it into a table parked_NAME beside theirs;
 #   the planner puts them back once they fit. What a downgrade drops of that layer the planner keeps by itself.
-# - Name every constraint; on SQLite alter tables in batch mode. Foreign keys are off while revisions run and checked
+# - An upgrade costs what its facts cost, not what a user has: put new columns with rules into a table of their own, add a
+#   plain one with op.add_column outside batch mode, which writes every row of the table anew. A test counts SQLite's steps.
+# - Name every constraint. Foreign keys are off while revisions run and checked
 #   before the commit: delete children yourself, nothing cascades.
 # - Never commit: one transaction holds the whole upgrade. Keep it short, readers wait for it.
 # - Dense rates only; bytes and SI units; a price or a measurement has a date; each row names its source.

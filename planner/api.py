@@ -123,22 +123,23 @@ def plan_among(
         _check_fraction("memory headroom", recipe.memory_headroom)
 
     def ask_all(registry: Registry) -> PlanAnswer:
-        with _opened(database, registry) as catalog:
-
-            def ask(recipe: Recipe) -> PlanAnswer:
-                plain, axes = _options_and_axes(recipe, registry)
-                question = _question(catalog, registry, plain)
-                pinned = replace(wanted, pins={**axes, **wanted.pins})
-                origin = _provenance(catalog, registry, question)
-                return answer_plan(question, registry, recipe, pinned, origin, progress or ignore)
-
+        with _opened(database, registry) as catalog, catalog.snapshot():
             every = _every(catalog, recipes)
-            if len(every) == 1:
-                return ask(every[0])
-            for recipe in every:
-                # A cluster that cannot be read is an error, whatever the others answer.
-                catalog.cluster(recipe.cluster, node=recipe.node)
-            return answer_among(every, wanted.objective, ask)
+            if len(every) > 1:
+                for recipe in every:
+                    # A cluster that cannot be read is an error, whatever the others answer.
+                    catalog.cluster(recipe.cluster, node=recipe.node)
+            # All are read before the first is answered: from one state of the catalog, which nobody has to wait for.
+            asked = [_prepared(catalog, registry, recipe) for recipe in every]
+
+        def ask(recipe: Recipe) -> PlanAnswer:
+            prepared = asked[every.index(recipe)]
+            if isinstance(prepared, InputError):
+                raise prepared
+            pinned = replace(wanted, pins={**prepared.axes, **wanted.pins})
+            return answer_plan(prepared.question, registry, recipe, pinned, prepared.provenance, progress or ignore)
+
+        return ask(every[0]) if len(every) == 1 else answer_among(every, wanted.objective, ask)
 
     return answered(ask_all, strict=strict_plugins)
 
@@ -176,11 +177,11 @@ def evaluate(
     _check_fraction("memory headroom", recipe.memory_headroom)
 
     def ask(registry: Registry) -> EvaluateAnswer:
-        with _opened(database, registry) as catalog:
+        with _opened(database, registry) as catalog, catalog.snapshot():
             plain, axes = _options_and_axes(recipe, registry)
             question = _question(catalog, registry, plain)
-            given = {**axes, **layout}
-            return answer_evaluate(question, registry, recipe, given, _provenance(catalog, registry, question))
+            origin = _provenance(catalog, registry, question)
+        return answer_evaluate(question, registry, recipe, {**axes, **layout}, origin)
 
     return answered(ask, strict=strict_plugins)
 
@@ -208,10 +209,10 @@ def estimate(
     def ask(registry: Registry) -> dict[str, Any]:
         if model is None and gpu is None:
             return answer_estimate(registry, None, params, None, seq_len, micro_batch, tokens)
-        with _opened(database, registry) as catalog:
+        with _opened(database, registry) as catalog, catalog.snapshot():
             architecture = None if model is None else load_architecture(catalog, registry, model)
             accelerator = None if gpu is None else catalog.accelerator(gpu)
-            return answer_estimate(registry, architecture, params, accelerator, seq_len, micro_batch, tokens)
+        return answer_estimate(registry, architecture, params, accelerator, seq_len, micro_batch, tokens)
 
     return answered(ask)
 
@@ -292,6 +293,27 @@ def _opened(database: str | None, registry: Registry) -> Catalog:
 def _check_fraction(name: str, value: float) -> None:
     if not 0.0 <= value < 1.0:
         raise InputError(f"{name} must be a fraction from 0 to below 1, not {value}", hint="0.05 keeps 5 % free")
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """A recipe as a question, with what was read from the catalog; `axes` are those that its options pin."""
+
+    question: Question
+    axes: Mapping[str, int | str]
+    provenance: Mapping[str, Any]
+
+
+def _prepared(catalog: Catalog, registry: Registry, recipe: Recipe) -> _Prepared | InputError:
+    """The recipe as a question, or why it cannot be asked. Raises UnknownNameError, CatalogError, PluginError."""
+    try:
+        plain, axes = _options_and_axes(recipe, registry)
+        question = _question(catalog, registry, plain)
+        return _Prepared(question, axes, _provenance(catalog, registry, question))
+    except UnknownNameError:
+        raise
+    except InputError as fault:
+        return fault
 
 
 def _question(catalog: Catalog, registry: Registry, recipe: Recipe) -> Question:

@@ -121,7 +121,7 @@ def import_cluster(
     if written_by is not None and written_by not in ("yaml", *formats()):
         raise UnknownNameError("format", written_by, ("yaml", *formats()))
     format_ = recognised(text) if written_by is None else formats().get(written_by)
-    with Catalog.open(database, branches=installed_registry().branch_directories) as catalog:
+    with Catalog.open(database, branches=installed_registry().branch_directories) as catalog, catalog.snapshot():
         if format_ is None:
             _refuse_additions(known, path)
             entries, notes = _described(catalog, text, path), tuple[str, ...]()
@@ -203,10 +203,11 @@ def names_in_the_way(kind: str | None, database: str | None = None) -> list[str]
 
     Raises CatalogError.
     """
+    from planner.catalog.engine import snapshot
+    from planner.catalog.location import database_url
     from planner.catalog.taken_names import taken_names
-    from planner.catalog.user_rows import reading
 
-    with reading(database) as connection:
+    with snapshot(database_url(database)) as connection:
         return [str(each) for each in sorted(taken_names(connection)) if kind in (None, each.kind)]
 
 

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from planner.catalog.engine import WRITE_TIMEOUT_S, plain_errors, reading_mode, shown, writing_engine
-from planner.catalog.integrity import existing, snapshot
-from planner.catalog.location import core_revisions, database_url, file_url, sqlite_path
+from planner.catalog.engine import WRITE_TIMEOUT_S, plain_errors, reading_mode, shown, snapshot, writing_engine
+from planner.catalog.integrity import existing
+from planner.catalog.location import core_revisions, database_url, file_url, may_be_there, sqlite_path
 from planner.errors import CatalogError, InputError
 
 if TYPE_CHECKING:
@@ -190,8 +190,7 @@ def _rows_at_stake(url: str) -> int | None:
     """How many rows of the user's a catalog has; None where there is none. Raises CatalogError for what is no catalog."""
     from planner.catalog.upgrade import current, refuse_strangers
 
-    path = sqlite_path(url)
-    if path is not None and not path.exists():
+    if not may_be_there(url):
         return None
     with snapshot(url) as connection:
         refuse_strangers(connection, url)

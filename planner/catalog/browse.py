@@ -10,17 +10,19 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from planner.catalog import records
+from planner.catalog.kinds import TABLES, USER, table_of
+from planner.catalog.lookup import between, resolve
 from planner.catalog.names import name_key
+from planner.catalog.rates import number_formats
 from planner.catalog.spelling import LONGEST_NAME
 from planner.catalog.taken_names import BOTH
-from planner.errors import InputError, UnknownNameError, nearest_names
+from planner.errors import InputError, UnknownNameError
 
 if TYPE_CHECKING:
-    from planner.catalog.reader import Catalog
+    from planner.catalog.database import Database
 
 Row = dict[str, Any]
 
-USER: Final = "user"
 ALL: Final = "all"
 DEFAULT_LIMIT: Final = 500
 SEARCH_LIMIT: Final = 50
@@ -95,68 +97,68 @@ class _Query:
         return f"FROM {self.table} t WHERE {condition}"
 
 
-def page(catalog: Catalog, kind: str, filters: Filters) -> Page:
+def page(database: Database, kind: str, filters: Filters) -> Page:
     """A page of a kind's entries; accelerators with their bf16 rate.
 
     Each has the layer that it ``shadows``, and in ``takes_names_of`` the slugs of other facts that lost a name to it.
 
     Raises UnknownNameError for a name or a column that is not there, InputError for a filter that the kind has not.
     """
-    query = _query(catalog, kind, filters)
-    order = _order(catalog, query, filters.sort)
-    if filters.sort is None and kind == "accelerators" and catalog.is_sqlite:
+    query = _query(database, kind, filters)
+    order = _order(database, query, filters.sort)
+    if filters.sort is None and kind == "accelerators" and database.is_sqlite:
         query.by_index = not filters.formats
-        if _is_rare(catalog, query):
+        if _is_rare(database, query):
             order = order.replace("t.slug", "+t.slug", 1)
         else:
             query.by_index = False
     # One row more than the page, to see whether there is more at all. SQLite has no offset without a limit.
     most = filters.limit + 1 if filters.limit else 2**62
-    found = catalog.select(
+    found = database.select(
         f"SELECT t.* {query.text} ORDER BY {order} LIMIT :most OFFSET :start",
         **query.values, most=most, start=filters.offset,
     )  # fmt: skip
     rows = [records.plain(row) for row in (found[: filters.limit] if filters.limit else found)]
-    _add_shadows(catalog, query, rows)
+    _add_shadows(database, query, rows)
     if kind == "accelerators":
-        _add_rates(catalog, rows)
+        _add_rates(database, rows)
     if not filters.limit or len(found) <= filters.limit:
         return Page(rows)
     count = f"SELECT count(*) AS n FROM (SELECT 1 {query.text} LIMIT :most) counted"
-    total = int(catalog.select(count, **query.values, most=filters.offset + most + COUNTED)[0]["n"])
+    total = int(database.select(count, **query.values, most=filters.offset + most + COUNTED)[0]["n"])
     beyond = total - filters.offset - filters.limit
     return Page(rows, min(beyond, COUNTED), counted=beyond <= COUNTED)
 
 
-def _is_rare(catalog: Catalog, query: _Query) -> bool:
+def _is_rare(database: Database, query: _Query) -> bool:
     """Whether only few rows fit the filters."""
     probe = f"SELECT count(*) AS n FROM (SELECT 1 {query.text} LIMIT :most) counted"
-    return int(catalog.select(probe, **query.values, most=RARE)[0]["n"]) < RARE
+    return int(database.select(probe, **query.values, most=RARE)[0]["n"]) < RARE
 
 
-def _query(catalog: Catalog, kind: str, filters: Filters) -> _Query:
-    query = _Query(kind, catalog.table(kind))
+def _query(database: Database, kind: str, filters: Filters) -> _Query:
+    query = _Query(kind, table_of(kind))
     if filters.layer is None:
         query.add(
             f"(t.layer = 'user' OR NOT EXISTS (SELECT 1 FROM {query.table} u WHERE u.slug = t.slug AND u.layer = 'user'))"
         )
     elif filters.layer != ALL:
         query.add("t.layer = :layer", layer=filters.layer)
-    _of_hardware(catalog, query, filters)
+    _of_hardware(database, query, filters)
     for column, value in (("provider", filters.provider), ("family", filters.family)):
         if value is not None:
-            if column not in _columns(catalog, query):
+            if column not in _columns(database, query):
                 raise _no_filter(kind, column)
             query.add(f"lower(t.{column}) = :{column}", **{column: value.casefold()})
     return query
 
 
-def _of_hardware(catalog: Catalog, query: _Query, filters: Filters) -> None:
+def _of_hardware(database: Database, query: _Query, filters: Filters) -> None:
     """The filters that speak of an accelerator: the entry itself, or the one that it refers to."""
     wanted = [
         name
         for name, value in (
-            ("vendor", filters.vendor), ("min-mem", filters.min_memory_bytes), ("has", filters.formats),
+            ("vendor", filters.vendor), ("memory", filters.min_memory_bytes), ("number format", filters.formats),
             ("accelerator", filters.accelerator),
         )
         if value
@@ -167,14 +169,17 @@ def _of_hardware(catalog: Catalog, query: _Query, filters: Filters) -> None:
     if slug is None:
         raise _no_filter(query.kind, wanted[0])
     if filters.accelerator is not None:
-        query.add(f"{slug} = :accelerator", accelerator=catalog.resolve("accelerators", filters.accelerator))
+        query.add(f"{slug} = :accelerator", accelerator=resolve(database, "accelerators", filters.accelerator))
     own = query.kind == "accelerators"
     of, conditions = ("t" if own else "a"), _Query(query.kind, query.table)
     if filters.vendor is not None:
-        conditions.add(f"{{plus}}{of}.vendor = :vendor", vendor=catalog.resolve("vendors", filters.vendor))
+        conditions.add(f"{{plus}}{of}.vendor = :vendor", vendor=resolve(database, "vendors", filters.vendor))
     if filters.min_memory_bytes is not None:
         conditions.add(f"{{plus}}{of}.capacity_bytes >= :memory", memory=filters.min_memory_bytes)
+    known = number_formats(database) if filters.formats else ()
     for index, name in enumerate(filters.formats):
+        if name.casefold() not in known:
+            raise UnknownNameError("number format", name, known)
         # One of the user's without any rates has those of the fact that it stands in for. The first part is for the index.
         conditions.add(
             f"{of}.slug IN (SELECT f.accelerator FROM peak_rate f WHERE f.format = :format{index}) AND "
@@ -198,17 +203,17 @@ def _no_filter(kind: str, name: str) -> InputError:
     )
 
 
-def _columns(catalog: Catalog, query: _Query) -> tuple[str, ...]:
-    found = catalog.select(f"SELECT * FROM {query.table} LIMIT 1")
+def _columns(database: Database, query: _Query) -> tuple[str, ...]:
+    found = database.select(f"SELECT * FROM {query.table} LIMIT 1")
     return tuple(found[0]) if found else ()
 
 
-def _order(catalog: Catalog, query: _Query, sort: str | None) -> str:
-    by_slug = f"t.slug{catalog.bytewise}, t.layer{catalog.bytewise}"
+def _order(database: Database, query: _Query, sort: str | None) -> str:
+    by_slug = f"t.slug{database.bytewise}, t.layer{database.bytewise}"
     if sort is None:
         return by_slug
     descending, name = sort.startswith("-"), sort.removeprefix("-").replace("-", "_").casefold()
-    known = _columns(catalog, query)
+    known = _columns(database, query)
     if query.kind == "accelerators":
         known = (*known, _RATE)
     fitting = [column for column in known if column == name] or [column for column in known if name and name in column]
@@ -222,22 +227,22 @@ def _order(catalog: Catalog, query: _Query, sort: str | None) -> str:
     return f"{value} {'DESC' if descending else 'ASC'} NULLS LAST, {by_slug}"
 
 
-def _add_shadows(catalog: Catalog, query: _Query, rows: Sequence[Row]) -> None:
+def _add_shadows(database: Database, query: _Query, rows: Sequence[Row]) -> None:
     own = [row["slug"] for row in rows if row["layer"] == USER]
     behind = {
         row["slug"]: row["layer"]
         for marks, values in _marked(own)
-        for row in catalog.select(
+        for row in database.select(
             f"SELECT slug, layer FROM {query.table} WHERE slug IN ({marks}) AND layer <> 'user'", **values
         )
     }
-    taken = taken_from(catalog, query.kind, own)
+    taken = taken_from(database, query.kind, own)
     for row in rows:
         row["shadows"] = behind.get(row["slug"]) if row["layer"] == USER else None
         row["takes_names_of"] = taken.get(row["slug"], []) if row["layer"] == USER else []
 
 
-def taken_from(catalog: Catalog, kind: str, own: Sequence[str]) -> dict[str, list[str]]:
+def taken_from(database: Database, kind: str, own: Sequence[str]) -> dict[str, list[str]]:
     """The slugs of facts that lost a name to one of the user's entries `own`, by the slug of that entry."""
     found: dict[str, list[str]] = {}
     for marks, values in _marked(own):
@@ -245,18 +250,18 @@ def taken_from(catalog: Catalog, kind: str, own: Sequence[str]) -> dict[str, lis
             f"SELECT DISTINCT own.slug AS taker, fact.slug AS loser FROM {BOTH} "
             f"WHERE own.kind = :kind AND own.slug IN ({marks}) AND own.layer = 'user'"
         )
-        for row in catalog.select(query, kind=kind, **values):
+        for row in database.select(query, kind=kind, **values):
             found.setdefault(row["taker"], []).append(row["loser"])
     return {slug: sorted(losers) for slug, losers in found.items()}
 
 
-def _add_rates(catalog: Catalog, rows: Sequence[Row]) -> None:
+def _add_rates(database: Database, rows: Sequence[Row]) -> None:
     rates: dict[str, dict[str, float]] = {}
     for marks, values in _marked([row["slug"] for row in rows]):
         query = (
             f"SELECT accelerator, layer, flop_per_s FROM peak_rate WHERE accelerator IN ({marks}) AND format = 'bf16'"
         )
-        for rate in catalog.select(query, **values):
+        for rate in database.select(query, **values):
             rates.setdefault(rate["accelerator"], {})[rate["layer"]] = rate["flop_per_s"]
     for row in rows:
         known = rates.get(row["slug"], {})
@@ -271,11 +276,13 @@ def _marked(slugs: Sequence[str]) -> Iterator[tuple[str, dict[str, object]]]:
         yield ", ".join(f":{name}" for name in values), values
 
 
-def search(catalog: Catalog, text: str, *, kind: str | None = None, limit: int | None = None) -> Page:
+def search(database: Database, text: str, filters: Filters, *, kind: str | None = None) -> Page:
     """Entries with a name that contains every word of `text`, best first: kind, slug, name, layer, which name matched.
 
-    Raises InputError for a text that is longer than any name.
+    Of `filters` count those on accelerators and the limit. Raises InputError for a text that is longer than any name and for a
+    filter that the kind has not, UnknownNameError.
     """
+    limit = filters.limit or None
     if len(text) > LONGEST_NAME:
         raise InputError(
             f"a search for {len(text):,} characters finds nothing", hint=f"names have up to {LONGEST_NAME}"
@@ -289,36 +296,43 @@ def search(catalog: Catalog, text: str, *, kind: str | None = None, limit: int |
     if kind is not None:
         conditions.append("kind = :kind")
         values["kind"] = kind
-    found = _matches(catalog, " AND ".join(conditions), values, name_key(text), limit)
+    if filters.vendor or filters.min_memory_bytes or filters.formats:
+        queries = [_query(database, each, filters) for each in (_ACCELERATOR_OF if kind is None else (kind,))]
+        fitting = (
+            f"kind = '{each.kind}' AND EXISTS (SELECT 1 {each.text} AND t.slug = alias.slug)" for each in queries
+        )
+        conditions.append(f"({' OR '.join(fitting)})")
+        values |= queries[0].values
+    found = _matches(database, " AND ".join(conditions), values, name_key(text), limit)
     best: dict[tuple[str, str], Row] = {}
     for row in sorted(found, key=lambda row: (len(row["key"]), row["kind"], row["slug"], row["matched"])):
         best.setdefault((row["kind"], row["slug"]), row)
     rows = list(best.values())[: limit or None]
-    _add_names(catalog, rows)
+    _add_names(database, rows)
     more = len(best) - len(rows)
     return Page([_shown_match(row) for row in rows], more, counted=more == 0)
 
 
 def _matches(
-    catalog: Catalog, condition: str, values: Mapping[str, object], whole: str, limit: int | None
+    database: Database, condition: str, values: Mapping[str, object], whole: str, limit: int | None
 ) -> list[Row]:
     columns = "SELECT kind, slug, alias AS matched, key, layer FROM alias WHERE"
     # Released names are few and have an index of their own, so the best of them are found by looking at all.
-    found = catalog.select(f"{columns} layer <> 'user' AND {condition}", **values)
+    found = database.select(f"{columns} layer <> 'user' AND {condition}", **values)
     if limit is None:
-        return found + catalog.select(f"{columns} layer = 'user' AND {condition}", **values)
+        return found + database.select(f"{columns} layer = 'user' AND {condition}", **values)
     # Of the user's names those that begin with the text come first, which an index finds; then any, as many as are shown.
-    kinds = [values["kind"]] if "kind" in values else catalog.kinds()
+    kinds = [values["kind"]] if "kind" in values else TABLES
     for each in kinds:
         span = {"first": whole, "after": f"{whole}\uffff", "most": limit + 1, "each": each}
-        found += catalog.select(
-            f"{columns} kind = :each AND {_between(catalog)} AND layer = 'user' AND {condition} LIMIT :most",
+        found += database.select(
+            f"{columns} kind = :each AND {between(database)} AND layer = 'user' AND {condition} LIMIT :most",
             **{**values, **span},
         )
     if len(found) <= limit:
         known = {(row["kind"], row["key"], row["layer"]) for row in found}
         # The inner part reads the index of the primary key alone, which is a fraction of the table.
-        rest = catalog.select(
+        rest = database.select(
             "SELECT a.kind, a.slug, a.alias AS matched, a.key, a.layer FROM (SELECT kind, key, layer FROM alias "
             f"WHERE {condition} AND layer = 'user' LIMIT :most) m "
             "JOIN alias a ON a.kind = m.kind AND a.key = m.key AND a.layer = m.layer",
@@ -328,18 +342,13 @@ def _matches(
     return found
 
 
-def _between(catalog: Catalog) -> str:
-    """That a key begins with something: in the order of bytes, whatever language a server sorts by."""
-    return f"key{catalog.bytewise} >= :first AND key{catalog.bytewise} < :after"
-
-
-def _add_names(catalog: Catalog, rows: Sequence[Row]) -> None:
+def _add_names(database: Database, rows: Sequence[Row]) -> None:
     for kind in {row["kind"] for row in rows}:
         of_kind = [row for row in rows if row["kind"] == kind]
         names: dict[str, tuple[str, str]] = {}
         for marks, values in _marked([row["slug"] for row in of_kind]):
-            query = f"SELECT slug, layer, name FROM {catalog.table(kind)} WHERE slug IN ({marks})"
-            for row in catalog.select(query, **values):
+            query = f"SELECT slug, layer, name FROM {table_of(kind)} WHERE slug IN ({marks})"
+            for row in database.select(query, **values):
                 if row["layer"] == USER or row["slug"] not in names:
                     names[row["slug"]] = (row["name"], row["layer"])
         for row in of_kind:
@@ -348,25 +357,3 @@ def _add_names(catalog: Catalog, rows: Sequence[Row]) -> None:
 
 def _shown_match(row: Row) -> Row:
     return {name: row[name] for name in ("kind", "slug", "name", "matched", "layer")}
-
-
-def near_names(catalog: Catalog, kind: str | None, name: str, limit: int = 3) -> tuple[str, ...]:
-    """The names that look most like `name`, one for each entry: of all that are released, and of the user's that begin alike."""
-    owners: dict[str, str] = {}
-    condition, values = ("kind = :kind AND ", {"kind": kind}) if kind is not None else ("", {})
-    # Slugs come last: where an alias is spelled as the slug is but for case, the slug is what a suggestion shows.
-    shared = f"SELECT alias, slug FROM alias WHERE {condition}layer <> 'user' ORDER BY role, alias"
-    owners |= {row["alias"]: row["slug"] for row in catalog.select(shared, **values)}
-    key = name_key(name)
-    for each in [kind] if kind is not None else catalog.kinds():
-        for length in (3, 1):
-            span = {"each": each, "first": key[:length], "after": f"{key[:length]}\uffff", "most": COUNTED // 20}
-            own = catalog.select(
-                f"SELECT alias, slug FROM alias WHERE kind = :each AND {_between(catalog)} AND layer = 'user' LIMIT :most",
-                **span,
-            )
-            owners |= {row["alias"]: row["slug"] for row in own}
-    near: dict[str, str] = {}
-    for known in nearest_names(name, owners, limit=4 * limit):
-        near.setdefault(owners[known], known)
-    return tuple(near.values())[:limit]

@@ -14,7 +14,7 @@ from planner.catalog.location import sqlite_path
 from planner.errors import CatalogError
 
 if TYPE_CHECKING:
-    from sqlalchemy import Engine
+    from sqlalchemy import Connection, Engine
     from sqlalchemy.engine import URL
     from sqlalchemy.exc import DBAPIError
 
@@ -24,11 +24,14 @@ WRITE_TIMEOUT_S: Final = 30.0
 """How long an upgrade waits for another one to end."""
 CONNECT_TIMEOUT_S: Final = 10
 """How long a server may take to answer."""
+BEGIN_READING: Final = {"sqlite": "BEGIN", "postgresql": "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"}
+"""What begins a transaction whose statements all see the same state, on a connection that else commits each."""
 
 _ASK_OWNER: Final = "ask its owner; reading needs the right to SELECT, keeping rows of your own that to write too"
 _KNOWN_FAILURES: Final = (
     ("locked", "is locked by another program", "try again when it has ended"),
     ("lock timeout", "is locked by another program", "try again when it has ended"),
+    ("deadlock", "is locked by another program", "try again when it has ended"),
     ("insufficientprivilege", "does not let your role do that", _ASK_OWNER),
     (
         "read-only transaction",
@@ -82,9 +85,20 @@ def reading_engine(url: str) -> Engine:
         return engine
     if path.exists() and not path.is_file():
         raise CatalogError(f"catalog {path} is not a file", hint="name an SQLite file with --database")
-    # Each statement is a transaction of its own, so no lock is held between two of them.
+    # Each statement is a transaction of its own, unless `snapshot` holds them together.
     query = {**parsed.query, "mode": reading_mode(path), "uri": "true"}
     return _engine(parsed.set(database=_file_uri(path), query=query), READ_TIMEOUT_S, isolation_level="AUTOCOMMIT")
+
+
+@contextmanager
+def snapshot(url: str) -> Iterator[Connection]:
+    """A connection that only reads, and whose statements all see the same state. Raises CatalogError."""
+    with plain_errors(url):
+        engine = reading_engine(url)
+        with engine.connect() as connection:
+            connection.exec_driver_sql(BEGIN_READING.get(connection.dialect.name, "BEGIN"))
+            yield connection
+            connection.exec_driver_sql("ROLLBACK")
 
 
 def writing_engine(url: str, *, foreign_keys: bool = True) -> Engine:

@@ -9,7 +9,8 @@ from dataclasses import MISSING, dataclass, field, fields
 from datetime import date
 from typing import Any, Final
 
-from planner.catalog.kinds import EFFICIENCIES, Field, fields_of, peak_source_fields, singular
+from planner.catalog.fields import Field, fields_of, peak_source_fields
+from planner.catalog.kinds import EFFICIENCIES, singular
 from planner.catalog.spelling import checked_name, checked_slug, checked_text, clipped
 from planner.domain.architecture import Architecture, LatentAttention, MixtureOfExperts
 from planner.errors import InputError, UnknownNameError, nearest_names

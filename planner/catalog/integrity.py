@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from planner.catalog.engine import plain_errors, reading_engine, shown
+from planner.catalog.engine import reading_engine, shown, snapshot
 from planner.catalog.findings import ERROR, FEW, WARNING, Checkup, Finding
 from planner.catalog.location import core_revisions, database_url
 from planner.errors import CatalogError
@@ -68,17 +68,6 @@ def existing(url: str) -> tuple[str, ...]:
     if not heads:
         raise CatalogError(f"there is no catalog {shown(url)} yet", hint="planner db upgrade makes one")
     return heads
-
-
-@contextmanager
-def snapshot(url: str) -> Iterator[Connection]:
-    """A connection whose statements all see the same state."""
-    engine = reading_engine(url)
-    with plain_errors(url), engine.connect() as connection:
-        server = connection.dialect.name == "postgresql"
-        connection.exec_driver_sql("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY" if server else "BEGIN")
-        yield connection
-        connection.exec_driver_sql("ROLLBACK")
 
 
 @contextmanager

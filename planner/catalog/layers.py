@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from planner.catalog import overrides, parked
 from planner.catalog.findings import ERROR, FEW, WARNING, Finding
-from planner.catalog.reader import TABLES
+from planner.catalog.kinds import TABLES
 from planner.catalog.references import ALIAS, Reference, key_columns, layered_tables, named, references
 from planner.catalog.tables import USER_LAYER, VENDOR_LAYER
 from planner.catalog.taken_names import taken_names
@@ -63,7 +63,7 @@ def user_rows(connection: Connection) -> Iterator[Finding]:
     there = {table.name for table in present(connection)}
     for reference in references():
         if {reference.table, reference.target} <= there and _has_column(connection, reference):
-            message = f"the user's rows name a {reference.target} that is gone (as {reference.column})"
+            message = f"the user's rows name a {reference.target} that is gone, or waits (as {reference.column})"
             yield from _found("user rows", WARNING, reference.table, _dangling(connection, reference), message)
     for kind, table in TABLES.items():
         if table in there:

@@ -36,6 +36,12 @@ def sqlite_path(url: str) -> Path | None:
     return None if path in ("", ":memory:") or path.startswith("file:") else Path(unquote(path))
 
 
+def may_be_there(url: str) -> bool:
+    """Whether there can be a catalog: not where a file is meant that does not exist."""
+    path = sqlite_path(url)
+    return path is None or path.exists()
+
+
 def file_url(path: Path) -> str:
     """The URL of an SQLite file."""
     return f"sqlite:///{quote(str(path), safe='/:')}"

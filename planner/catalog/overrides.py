@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from planner.catalog.engine import plain_errors, upgradable, writing_engine
+from planner.catalog.kinds import TABLES
 from planner.catalog.location import database_url
 from planner.catalog.tables import USER_LAYER
 
@@ -78,7 +79,7 @@ class Watch:
         self.found: tuple[Conflict, ...] = ()
         self._connection = connection
         self._places = places
-        self._stands = stands(connection, places)
+        self._stands = self._first = stands(connection, places)
 
     def applied(self, revision: str, *, up: bool) -> None:
         """A revision was run, `up` or down."""
@@ -87,6 +88,15 @@ class Watch:
             self._brought(revision, conflicts(before, self._stands, revision))
         else:
             self._took_back(revision, conflicts(self._stands, before, revision))
+
+    def settle(self) -> None:
+        """Forget what one of the revisions did and a later one took back: nothing has changed for the user."""
+        changed = {(each.kind, each.slug) for each in conflicts(self._first, self._stands, "")}
+        taken_back = [each for each in self.found if (each.kind, each.slug) not in changed]
+        if taken_back:
+            forget(self._connection, taken_back)
+            _drop_if_empty(self._connection, NOTES)
+        self.found = tuple(each for each in self.found if (each.kind, each.slug) in changed)
 
     def _brought(self, revision: str, found: tuple[Conflict, ...]) -> None:
         settled = set(_stored(self._connection, MEMORY, revision, settled=True))
@@ -105,8 +115,6 @@ class Watch:
 
 def stands(connection: Connection, places: Mapping[str, tuple[str, ...]]) -> dict[Key, Stand]:
     """Every fact that the user's rows shadow or calibrate. Costs what the facts cost, however many rows the user has."""
-    from planner.catalog.reader import TABLES
-
     there = _tables(connection)
     if "alias" not in there:
         return {}
@@ -139,11 +147,16 @@ def conflicts(before: Mapping[Key, Stand], after: Mapping[Key, Stand], revision:
 def note(connection: Connection, found: Iterable[Conflict]) -> None:
     """Write conflicts down; an older one of the same entry and revision gives way."""
     new = list(found)
-    if new and NOTES in _tables(connection):
-        for each in new:
+    forget(connection, new)
+    _insert(connection, NOTES, new)
+
+
+def forget(connection: Connection, found: Sequence[Conflict]) -> None:
+    """Take the notes of these entries and revisions away."""
+    if found and NOTES in _tables(connection):
+        for each in found:
             query = f"DELETE FROM {NOTES} WHERE kind = :kind AND slug = :slug AND revision = :revision"
             _execute(connection, query, kind=each.kind, slug=each.slug, revision=each.revision)
-    _insert(connection, NOTES, new)
 
 
 def acknowledge(url: str | None = None) -> tuple[Conflict, ...]:
@@ -156,9 +169,7 @@ def acknowledge(url: str | None = None) -> tuple[Conflict, ...]:
         engine = writing_engine(wanted)
         with engine.begin() as connection:
             found = tuple(standing(connection))
-            for each in found:
-                query = f"DELETE FROM {NOTES} WHERE kind = :kind AND slug = :slug AND revision = :revision"
-                _execute(connection, query, kind=each.kind, slug=each.slug, revision=each.revision)
+            forget(connection, found)
             # On a server a table is removed by its owner alone; empty, it says the same.
             if found and upgradable(wanted):
                 _drop_if_empty(connection, NOTES)
@@ -219,7 +230,6 @@ def _drop_if_empty(connection: Connection, name: str) -> None:
 def standing(connection: Connection) -> Iterator[Conflict]:
     """The conflicts that were noted and that the user has not settled: the rows in question are as they were."""
     from planner.catalog.parked import other_places
-    from planner.catalog.reader import TABLES
 
     noted = _stored(connection, NOTES)
     own = _Own(connection, _tables(connection), other_places(connection)) if noted else None

@@ -12,8 +12,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from planner.catalog.engine import plain_errors, reading_engine, writing_engine
-from planner.catalog.location import database_url, sqlite_path
+from planner.catalog.engine import plain_errors, snapshot, writing_engine
+from planner.catalog.kinds import TABLES
+from planner.catalog.location import database_url, may_be_there
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -58,6 +59,12 @@ def other_places(connection: Connection, copied: Iterable[str] = ()) -> dict[str
     return found
 
 
+def waiting_tables(tables: Iterable[str], table: str) -> tuple[str, ...]:
+    """Those of `tables` in which rows of `table` wait, in order."""
+    parked = (name for name in tables if (match := _PARKED.fullmatch(name)) and match["table"] == table)
+    return tuple(sorted(parked))
+
+
 def park_what_is_gone(connection: Connection, copied: Mapping[str, int]) -> None:
     """Keep those of the `copied` rows that are no longer where they were, and forget the copies."""
     tables = set(_tables(connection))
@@ -91,18 +98,15 @@ def restore(connection: Connection) -> None:
 def waiting(url: str | None = None) -> tuple[ParkedRow, ...]:
     """The rows that wait, by table and slug. Raises CatalogError where the database cannot be read."""
     wanted = database_url(url)
-    path = sqlite_path(wanted)
-    if path is not None and not path.exists():
+    if not may_be_there(wanted):
         return ()
-    engine = reading_engine(wanted)
-    with plain_errors(wanted), engine.connect() as connection:
+    with snapshot(wanted) as connection:
         tables = _tables(connection)
         found = [
             _parked_row(table, dict(row), table in tables)
             for parked, table in _in_order(tables)
             for row in connection.exec_driver_sql(f"SELECT * FROM {_quoted(parked)}").mappings()
         ]
-    engine.dispose()
     return tuple(sorted(_explained(found), key=lambda row: (row.table, row.slug)))
 
 
@@ -125,8 +129,6 @@ def _parked_row(table: str, row: Mapping[str, Any], has_table: bool) -> ParkedRo
 
 
 def _explained(found: Sequence[ParkedRow]) -> Iterator[ParkedRow]:
-    from planner.catalog.reader import TABLES
-
     there = {(row.table, row.slug) for row in found}
     for row in found:
         owner = (
@@ -181,8 +183,6 @@ def _may_return(connection: Connection, parked: str, table: str) -> str:
 
 def _belongings(table: str) -> Iterator[tuple[str, str, str]]:
     """To which tables the rows of one belong: which rows (SQL), by which column."""
-    from planner.catalog.reader import TABLES
-
     if table == _NAMES:
         for kind, owner in TABLES.items():
             yield f"kind = '{kind}'", "slug", owner

@@ -16,8 +16,8 @@ from typing import Any, Final
 from sqlalchemy import Boolean, Column, Double, Integer
 
 from planner.catalog.entries import PEAK_SOURCES, RATES
+from planner.catalog.kinds import TABLES
 from planner.catalog.names import name_key
-from planner.catalog.reader import TABLES
 from planner.catalog.tables import VENDOR_LAYER, Base
 from planner.domain.architecture import Architecture, LatentAttention, MixtureOfExperts
 from planner.errors import InputError

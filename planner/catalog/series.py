@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
+from planner.catalog.kinds import TABLES, table_of
 from planner.catalog.release_lists import moved_by
 from planner.domain.hardware import CALIBRATED
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from planner.catalog.reader import Catalog
+    from planner.catalog.database import Database
 
 Row = dict[str, Any]
 
 MOST_EVENTS: Final = 1000
 """Prices of one entry that are looked at, the newest first."""
-_PRICED: Final = {"accelerators": "accelerator", "nodes": "node", "clusters": "cluster"}
+PRICED: Final = {"accelerators": "accelerator", "nodes": "node", "clusters": "cluster"}
 _WITHOUT_SLUG: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "efficiencies": (
         "accelerator AS slug, metric AS name",
@@ -30,63 +31,54 @@ _WITHOUT_SLUG: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
 _PARTS: Final = ("added", "changed", "removed")
 
 
-def history(catalog: Catalog, kind: str, name: str, *, branches: Mapping[str, Path] | None = None) -> list[Row]:
-    """The dated facts of the entry that `name` means, newest first: prices, efficiencies, calibrations, and the releases that
-    brought or changed it, of the planner and of the plugins in `branches`.
-
-    Each has ``date``, ``event``, ``detail``, ``value``, ``layer`` and ``source``.
-
-    Raises UnknownNameError.
+def history(database: Database, row: Row, kind: str, *, branches: Mapping[str, Path] | None = None) -> list[Row]:
+    """The dated facts of the entry `row` of a kind, newest first: prices, efficiencies, calibrations, and the releases that
+    brought or changed it, of the planner and of the plugins in `branches`. Each has ``date``, ``event``, ``detail``, ``value``,
+    ``layer`` and ``source``.
     """
-    row = catalog.row(kind, name)
     slug = row["slug"]
-    events = [*_of_releases(catalog, kind, row, branches), *_of_prices(catalog, kind, slug)]
+    events = [*_of_releases(database, kind, row, branches), *_of_prices(database, kind, slug)]
     if kind == "accelerators":
-        events += _of_efficiencies(catalog, slug)
+        events += _of_efficiencies(database, slug)
     return sorted(events, key=lambda event: event["date"] or "", reverse=True)
 
 
-def documents(catalog: Catalog) -> list[Row]:
-    """Every document with how many entries of each kind rest on it: slug, name, kind, licence, ``facts``, ``of``."""
+def documents(database: Database, sources: Iterable[Row]) -> list[Row]:
+    """Every document of `sources` with how many entries of each kind rest on it: slug, name, kind, licence, ``facts``, ``of``."""
     counts: dict[str, dict[str, int]] = {}
-    for kind, table in _cited(catalog):
+    for kind, table in _cited():
         query = f"SELECT document, count(*) AS n FROM {table} WHERE document IS NOT NULL GROUP BY document"
-        for row in catalog.select(query):
+        for row in database.select(query):
             counts.setdefault(row["document"], {})[kind] = row["n"]
-    found = catalog.rows("sources")
     return [
         {
             **{name: row[name] for name in ("slug", "name", "kind", "licence", "layer")},
             "facts": sum(counts.get(row["slug"], {}).values()),
             "of": counts.get(row["slug"], {}),
         }
-        for row in found
+        for row in sources
     ]
 
 
-def resting_on(catalog: Catalog, name: str, most: int) -> list[Row]:
-    """The entries that rest on the document that `name` means: kind, slug, name, layer, and where in it they were read.
-
-    Raises UnknownNameError.
-    """
-    slug = catalog.resolve("sources", name)
+def resting_on(database: Database, slug: str, most: int) -> list[Row]:
+    """The entries that rest on the document `slug`: kind, slug, name, layer, and where in it they were read."""
     found: list[Row] = []
-    for kind, table in _cited(catalog):
+    for kind, table in _cited():
         shown, keys = _WITHOUT_SLUG.get(kind, ("slug, name", ("slug", "layer")))
-        order = ", ".join(f"{table}.{key}{catalog.bytewise}" for key in keys)
+        order = ", ".join(f"{table}.{key}{database.bytewise}" for key in keys)
         query = f"SELECT {shown}, layer, source FROM {table} WHERE document = :slug ORDER BY {order} LIMIT :most"
-        found += [{"kind": kind, **row} for row in catalog.select(query, slug=slug, most=most)]
+        found += [{"kind": kind, **row} for row in database.select(query, slug=slug, most=most)]
     return found[:most]
 
 
-def peaks_with_sources(catalog: Catalog, row: Mapping[str, Any]) -> list[Row]:
+def peaks_with_sources(database: Database, row: Mapping[str, Any]) -> list[Row]:
     """The rates of the accelerator `row`, each with where it was read: in its own source, or in its accelerator's."""
     same = "s.accelerator = r.accelerator AND s.layer = r.layer AND s.format = r.format"
     query = (
         "SELECT r.format, r.flop_per_s AS dense_flop_per_s, r.layer, s.document, s.source, s.source_date, s.confidence "
         f"FROM peak_rate r LEFT JOIN peak_source s ON {same} WHERE r.accelerator = :slug"
     )
-    known = catalog.select(query, slug=row["slug"])
+    known = database.select(query, slug=row["slug"])
     found = sorted((rate for rate in known if rate["layer"] == row["layer"]), key=itemgetter("format"))
     # As the rates themselves: those of the fact count where the user's row has none.
     found = found or sorted(known, key=itemgetter("format"))
@@ -95,45 +87,45 @@ def peaks_with_sources(catalog: Catalog, row: Mapping[str, Any]) -> list[Row]:
     return [{name: rate[name] for name in shown} | (whole if rate["source"] is None else {}) for rate in found]
 
 
-def _cited(catalog: Catalog) -> Iterator[tuple[str, str]]:
+def _cited() -> Iterator[tuple[str, str]]:
     """The kinds whose entries name documents, and their tables."""
-    for kind in catalog.kinds():
+    for kind in TABLES:
         if kind != "sources":
-            yield kind, catalog.table(kind)
+            yield kind, table_of(kind)
     yield "efficiencies", "efficiency"
     yield "peaks", "peak_source"
 
 
-def newest_first(catalog: Catalog) -> str:
+def newest_first(database: Database) -> str:
     """The order of prices. Of one day it is by slug, so that a limit takes the same ones from every database."""
-    return f"date{catalog.bytewise} DESC, slug{catalog.bytewise}, layer{catalog.bytewise}"
+    return f"date{database.bytewise} DESC, slug{database.bytewise}, layer{database.bytewise}"
 
 
 def _event(date: str | None, event: str, detail: str, layer: str, source: str, value: str = "") -> Row:
     return {"date": date, "event": event, "detail": detail, "value": value, "layer": layer, "source": source}
 
 
-def _of_prices(catalog: Catalog, kind: str, slug: str) -> Iterator[Row]:
-    column = _PRICED.get(kind)
+def _of_prices(database: Database, kind: str, slug: str) -> Iterator[Row]:
+    column = PRICED.get(kind)
     if column is None:
         return
-    query = f"SELECT * FROM price WHERE {column} = :slug ORDER BY {newest_first(catalog)} LIMIT :most"
-    for row in catalog.select(query, slug=slug, most=MOST_EVENTS):
+    query = f"SELECT * FROM price WHERE {column} = :slug ORDER BY {newest_first(database)} LIMIT :most"
+    for row in database.select(query, slug=slug, most=MOST_EVENTS):
         said = " ".join(part for part in (row["provider"], row["region"], row["kind"]) if part)
         value = f"${row['usd_per_accelerator_hour']:,.2f} per GPU-h"
         yield _event(row["date"], "price", said, row["layer"], row["source"], value)
 
 
-def _of_efficiencies(catalog: Catalog, slug: str) -> Iterator[Row]:
+def _of_efficiencies(database: Database, slug: str) -> Iterator[Row]:
     query = "SELECT * FROM efficiency WHERE accelerator = :slug AND source_date IS NOT NULL"
-    for row in catalog.select(query, slug=slug):
+    for row in database.select(query, slug=slug):
         event = "calibration" if row["metric"] in CALIBRATED else "efficiency"
         said = " ".join((row["metric"], row["format"], f"({row['condition']})" if row["condition"] else ""))
         yield _event(row["source_date"], event, said.strip(), row["layer"], row["source"], f"{row['fraction']:.4g}")
 
 
 def _of_releases(
-    catalog: Catalog, kind: str, row: Mapping[str, Any], branches: Mapping[str, Path] | None
+    database: Database, kind: str, row: Mapping[str, Any], branches: Mapping[str, Path] | None
 ) -> Iterator[Row]:
     """Which release brought the entry, which changed it; for one of the user's when it was brought in."""
     if row["layer"] == "user":
@@ -142,8 +134,8 @@ def _of_releases(
     if layer is None:
         return
     query = "SELECT slug, layer, revision, released_on, note FROM release WHERE layer = :layer ORDER BY revision"
-    releases = catalog.select(query, layer=layer)
-    table, slug = catalog.table(kind), row["slug"]
+    releases = database.select(query, layer=layer)
+    table, slug = table_of(kind), row["slug"]
     changes = {release["slug"]: _changes(moved_by(release, branches), table, slug) for release in releases}
     # The first release has no list of changes: what no later one added was there from the start.
     if releases and not any("added" in (each or {}) for each in changes.values()):

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from planner.catalog.engine import READ_TIMEOUT_S, plain_errors, read_only_uri, reading_engine
+from planner.catalog.engine import BEGIN_READING, READ_TIMEOUT_S, plain_errors, read_only_uri, reading_engine
 from planner.catalog.location import sqlite_path
 
 if TYPE_CHECKING:
@@ -32,12 +33,18 @@ class Session(Protocol):
     def tables(self) -> set[str]:
         """The names of all tables."""
 
+    def begin(self) -> None:
+        """Read one state of the database from now on. Outside, each statement is a transaction of its own."""
+
+    def end(self) -> None:
+        """Let go of that state, whatever has become of the connection; nothing where there is none."""
+
     def close(self) -> None:
         """Close the connection."""
 
 
 class FileSession:
-    """An SQLite file, opened so that it cannot be written; each statement is a transaction of its own."""
+    """An SQLite file, opened so that it cannot be written."""
 
     dialect = "sqlite"
 
@@ -56,6 +63,15 @@ class FileSession:
     def tables(self) -> set[str]:
         """The names of all tables."""
         return {row["name"] for row in self.select("SELECT name FROM sqlite_master WHERE type = 'table'", {})}
+
+    def begin(self) -> None:
+        """Begin a transaction, which locks the file against commits from its first query on."""
+        self._connection.execute(BEGIN_READING["sqlite"])
+
+    def end(self) -> None:
+        """End it."""
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
 
     def close(self) -> None:
         """Close the connection."""
@@ -82,6 +98,18 @@ class ServerSession:
         from sqlalchemy import inspect
 
         return set(inspect(self._connection).get_table_names())
+
+    def begin(self) -> None:
+        """Begin a transaction with one snapshot for all its queries."""
+        if self.dialect in BEGIN_READING:
+            self._connection.exec_driver_sql(BEGIN_READING[self.dialect])
+
+    def end(self) -> None:
+        """End it. A server that is gone keeps none, and says so to whoever asks next."""
+        from sqlalchemy.exc import DBAPIError
+
+        with suppress(DBAPIError):
+            self._connection.exec_driver_sql("ROLLBACK")
 
     def close(self) -> None:
         """Close the connection."""

@@ -1,27 +1,16 @@
-"""Which entry counts where two layers have one of a slug, and how they differ."""
+"""How an entry differs from the one that it stands in for, and which of several calibrations counts."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from planner.catalog.records import plain
 from planner.domain.hardware import CALIBRATED
 
 Row = dict[str, Any]
 
 _APART: Final = frozenset({"layer", "document", "document_layer"})
 """Columns in which two layers always differ."""
-
-
-def visible(rows: Iterable[Mapping[str, Any]]) -> dict[str, Row]:
-    """The first row of each slug, with the layer of the one behind it under ``shadows``; None where there is none."""
-    found: dict[str, Row] = {}
-    for row in rows:
-        above = found.setdefault(row["slug"], plain(row) | {"shadows": None})
-        if above["layer"] != row["layer"]:
-            above["shadows"] = above["shadows"] or row["layer"]
-    return found
 
 
 def differences(row: Mapping[str, Any], behind: Mapping[str, Any]) -> list[Row]:

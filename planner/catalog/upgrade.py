@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from planner.catalog import parked
-from planner.catalog.engine import change_refused, plain_errors, shown, writing_engine
-from planner.catalog.foreign_keys import broken_references, refuse_broken_references
-from planner.catalog.location import core_revisions, database_url, migrations_directory, sqlite_path
+from planner.catalog.engine import change_refused, plain_errors, shown, snapshot, writing_engine
+from planner.catalog.foreign_keys import before, broken_references, refuse_broken_references
+from planner.catalog.location import core_revisions, database_url, may_be_there, migrations_directory, sqlite_path
 from planner.catalog.name_clashes import name_taken
 from planner.errors import CatalogError, CatalogWarning, InputError, PlannerError
 
@@ -120,14 +120,10 @@ def downgrade(url: str | None = None, revision: str = "-1", *, branches: Branche
 
 def current(url: str | None = None) -> tuple[str, ...]:
     """The revisions that the database is at, one for each branch; empty where nothing was made yet."""
-    from planner.catalog.engine import reading_engine
-
     wanted = database_url(url)
-    path = sqlite_path(wanted)
-    if path is not None and not path.exists():
+    if not may_be_there(wanted):
         return ()
-    engine = reading_engine(wanted)
-    with plain_errors(wanted), engine.connect() as connection:
+    with snapshot(wanted) as connection:
         return stored_heads(connection)
 
 
@@ -186,7 +182,7 @@ def _migrate(url: str, command: str, targets: Sequence[str], branches: Branches)
     path = sqlite_path(url)
     if path is not None and path.exists() and not path.is_file():
         raise CatalogError(f"catalog {path} is not a file", hint="name an SQLite file with --database")
-    if command == "downgrade" and path is not None and not path.exists():
+    if command == "downgrade" and not may_be_there(url):
         raise InputError(f"there is no catalog {path} to downgrade", hint="planner db upgrade makes one")
     config = _config(branches)
     script = _script(config)
@@ -203,6 +199,7 @@ def _migrate(url: str, command: str, targets: Sequence[str], branches: Branches)
                 for target in targets:
                     _refuse_below_base(script, url, heads, target)
             gone = orphans(heads, branches)
+            known = before(connection)
             protected = rights.bookkeeping(connection)
             own = parked.copy_user_rows(connection) if command == "downgrade" else {}
             watch = overrides.Watch(connection, parked.other_places(connection, own))
@@ -214,10 +211,11 @@ def _migrate(url: str, command: str, targets: Sequence[str], branches: Branches)
                     _run(config, connection, command, target, watch)
                     _pin_core(script, connection)
                 _put_back(connection, gone)
+            watch.settle()
             parked.park_what_is_gone(connection, own)
             if command == "upgrade":
                 parked.restore(connection)
-            refuse_broken_references(connection, url)
+            refuse_broken_references(connection, url, known)
             rights.protect(connection, protected)
             _remember(connection, branches)
             reached = stored_heads(connection)

@@ -9,19 +9,20 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
+from planner.catalog.engine import snapshot
 from planner.catalog.entries import ALIASES, PEAK_SOURCES, Entry, differences, unknown_reference
-from planner.catalog.kinds import EFFICIENCIES, KINDS, Field, fields_of, peak_source_fields, singular
+from planner.catalog.fields import Field, fields_of, peak_source_fields
+from planner.catalog.kinds import EFFICIENCIES, KINDS, USER, singular
+from planner.catalog.location import database_url
 from planner.catalog.names import lookup_keys, name_key
 from planner.catalog.spelling import clipped
 from planner.catalog.user_rows import (
     CHUNK,
-    USER,
     delete_entries,
     delete_slugs,
     find,
     insert_rows,
     parts,
-    reading,
     shared_slugs,
     slugs_like,
     stored,
@@ -110,14 +111,14 @@ def entries_of(url: str | None, kinds: Sequence[str], layers: Sequence[str] | No
     """The entries of `kinds` in the user's layer, or in `layers`, by kind and slug; None: what counts of every layer, the user's
     own and the facts that they do not stand in for. Raises CatalogError.
     """
-    with reading(url) as connection:
+    with snapshot(database_url(url)) as connection:
         for kind in kinds:
             yield from visible(connection, kind) if layers is None else stored(connection, kind, layers=layers)
 
 
 def entry_of(url: str | None, kind: str, slug: str) -> Entry:
     """The entry of a slug: the user's own if there is one. Raises CatalogError."""
-    with reading(url) as connection:
+    with snapshot(database_url(url)) as connection:
         return next(iter([*stored(connection, kind, slug), *stored(connection, kind, slug, layers=None)]))
 
 
@@ -168,6 +169,9 @@ class _Keeper:
                 self._outcome._add(entry, REPLACED, hides)
         if changed:
             delete_entries(self._connection, kind, changed)
+        if kind != EFFICIENCIES:
+            # An entry that is gone, deleted by hand or waiting, may have left names and rates that are in the way.
+            delete_slugs(self._connection, kind, [entry.slug for entry in fresh])
         self._insert(kind, [*changed, *fresh], kept)
 
     def _resolved(self, entry: Entry) -> Entry:

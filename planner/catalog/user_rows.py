@@ -2,47 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from planner.catalog.engine import plain_errors, reading_engine, writing_engine
+from planner.catalog.engine import plain_errors, writing_engine
 from planner.catalog.entries import Entry
-from planner.catalog.kinds import EFFICIENCIES, KINDS, fields_of, peak_source_fields
+from planner.catalog.fields import fields_of, peak_source_fields
+from planner.catalog.kinds import EFFICIENCIES, KINDS, USER
 from planner.catalog.location import database_url
 from planner.catalog.names import lookup_keys, name_key
 
 if TYPE_CHECKING:
-    from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, Table
+    from sqlalchemy import ColumnElement, Connection, RowMapping, Table
 
 CHUNK: Final = 500
 """Entries that are compared and stored together."""
-USER: Final = "user"
-"""The user's layer, as `planner.catalog.tables` names it; not imported from there, where reading needs no tables."""
 
 
 @contextmanager
 def writing(url: str | None) -> Iterator[Connection]:
     """One transaction on the catalog. Raises CatalogError."""
-    with _engine_of(url, writing_engine) as engine, engine.begin() as connection:
-        yield connection
-
-
-@contextmanager
-def reading(url: str | None) -> Iterator[Connection]:
-    """A connection that only reads the catalog. Raises CatalogError."""
-    with _engine_of(url, reading_engine) as engine, engine.connect() as connection:
-        yield connection
-
-
-@contextmanager
-def _engine_of(url: str | None, make: Callable[[str], Engine]) -> Iterator[Engine]:
     wanted = database_url(url)
     with plain_errors(wanted):
-        engine = make(wanted)
+        engine = writing_engine(wanted)
         try:
-            yield engine
+            with engine.begin() as connection:
+                yield connection
         finally:
             engine.dispose()
 

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 import click
 
 from planner.cli import messages
 from planner.cli.command import Command, option
 from planner.cli.configuration import CONFIG_FILE, one_model
+from planner.cli.hardware_options import CHOOSE, hardware_options, known_formats
 from planner.cli.lazy import Lazy, LazyGroup
 from planner.cli.opened import opened_catalog
 from planner.cli.output import deliver
 from planner.cli.settings import Settings
-from planner.cli.value_types import size_in_bytes
-
-CHOOSE: Final = "Which"
-SHOW: Final = "How many, in which order"
 
 
 @click.group(
     cls=LazyGroup,
     lazy={
-        "list": Lazy("planner.cli.catalog:list_kind", "All entries of a kind."),
+        "list": Lazy("planner.cli.catalog_list:list_kind", "All entries of a kind."),
         "show": Lazy("planner.cli.catalog:show_entry", "One entry with its sources."),
         "search": Lazy("planner.cli.catalog:search_all", "Entries whose name contains a text."),
         "history": Lazy("planner.cli.catalog_look:history", "What is known of an entry over time."),
@@ -40,76 +37,6 @@ def catalog() -> None:
     """Known models, accelerators, nodes, clusters and prices, each fact with its source."""
 
 
-@click.command(
-    "list", cls=Command,
-    examples=(
-        "planner catalog list models",
-        "planner catalog list accelerators --vendor amd --min-mem 128GB --has fp8 --sort -memory_bandwidth",
-        "planner catalog list clusters --layer user -f csv",
-    ),
-)  # fmt: skip
-@click.argument("kind")
-@option("--vendor", metavar="NAME", section=CHOOSE, help="Of this maker's accelerators.")
-@option(
-    "--min-mem",
-    "min_memory_bytes",
-    type=size_in_bytes,
-    metavar="SIZE",
-    section=CHOOSE,
-    help="Accelerators with at least this memory, as 80GB or 80GiB.",
-)
-@option(
-    "--has",
-    "formats",
-    metavar="FORMAT",
-    multiple=True,
-    section=CHOOSE,
-    help="Accelerators with a rate in this number format, as fp8; may be repeated.",
-)
-@option("--accelerator", metavar="GPU", section=CHOOSE, help="Nodes, clusters and prices of this accelerator.")
-@option("--provider", metavar="NAME", section=CHOOSE, help="Nodes and prices of this provider.")
-@option("--family", metavar="NAME", section=CHOOSE, help="Models of this family.")
-@option(
-    "--layer",
-    metavar="LAYER",
-    section=CHOOSE,
-    help="user (your own), vendor (released), a plugin's label, or all; default: what counts of all of them.",
-)
-@option("--sort", metavar="COLUMN", section=SHOW, help="By this column; -COLUMN from the highest.")
-@option(
-    "--limit",
-    type=click.IntRange(min=0),
-    default=500,
-    show_default=True,
-    metavar="N",
-    section=SHOW,
-    help="At most so many; 0: all.",
-)
-@option(
-    "--offset",
-    type=click.IntRange(min=0, max=2**31),
-    default=0,
-    metavar="N",
-    section=SHOW,
-    help="Leave out the first N.",
-)
-def list_kind(kind: str, **filters: Any) -> int:  # noqa: ANN401 - the options
-    """The entries of a KIND: models, accelerators, nodes, clusters, prices, links, vendors, sources, carbon, pue and others."""
-    from planner.catalog.browse import Filters
-    from planner.catalog.kinds import kind_named
-    from planner.reports.catalog import kind_report
-
-    named = kind_named(kind)
-    with opened_catalog() as source:
-        page = source.page(named, Filters(**filters))
-    if page.more:
-        shown = f"{filters['offset'] + 1:,} to {filters['offset'] + len(page.rows):,} are shown"
-        more = f"{'' if page.counted else 'more than '}{page.more:,} more"
-        messages.note(f"{shown}, there are {more}: --limit, --offset or a filter shows others")
-    chosen = any(value for name, value in filters.items() if name not in ("limit", "sort"))
-    return deliver(kind_report(named, page.rows, more=page.more, chosen=chosen))
-
-
 @click.command("show", cls=Command, examples=("planner catalog show models llama3-7b",))
 @click.argument("kind")
 @click.argument("slug")
@@ -122,9 +49,13 @@ def show_entry(kind: str, slug: str) -> int:
         return deliver(entry_report(kind_named(kind), source.row(kind_named(kind), slug)))
 
 
-@click.command("search", cls=Command, examples=("planner catalog search llama", "planner catalog search h100"))
+@click.command(
+    "search", cls=Command,
+    examples=("planner catalog search llama", "planner catalog search instinct --min-mem 128GB --format fp8"),
+)  # fmt: skip
 @click.argument("text", nargs=-1, required=True)
-@option("--kind", metavar="KIND", help="Only this kind of entry.")
+@option("--kind", metavar="KIND", section=CHOOSE, help="Only this kind of entry.")
+@hardware_options
 @option(
     "--limit",
     type=click.IntRange(min=1, max=100_000),
@@ -133,17 +64,18 @@ def show_entry(kind: str, slug: str) -> int:
     metavar="N",
     help="At most so many.",
 )
-def search_all(text: tuple[str, ...], kind: str | None, limit: int) -> int:
+def search_all(text: tuple[str, ...], kind: str | None, output_format: tuple[str, ...], **filters: Any) -> int:  # noqa: ANN401 - the options
     """Entries of every kind with a slug, name or alias that contains every word of TEXT, the closest first."""
-    from planner.catalog import browse
+    from planner.catalog.browse import Filters
     from planner.catalog.kinds import kind_named
     from planner.reports.catalog import search_report
 
     words = " ".join(text)
     named = None if kind is None else kind_named(kind)
-    with opened_catalog() as source:
-        page = browse.search(source, words, kind=named, limit=limit)
-        near = () if page.rows else browse.near_names(source, named, words)
+    with opened_catalog() as source, source.snapshot():
+        filters["formats"] += known_formats(source, output_format)
+        page = source.search_page(words, Filters(**filters), kind=named)
+        near = () if page.rows else source.near_names(named, words)
     if page.more:
         messages.note(f"the closest {len(page.rows):,} are shown, there are more: another word or --limit")
     return deliver(search_report(words, page.rows, near=near))

@@ -20,14 +20,12 @@ from planner.cli.output import deliver
 def history(kind: str, slug: str, limit: int) -> int:
     """What is known of an entry over time, newest first: prices, efficiencies, calibrations, releases that changed it."""
     from planner.catalog.kinds import kind_named
-    from planner.catalog.series import history as dated
     from planner.cli.registered import catalog_branches
     from planner.reports.catalog import history_report
 
     named = kind_named(kind)
-    with opened_catalog() as source:
-        events = dated(source, named, slug, branches=catalog_branches())
-        found = source.resolve(named, slug)
+    with opened_catalog() as source, source.snapshot():
+        events, found = source.history(named, slug, branches=catalog_branches()), source.resolve(named, slug)
     if len(events) > limit:
         messages.note(f"the newest {limit:,} of {len(events):,} are shown: --limit shows more")
     return deliver(history_report(named, found, events[:limit]))
@@ -42,13 +40,12 @@ def history(kind: str, slug: str, limit: int) -> int:
 )
 def sources(slug: str | None, limit: int) -> int:
     """The documents that facts rest on and how many facts each bears, or the facts that rest on the one called SLUG."""
-    from planner.catalog import series
     from planner.reports.catalog import documents_report, resting_report
 
     with opened_catalog() as source:
         if slug is None:
-            return deliver(documents_report(series.documents(source)))
-        found = series.resting_on(source, slug, limit + 1)
+            return deliver(documents_report(source.documents()))
+        found = source.resting_on(slug, limit + 1)
         if len(found) > limit:
             messages.note(f"the first {limit:,} are shown: --limit shows more")
         return deliver(resting_report(source.resolve("sources", slug), found[:limit]))

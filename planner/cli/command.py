@@ -39,7 +39,8 @@ class Command(click.Command):
         attributes.setdefault("context_settings", HELP_OPTIONS)
         super().__init__(*arguments, **attributes)
         self.examples = examples
-        self.params.extend(setting_options())
+        own = {parameter.name for parameter in self.params}
+        self.params.extend(each for each in setting_options() if each.name not in own)
 
     def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """What it does, then how it is called."""
@@ -54,6 +55,7 @@ class Command(click.Command):
             if record is not None and isinstance(parameter, click.Option):
                 section = parameter.section if isinstance(parameter, SectionOption) else _EVERYWHERE
                 sections[section].append(record)
+        sections[_EVERYWHERE] = sections.pop(_EVERYWHERE)
         for title, records in sections.items():
             with formatter.section(title):
                 formatter.write_dl(records)

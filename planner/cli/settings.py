@@ -65,10 +65,11 @@ def setting_options(*, read_environment: bool = False) -> list[click.Option]:
 
 
 def _option(*names: str, **attributes: Any) -> click.Option:  # noqa: ANN401 - what click.Option takes
-    return click.Option(names, expose_value=False, callback=_remember, **attributes)
+    return click.Option(names, expose_value=False, callback=remember, **attributes)
 
 
-def _remember(context: click.Context, parameter: click.Parameter, value: object) -> None:
+def remember(context: click.Context, parameter: click.Parameter, value: object) -> None:
+    """Keep what an option of every command was given, for `Settings.current`."""
     # What stands after the command's name is handled last, and so wins; what is absent changes nothing.
     if value is not None and value is not False:
         context.meta[f"{_PREFIX}{parameter.name}"] = value

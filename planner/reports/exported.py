@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from planner.catalog.entries import ALIASES, KIND, PEAK_SOURCES, RATES, Entry, as_written
-from planner.catalog.kinds import fields_of
+from planner.catalog.fields import fields_of
 
 SCHEMA: Final = "planner.catalog.export/1"
 

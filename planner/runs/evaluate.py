@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -14,7 +15,7 @@ from planner.domain.mesh import Layouts
 from planner.domain.plan import MEMORY_COMPONENTS, Plan
 from planner.errors import PlannerError, PluginFaultError
 from planner.importers.csv_table import CsvTable
-from planner.importers.runs import Vocabulary, parse_row, read_runs
+from planner.importers.runs import RunRow, Vocabulary, parse_row, read_runs
 from planner.plugin import Context, DeviceOverheads
 from planner.runs.questions import Asked, Questions
 from planner.search.evaluation import Rules, evaluate_mesh, refusals
@@ -120,23 +121,32 @@ def ask_rows(
         schedules=tuple(registry.schedules),
         methods=tuple(registry.methods),
     )
-    predicted: dict[int, dict[str, str]] = {}
-    groups: dict[Any, list[tuple[int, Asked]]] = {}
+    failed = {index: _failed(why) for index, why in file.broken.items()}
+    rows: dict[int, RunRow] = {}
     for index, cells in enumerate(file.rows):
-        if index in file.broken:
-            predicted[index] = _failed(file.broken[index])
-            continue
-        try:
-            asked = questions.ask(parse_row(cells, vocabulary))
-        except PluginFaultError:
-            raise
-        except PlannerError as problem:
-            predicted[index] = _failed(problem.message)
-        except Exception as problem:  # a row that fails costs itself, not the file
-            predicted[index] = _failed(_fault(problem))
-        else:
+        if index not in failed:
+            with _costing_itself(index, failed):
+                rows[index] = parse_row(cells, vocabulary)
+    questions.look_up(rows.values())
+    groups: dict[Any, list[tuple[int, Asked]]] = {}
+    for index, row in rows.items():
+        with _costing_itself(index, failed):
+            asked = questions.ask(row)
             groups.setdefault(asked.key, []).append((index, asked))
-    return tuple(groups.values()), predicted
+    return tuple(groups.values()), failed
+
+
+@contextmanager
+def _costing_itself(index: int, failed: dict[int, dict[str, str]]) -> Iterator[None]:
+    """A row that fails costs itself, not the file."""
+    try:
+        yield
+    except PluginFaultError:
+        raise
+    except PlannerError as problem:
+        failed[index] = _failed(problem.message)
+    except Exception as problem:
+        failed[index] = _failed(_fault(problem))
 
 
 def _failed(message: str) -> dict[str, str]:

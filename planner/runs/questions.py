@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -97,10 +99,19 @@ class Questions:
         """Ask with the models and machines of `catalog` and the plugins of `registry`."""
         self._registry = registry
         self._catalog = catalog
-        self._machines = Machines(catalog.accelerator, catalog.node, lambda: catalog_nodes(catalog))
+        self._machines = Machines(cache(catalog.accelerator), cache(catalog.node), lambda: catalog_nodes(catalog))
         self._models: dict[str, Architecture | InputError | None] = {}
         self._contexts: dict[tuple[Any, ...], Context] = {}
         self.rules = rules_of(registry)
+
+    def look_up(self, rows: Iterable[RunRow]) -> None:
+        """Read what `rows` name from one state of the catalog; what is wrong with a row is said when it is asked."""
+        with self._catalog.snapshot():
+            for row in rows:
+                with suppress(Exception):
+                    self._known_model(row.model_name)
+                with suppress(Exception):
+                    self._machines.cluster(row)
 
     def ask(self, row: RunRow) -> Asked:
         """The question that `row` is. Raises InputError and its children."""

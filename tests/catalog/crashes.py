@@ -1,19 +1,22 @@
-"""A writer of the catalog that is killed at a random moment, and what is there afterwards."""
+"""A writer of the catalog that is killed at a random moment of its write, and what is there afterwards."""
 
 from __future__ import annotations
 
 import json
+import os
 import random
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import sqlalchemy as sa
 from catalog.databases import contents, execute, users_cluster
 
 from planner.catalog.backup import backup
@@ -23,7 +26,7 @@ from planner.catalog.upgrade import current, upgrade
 
 Contents = Mapping[str, list[tuple[Any, ...]]]
 
-IMPORTED: Final = 400
+IMPORTED: Final = 1000
 """Entries of the file that is imported."""
 OWN: Final = 20
 """Clusters of the user's that are there before."""
@@ -107,9 +110,13 @@ ON_A_SERVER: Final = ("first upgrade", "upgrade", "downgrade", "calibrate", "imp
 """A restored server is upgraded first and gets the user's rows then, so it has a state in between."""
 
 
+AMID: Final = "amid the write"
+"""What `crash` says of a kill that came when something was written and nothing was committed."""
+
+
 @dataclass(slots=True)
 class Subject:
-    """A database as it is before an operation and after it, and how long the operation takes [s]."""
+    """A database as it is before an operation and after it; how long the operation takes [s], and how long it writes [s]."""
 
     url: str
     folder: Path
@@ -117,6 +124,7 @@ class Subject:
     before: Contents
     after: Contents
     duration_s: float
+    writing_s: float
     reset: Callable[[], str]
 
 
@@ -127,32 +135,45 @@ def subject(name: str, folder: Path, make: Callable[[], str], copy: Callable[[st
     operation.prepare(original, folder)
     whole = copy(original)
     before = seen(original)
-    started, process = start(whole, operation, folder)
-    assert process.stdout is not None
-    while process.stdout.readline().strip() not in ("done", ""):
-        pass
+    with writing(whole) as writes:
+        started, process = start(whole, operation, folder)
+        moments = [time.perf_counter()]
+        while process.poll() is None:
+            if writes():
+                moments.append(time.perf_counter())
     duration_s = time.perf_counter() - started
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0, out + err
+    assert len(moments) > 1, "it was never seen to write"
     return Subject(
         url=original, folder=folder, operation=operation, before=before, after=seen(whole), duration_s=duration_s,
-        reset=lambda: copy(original),
+        writing_s=moments[-1] - moments[1], reset=lambda: copy(original),
     )  # fmt: skip
 
 
 def crash(subject: Subject, seed: int) -> str:
     """Kill the operation at a moment that `seed` picks, look, and let it run to its end.
 
-    Returns ``old`` or ``new``: what was there. Raises AssertionError where it was neither, or is not sound.
+    Three of four moments are of the write, the others of the whole run. Returns ``old`` or ``new``: what was there, and `AMID`
+    where the write was hit. Raises AssertionError where it was neither, or is not sound.
     """
     url = subject.reset()
     chance = random.Random(seed)
-    # Half of the kills fall around the end, where it is committed; a busy machine takes longer than the measured run.
-    moment = chance.uniform(0, 1.5) if seed % 2 else chance.uniform(0.8, 1.6)
-    started, process = start(url, subject.operation, subject.folder)
-    time.sleep(max(0.0, started + moment * subject.duration_s - time.perf_counter()))
-    process.send_signal(signal.SIGKILL)
-    process.communicate(timeout=60)
+    with writing(url) as writes:
+        started, process = start(url, subject.operation, subject.folder)
+        if seed % 4:
+            while process.poll() is None and not writes():
+                pass
+            until = time.perf_counter() + chance.uniform(0, 1.1) * subject.writing_s
+        else:
+            until = started + chance.uniform(0, 1) * subject.duration_s
+        while time.perf_counter() < until:
+            pass  # to the microsecond: a calibration writes for a few thousandths of a second
+        amid = writes()
+        process.send_signal(signal.SIGKILL)
+        process.communicate(timeout=60)
+        # A file says so afterwards too: its journal is left behind. A server has rolled back by then.
+        amid = amid and (url.startswith("postgresql") or writes())
     found = seen(url)
     state = "new" if found == subject.after else "old"
     if state == "old":
@@ -165,7 +186,21 @@ def crash(subject: Subject, seed: int) -> str:
         _, process = start(url, subject.operation, subject.folder)
         _finish(process)
         assert seen(url) == subject.after
-    return state
+    return f"{state} {AMID}" if amid and state == "old" else state
+
+
+@contextmanager
+def writing(url: str) -> Iterator[Callable[[], bool]]:
+    """Asks whether somebody has written to a database and not committed yet."""
+    if url.startswith("sqlite"):
+        journal = url.removeprefix("sqlite:///") + "-journal"
+        yield lambda: os.path.exists(journal)
+        return
+    query = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND backend_xid IS NOT NULL"
+    server = sa.make_url(url)
+    engine = sa.create_engine(server.set(database="postgres"), isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
+    with engine.connect() as connection:
+        yield lambda: bool(connection.exec_driver_sql(query, (server.database,)).scalar())
 
 
 def _finish(process: subprocess.Popen[str]) -> None:

@@ -13,8 +13,9 @@ from alembic.runtime.migration import MigrationContext
 from catalog.databases import MAKER, branch, contents, execute, users_cluster
 
 from planner.catalog.calibrations import CalibrationRow, forget, store
+from planner.catalog.kinds import TABLES
 from planner.catalog.location import core_revisions
-from planner.catalog.reader import TABLES, Catalog
+from planner.catalog.reader import Catalog
 from planner.catalog.tables import Base
 from planner.catalog.upgrade import current, downgrade, history, upgrade
 from planner.errors import CatalogError, InputError

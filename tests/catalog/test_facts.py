@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from planner.catalog.kinds import TABLES
 from planner.catalog.location import migrations_directory
-from planner.catalog.reader import TABLES, Catalog
+from planner.catalog.reader import Catalog
 from planner.domain.operation import (
     CarbonIntensity,
     CheckpointWrite,

@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from catalog.databases import MAKER, branch, dump, run
+from catalog.databases import MAKER, branch, dump, run, users_cluster
 
 from planner.catalog.location import core_revisions
 from planner.catalog.prune import prune
@@ -322,3 +322,28 @@ def test_an_older_catalog_is_upgraded_when_opened(url: str, path: Path) -> None:
     with Catalog.open(url) as catalog:
         assert catalog.names("models")
     assert current(url) == (NEWEST,)
+
+
+RATE = "INSERT INTO peak_rate (accelerator, layer, format, flop_per_s) VALUES ('{slug}', 'vendor', 'fp4', 1e15)"
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        RATE.format(slug="never-was"),
+        "DELETE FROM accelerator WHERE slug = 'l4' AND layer = 'vendor'",
+        "DELETE FROM source WHERE slug = (SELECT document FROM efficiency WHERE document IS NOT NULL LIMIT 1)",
+        "DELETE FROM vendor WHERE slug = 'amd'",
+    ],
+    ids=["a new row of nothing", "an accelerator goes", "a document goes", "a vendor goes"],
+)
+def test_a_revision_that_leaves_a_row_without_what_it_refers_to_is_refused(
+    url: str, path: Path, tmp_path: Path, statement: str
+) -> None:
+    """Whichever way: the user's rows are passed over, facts are not."""
+    run(path, *users_cluster(), RATE.format(slug="mine").replace("vendor", "user"))
+    before = dump(path)
+    broken = {"acme": branch(tmp_path / "versions", "acme", extra=f"op.execute({statement!r})")}
+    with pytest.raises(CatalogError, match="would refer to a row of"):
+        upgrade(url, branches=broken)
+    assert dump(path) == before

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from planner.catalog.kinds import TABLES
 from planner.catalog.names import lookup_keys, name_key
-from planner.catalog.reader import TABLES, Catalog
+from planner.catalog.reader import Catalog
 from planner.errors import UnknownNameError
 
 ORACLE = (

@@ -105,6 +105,29 @@ def test_a_fact_that_becomes_what_the_user_wrote_is_no_conflict(any_url: str, ac
     assert upgraded(any_url, acme) == []
 
 
+TAKEN_BACK = FASTER.replace('"acme_0002", "acme_0001"', '"acme_0003", "acme_0002"').replace(
+    "tdp_w = 450", "tdp_w = {tdp}"
+)
+
+
+@pytest.mark.parametrize(("tdp", "said"), [("NULL", []), ("475", ["450; acme_0002", "475; acme_0003"])])
+def test_a_change_that_is_taken_back_in_the_same_upgrade_is_no_conflict(
+    any_url: str, acme: dict[str, Path], tdp: str, said: list[str]
+) -> None:
+    execute(any_url, OWN.format(capacity=2048, tdp=400))
+    before = contents(any_url)
+    (acme["acme"] / "acme_0003.py").write_text(TAKEN_BACK.replace("{tdp}", tdp))
+    (warned,) = upgraded(any_url, acme) or [""]
+    assert [part in warned for part in said] == [True] * len(said)
+    examples = [each for finding in check(any_url, branches=acme).findings for each in finding.examples]
+    assert [part in example for part, example in zip(said, examples, strict=True)] == [True] * len(said)
+    assert ("noted_conflict" in contents(any_url)) == bool(said)
+    downgrade(any_url, "acme@-1", branches=acme)
+    downgrade(any_url, "acme@-1", branches=acme)
+    assert contents(any_url)["accelerator"] == before["accelerator"]
+    assert len(upgraded(any_url, acme)) == (1 if said else 0)
+
+
 def test_a_fact_that_nothing_shadows_is_no_conflict(any_url: str, acme: dict[str, Path]) -> None:
     assert upgraded(any_url, acme) == []
     assert check(any_url, branches=acme).findings == ()

@@ -13,7 +13,6 @@ import pytest
 from planner.catalog import release, release_files
 from planner.catalog.comparison import changelog, difference
 from planner.catalog.reader import Catalog
-from planner.catalog.series import history
 from planner.catalog.upgrade import upgrade
 from planner.errors import UnknownNameError
 
@@ -119,7 +118,7 @@ def test_the_changelog_and_the_history_date_the_packs_facts(url: str) -> None:
     )  # fmt: skip
     assert listed.added == sum(len(rows(path.name)) for path in FACTS.glob("*.csv"))
     with Catalog.open(url, branches=TPU) as catalog:
-        events = history(catalog, "clusters", "v4-8")
+        events = catalog.history("clusters", "v4-8")
     assert [(event["date"], event["event"], event["detail"]) for event in events] == [
         ("2026-11-24", "release tpu-2026-11", "added")
     ]

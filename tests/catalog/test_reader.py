@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from planner.catalog.kinds import TABLES
 from planner.catalog.location import database_url, sqlite_path
 from planner.catalog.prices import newest, typical
-from planner.catalog.reader import TABLES, Catalog
+from planner.catalog.reader import Catalog
 from planner.domain.architecture import LatentAttention, MixtureOfExperts
 from planner.errors import UnknownNameError
 

@@ -10,7 +10,8 @@ import pytest
 from catalog.databases import execute, users_cluster
 
 from planner.catalog.calibrations import CalibrationRow, store
-from planner.catalog.reader import TABLES, Catalog
+from planner.catalog.kinds import TABLES
+from planner.catalog.reader import Catalog
 from planner.cli.main import main
 
 OVERRIDE = """

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from catalog.databases import branch, dump, run
+from catalog.databases import branch, contents, dump, execute, run, users_cluster
 
 from planner.catalog import parked
 from planner.catalog.calibrations import CalibrationRow, store
@@ -15,8 +15,8 @@ from planner.catalog.integrity import check
 from planner.catalog.location import core_revisions
 from planner.catalog.reader import Catalog
 from planner.catalog.upgrade import downgrade, upgrade
-from planner.errors import CatalogError, InputError, UnknownNameError
-from planner.importing import import_cluster, remove_entry
+from planner.errors import CatalogError, InputError
+from planner.importing import import_cluster, import_entries, remove_entry
 
 REVISIONS = core_revisions()
 INVALID = (
@@ -192,9 +192,11 @@ def test_names_and_prices_of_a_cluster_wait_with_it(parked_pool: Path, url: str,
         ("price", price): "the cluster our-pool waits",
     }
     assert own_rows(path).keys() == {"parked_alias", "parked_cluster", "parked_price"}
-    with Catalog.open(url) as catalog, pytest.raises(UnknownNameError) as caught:
-        catalog.cluster("our-pool")
-    assert "our-pool" not in caught.value.hint
+    with (
+        Catalog.open(url) as catalog,
+        pytest.raises(InputError, match="your cluster 'our-pool' waits for a table or a rule"),
+    ):
+        catalog.cluster("The Big One")
     assert {each.check for each in check(url).findings} == {"user rows"}, "they wait, and all else is well"
 
 
@@ -225,6 +227,52 @@ def test_a_cluster_that_waits_can_be_imported_again_and_counts(
     assert {row.table for row in parked.waiting(url)} == {"alias", "cluster", "price"}
     parked.discard(url)
     assert check(url).findings == ()
+
+
+def test_what_needs_an_entry_that_waits_stays_and_says_so(empty_url: str, tmp_path: Path) -> None:
+    """It breaks no rule itself, and is whole again with the entry that it needs."""
+    upgrade(empty_url, "0002")
+    path = tmp_path / "new" / "catalog.db"
+    columns = (
+        "slug, layer, name, source, confidence, note, provider, accelerator, accelerators_per_node, scaleup_domain, "
+        "intra_node_topology, kind, vcpus"
+    )
+    run(
+        path,
+        f"INSERT INTO node ({columns}) "
+        "VALUES ('own-node', 'user', 'Own', 'me', 'high', '', 'own', 'a100-sxm4-80gb', 8, 8, 'NVSwitch', 'on-prem', 1.5)",
+        "INSERT INTO alias VALUES ('nodes', 'ownnode', 'user', 'own-node', 'own-node', 'slug')",
+        *users_cluster("mine", "own-node"),
+    )
+    upgrade(empty_url)
+    assert {row.table for row in parked.waiting(empty_url)} == {"alias", "node"}
+    said = [finding.message for finding in check(empty_url).findings if finding.table == "cluster"]
+    assert said == ["the user's rows name a node that is gone, or waits (as node)"]
+    with Catalog.open(empty_url) as catalog:
+        assert catalog.row("clusters", "mine")["node"] == "own-node"
+        with pytest.raises(InputError, match=r"your node 'own-node' waits .*import it again"):
+            catalog.cluster("mine")
+    file = tmp_path / "node.yaml"
+    file.write_text(
+        "nodes: [{slug: own-node, accelerator: a100-sxm4-80gb, accelerators_per_node: 8, scaleup_domain: 8, vcpus: 2, source: me}]"
+    )
+    import_entries(str(file), database=empty_url)
+    with Catalog.open(empty_url) as catalog:
+        assert catalog.cluster("mine").node.slug == "own-node"
+
+
+def test_names_and_rates_that_an_entry_left_behind_are_in_nobody_s_way(any_url: str, tmp_path: Path) -> None:
+    """Whoever deleted it by hand: a rate without its accelerator, an alias of the slug."""
+    file = tmp_path / "chip.yaml"
+    file.write_text(
+        "accelerators: [{slug: own-chip, vendor: amd, year: 2026, capacity_bytes: 1 GiB, source: me, aliases: [The Chip],"
+        " memory_bandwidth_bytes_per_s: 1 TB/s, peak_flop_per_s: {bf16: 1 PFLOP/s}}]"
+    )
+    import_entries(str(file), database=any_url)
+    before = contents(any_url)
+    execute(any_url, "DELETE FROM accelerator WHERE slug = 'own-chip'")
+    import_entries(str(file), database=any_url)
+    assert contents(any_url) == before
 
 
 def test_the_price_that_came_with_a_cluster_goes_with_it_and_another_keeps_it(

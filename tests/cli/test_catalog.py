@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from planner.catalog.reader import TABLES
+from planner.catalog.kinds import TABLES
 
 
 @pytest.fixture(scope="module")

@@ -257,7 +257,7 @@ JSON_VALUES = st.recursive(
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.sampled_from(["vendors", "nodes", "models", "accelerators", "prices", "efficiencies"]), st.data())
 def test_any_values_in_the_fields_of_an_entry_are_taken_or_refused(kind: str, data: st.DataObject) -> None:
-    from planner.catalog.kinds import fields_of
+    from planner.catalog.fields import fields_of
     from planner.importers.rows import document_entries
 
     names = st.sampled_from([*fields_of(kind), "aliases", "peak_flop_per_s"])

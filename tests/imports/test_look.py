@@ -32,6 +32,58 @@ def test_accelerators_are_chosen_by_vendor_memory_and_format(listed) -> None:
     assert "a100-sxm4-40gb" not in listed("accelerators", "--min-mem", "80GiB")
 
 
+def test_a_number_format_and_that_of_the_answer_stand_in_one_command(planner, listed) -> None:
+    """As the issue words it: --vendor amd --min-mem 128GB --format fp8."""
+    wanted = ("accelerators", "--vendor", "amd", "--min-mem", "128GB")
+    by_has = listed(*wanted, "--has", "fp8", "--has", "int8")
+    assert "mi300x" in by_has
+    assert listed(*wanted, "--format", "fp8", "-f", "INT8") == by_has
+    assert planner("catalog", "list", *wanted, "--format", "fp8").out.split()[:2] == ["slug", "vendor"]
+    assert planner("-f", "csv", "catalog", "list", *wanted, "-f", "fp8").out.startswith("slug,layer,")
+
+
+def test_a_search_is_chosen_by_hardware_too(planner, refused, database: str) -> None:
+    def found(*arguments: str) -> set[tuple[str, str]]:
+        text = planner("catalog", "search", "mi", *arguments, "-f", "json").out
+        return {(item["kind"], item["slug"]) for item in json.loads(text)["items"]}
+
+    chosen = found("--vendor", "amd", "--min-mem", "128GB", "--format", "fp8", "--limit", "1000")
+    assert {("accelerators", "mi300x"), ("nodes", "mi300x-oam8"), ("clusters", "mi300x-pool")} <= chosen
+    assert ("accelerators", "mi210") in found("--vendor", "amd", "--limit", "1000")
+    assert ("accelerators", "mi210") not in chosen
+    assert "models" not in {kind for kind, _ in chosen}
+    assert found("--kind", "nodes", "--has", "fp4", "--vendor", "amd") <= found("--kind", "nodes")
+    assert "models have no vendor to choose by" in refused(
+        "catalog", "search", "mi", "--kind", "models", "--vendor", "amd"
+    )
+    fields = {"slug": "mix-1", "vendor": "amd", "year": 2026, "capacity_bytes": "256 GB", "source": "a test",
+              "memory_bandwidth_bytes_per_s": "5 TB/s", "peak_flop_per_s": {"fp8": "1 PFLOP/s"}}  # fmt: skip
+    keep(database, [entry("accelerators", fields)])
+    assert ("accelerators", "mix-1") in found("--vendor", "amd", "--min-mem", "128GB", "--format", "fp8")
+
+
+@pytest.mark.parametrize(
+    ("option", "word", "said"),
+    [
+        ("--format", "jsn", "unknown format 'jsn' (did you mean json"),
+        ("--format", "fp9", "unknown format 'fp9' (did you mean fp8"),
+        ("--has", "fp9", "unknown number format 'fp9' (did you mean fp8"),
+        ("--has", "qqq", "unknown number format 'qqq' (one of bf16, fp16,"),
+    ],
+)
+def test_a_format_that_nothing_has_is_refused(planner, option: str, word: str, said: str) -> None:
+    outcome = planner("catalog", "list", "accelerators", option, word)
+    assert (outcome.status, outcome.out) == (2, "")
+    assert said in outcome.err
+
+
+def test_a_number_format_of_one_s_own_is_known(planner, listed, database: str) -> None:
+    fields = {"slug": "mine", "vendor": "amd", "year": 2026, "capacity_bytes": "1 GiB", "source": "a test",
+              "memory_bandwidth_bytes_per_s": "5 TB/s", "peak_flop_per_s": {"mxint8": "1 PFLOP/s"}}  # fmt: skip
+    keep(database, [entry("accelerators", fields)])
+    assert listed("accelerators", "--format", "mxint8") == ["mine"]
+
+
 def test_nodes_clusters_and_prices_are_chosen_by_their_accelerator(listed) -> None:
     assert set(listed("clusters", "--accelerator", "h100")) >= {"h100-pool"}
     assert "a100-pool" not in listed("clusters", "--vendor", "nvidia", "--has", "fp8")

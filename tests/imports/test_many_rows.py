@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-from planner.catalog import browse
 from planner.catalog.browse import Filters
 from planner.catalog.reader import Catalog
 
@@ -63,24 +63,26 @@ def test_pages_together_are_the_list(crowded: Catalog) -> None:
 
 
 def test_filters_find_the_same_rows_whichever_way_they_are_looked_for(crowded: Catalog) -> None:
+    stored = sqlite3.connect(crowded.url.removeprefix("sqlite:///"))
     for vendor, memory in (("amd", 128e9), ("nvidia", 150e9), ("amd", 230e9)):
         page = crowded.page("accelerators", Filters(vendor=vendor, min_memory_bytes=memory, limit=0))
         query = (
-            "SELECT count(*) AS n FROM accelerator t WHERE vendor = :vendor AND capacity_bytes >= :memory AND (layer = 'user' "
+            "SELECT count(*) FROM accelerator t WHERE vendor = :vendor AND capacity_bytes >= :memory AND (layer = 'user' "
             "OR NOT EXISTS (SELECT 1 FROM accelerator u WHERE u.slug = t.slug AND u.layer = 'user'))"
         )
-        assert len(page.rows) == crowded.select(query, vendor=vendor, memory=memory)[0]["n"]
+        assert (len(page.rows),) == stored.execute(query, {"vendor": vendor, "memory": memory}).fetchone()
         assert [row["slug"] for row in page.rows] == sorted(row["slug"] for row in page.rows)
+    stored.close()
 
 
 def test_a_search_finds_a_user_s_name_by_any_part_and_released_ones_first(crowded: Catalog) -> None:
     one = crowded.page("accelerators", Filters(layer="user", limit=1, offset=77)).rows[0]["slug"]
-    assert browse.search(crowded, one).rows[0]["slug"] == one
-    assert one in {row["slug"] for row in browse.search(crowded, one[2:], limit=50).rows}
-    assert browse.search(crowded, "llama 3 8b", limit=50).rows[0]["slug"] == "llama-3-8b"
+    assert crowded.search(one)[0]["slug"] == one
+    assert one in {row["slug"] for row in crowded.search_page(one[2:], Filters(limit=50)).rows}
+    assert crowded.search_page("llama 3 8b", Filters(limit=50)).rows[0]["slug"] == "llama-3-8b"
 
 
 def test_suggestions_come_from_the_released_and_from_names_that_begin_alike(crowded: Catalog) -> None:
     one = crowded.page("models", Filters(layer="user", limit=1, offset=77)).rows[0]["slug"]
-    assert browse.near_names(crowded, "models", f"{one}x")
-    assert browse.near_names(crowded, "models", "lama-3-8b")[0] == "llama-3-8b"
+    assert crowded.near_names("models", f"{one}x")
+    assert crowded.near_names("models", "lama-3-8b")[0] == "llama-3-8b"

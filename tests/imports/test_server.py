@@ -11,7 +11,6 @@ import pytest
 from catalog.servers import CannotStartError, Server, running
 
 from planner import importing
-from planner.catalog import browse, series
 from planner.catalog.browse import Filters
 from planner.catalog.entries import as_written, entry
 from planner.catalog.reader import Catalog
@@ -77,12 +76,16 @@ def test_lists_are_the_same(both: tuple[str, str], kind: str, filters: Filters) 
     assert found[0][0]
 
 
-@pytest.mark.parametrize("text", ["llama", "our", "h100 80gb", "zzz"])
+@pytest.mark.parametrize("text", ["llama", "our", "h100 80gb", "h100", "zzz"])
 def test_searches_and_suggestions_are_the_same(both: tuple[str, str], text: str) -> None:
     found = []
     for url in both:
         with Catalog.open(url) as catalog:
-            found.append((browse.search(catalog, text, limit=20).rows, browse.near_names(catalog, None, f"{text}x")))
+            page = catalog.search_page(text, Filters(limit=20))
+            chosen = catalog.search_page(
+                text, Filters(limit=20, vendor="nvidia", min_memory_bytes=80e9, formats=("fp8",))
+            )
+            found.append((page.rows, chosen.rows, catalog.near_names(None, f"{text}x")))
     assert found[0] == found[1]
 
 
@@ -90,8 +93,8 @@ def test_histories_and_sources_are_the_same(both: tuple[str, str]) -> None:
     found = []
     for url in both:
         with Catalog.open(url) as catalog:
-            events = series.history(catalog, "accelerators", "h100")
-            found.append((sorted(map(repr, events)), series.documents(catalog)))
+            events = catalog.history("accelerators", "h100")
+            found.append((sorted(map(repr, events)), catalog.documents()))
     assert found[0] == found[1]
 
 
