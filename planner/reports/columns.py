@@ -52,6 +52,8 @@ def text(column: str, value: Any) -> str:  # noqa: ANN401 - what a column holds
 
     >>> text("capacity_bytes", 2**36), text("pcie_bytes_per_s", 32e9), text("bf16_flop_per_s", 3.12e14)
     ('64.0 GiB', '32.0 GB/s', '312 TFLOP/s')
+    >>> text("bf16_flop_per_s", 1.5e16)
+    '15,000 TFLOP/s'
     >>> text("memory_bandwidth_bytes_per_s", 3.352e12)
     '3.352 TB/s'
     >>> text("peak_flop_per_s", {"bf16": 3.12e14}), text("year", 2020), text("tdp_w", 400.0)
@@ -66,7 +68,8 @@ def text(column: str, value: Any) -> str:  # noqa: ANN401 - what a column holds
     if column.endswith(_RATE):
         return f"{value / TERA:,.4g} TB/s" if value >= TERA else f"{value / GIGA:,.1f} GB/s"
     if column.endswith(_COMPUTE):
-        return f"{value / TERA:,.4g} TFLOP/s"
+        # Four digits of 15,000 would be written with an exponent.
+        return f"{value / TERA:,.0f} TFLOP/s" if value >= 1e4 * TERA else f"{value / TERA:,.4g} TFLOP/s"
     if column.endswith(_SIZE):
         return format_bytes(value)
     if column.endswith(_POWER) or column in _WATTS:
