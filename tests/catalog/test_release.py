@@ -17,7 +17,6 @@ from planner.catalog.changes import Change, TableChanges, changes
 from planner.catalog.comparison import changelog, difference
 from planner.catalog.location import migrations_directory
 from planner.catalog.reader import Catalog
-from planner.catalog.series import history
 from planner.catalog.tables import Base
 from planner.catalog.upgrade import downgrade, upgrade
 from planner.errors import InputError, UnknownNameError
@@ -300,8 +299,8 @@ def test_a_plugins_release_that_changed_an_entry_is_in_its_history(url: str, pac
     branches = {"acme": pack.versions}
     upgrade(url, branches=branches)
     with Catalog.open(url, branches=branches) as catalog:
-        events = history(catalog, "nodes", "acme-b", branches=branches)
-        without = history(catalog, "nodes", "acme-b")
+        events = catalog.history("nodes", "acme-b", branches=branches)
+        without = catalog.history("nodes", "acme-b")
     assert [(each["event"], each["detail"]) for each in events] == [
         ("release 2", "changed vcpus, note"), ("release 1", "added"),
     ]  # fmt: skip
@@ -310,7 +309,7 @@ def test_a_plugins_release_that_changed_an_entry_is_in_its_history(url: str, pac
 
 def test_a_corrected_peak_is_in_the_history_of_its_accelerator(url: str) -> None:
     with Catalog.open(url) as catalog:
-        (event,) = [each for each in history(catalog, "accelerators", "a10") if each["event"] == "release 2026-11c"]
+        (event,) = [each for each in catalog.history("accelerators", "a10") if each["event"] == "release 2026-11c"]
     assert (event["detail"], event["value"]) == ("changed fp64_flop_per_s", "976000000000.0 → 488000000000.0")
 
 

@@ -27,7 +27,7 @@ QUESTIONS: dict[str, Callable[[Catalog], Any]] = {
     "a search": lambda catalog: catalog.search_page("aws", Filters(limit=1000)),
     "a cluster": lambda catalog: catalog.cluster("h100:8x8"),
     "a history": lambda catalog: catalog.history("nodes", NODE),
-    "documents": lambda catalog: catalog.documents(),
+    "sources": lambda catalog: catalog.rows("sources"),
     "failures": lambda catalog: catalog.revision + repr(catalog.rows("failures")),
 }
 
