@@ -21,18 +21,18 @@ fp8 reaches (matmul_mamf rows of the catalog)."""
 BEST_MATMUL: Final[Mapping[str, float]] = {"TPU": 1.0, "TPU v7": DEFAULT_MATMUL_EFFICIENCY}
 """The same for generations that the default is no figure of. Nobody published one of a TPU: `SUSTAINED_MATMUL` is of its peak."""
 SUSTAINED_MATMUL: Final[Mapping[str, float]] = {
-    "Ampere": 0.76, "Hopper": 0.72, "Blackwell": 0.63, "Blackwell Ultra": 0.71, "TPU": 0.83, "TPU v7": 0.72,
+    "Ampere": 0.79, "Hopper": 0.72, "Blackwell": 0.66, "Blackwell Ultra": 0.74, "TPU": 0.83, "TPU v6e": 0.67, "TPU v7": 0.72,
 }  # fmt: skip
 """What GEMMs of a training step reach of the best shape's rate, by generation, beside half-empty waves: memory layouts, float32
 accumulation, and the clock that the power limit leaves under sustained load, which falls from one generation to the next.
 
 Fitted, one number for all formats and accelerators of a generation: where the mean of the sources' median errors is zero, over the
-dense rows of the validation data (benchmarks/accuracy_time.py). Ampere: BLOOM, KORTH, internevo, fms (any one left out: 0.75 to
-0.79). Hopper: MB, DGXC, NEMO, fms (0.69 to 0.74). Blackwell: MB, DGXC, MLPERF, NEMO (0.62 to 0.66). TPU: maxtext, the rows
-without tensor parallelism, which state TFLOP/s with attention in full; v4 alone gives 0.78, v5e alone 0.89; v5p and v6e were not
-used.
+dense rows of the validation data (benchmarks/accuracy_time.py). Ampere: BLOOM, KORTH, internevo, fms (any one left out: 0.78 to
+0.80). Hopper: MB, DGXC, NEMO, fms (0.69 to 0.74). Blackwell: MB, DGXC, MLPERF, NEMO (0.65 to 0.68). TPU v6e: tpurecipes, maxtext
+(0.66, 0.69). TPU: maxtext's v4 and v5e, the rows without tensor parallelism, which state TFLOP/s with attention in full; v4 alone
+gives 0.78, v5e alone 0.88; v5p was not used.
 
-TPU v2, v3, v5p and v6e are taken as those two. TPU v7 has the default, a placeholder, as its published runs do not say what they
+TPU v2, v3 and v5p are taken as those two. TPU v7 has the default, a placeholder, as its published runs do not say what they
 recompute.
 
 An assumption: Blackwell Ultra, which is Blackwell's number times the power that it may draw more for the same dense peaks, the

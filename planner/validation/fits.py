@@ -18,7 +18,7 @@ class Fit:
 FITS: Final = (
     Fit(
         constant="SUSTAINED_MATMUL",
-        rows=("MB", "DGXC", "MLPERF", "NEMO", "BLOOM", "KORTH", "internevo", "fms", "maxtext"),
+        rows=("MB", "DGXC", "MLPERF", "NEMO", "BLOOM", "KORTH", "internevo", "fms", "maxtext", "tpurecipes"),
     ),
     Fit(constant="HOST_S_PER_OPERATOR", rows=("VTSALL",)),
     Fit(constant="NANOTRON_GRADIENT_OVERLAP", rows=("ultra",)),
