@@ -85,9 +85,10 @@ __all__ = [
     "Recompute", "Refusal", "Region", "Schedule", "StageTimes", "State", "StateKind", "Storage", "Stored",
     "Strategy", "Sublayer", "SublayerParts", "Tensor", "Traffic", "Value", "attention_by_kernel", "bias", "cross_entropy_loss",
     "cuda_overheads", "divisors", "dropout_mask", "flash_attention", "fused_loss", "fused_norm", "gathered_linear",
-    "hookimpl", "in_place_loss", "keep_inputs", "keep_nothing", "keep_router_scores", "linear", "matrix", "norm_kind",
-    "norm_vectors", "parameter_class", "pointwise", "powers_of_two", "read_decoder", "read_layers", "read_windows",
-    "is_multiple", "nothing_sent",
+    "hookimpl", "in_place_loss", "is_multiple",
+    "keep_inputs", "keep_nothing", "keep_router_scores", "linear", "matrix", "norm_kind",
+    "norm_vectors", "nothing_sent",
+    "parameter_class", "pointwise", "powers_of_two", "read_decoder", "read_layers", "read_windows",
     "score_attention", "separate_gated_activation", "shard_linear", "stored", "vector",
 ]  # fmt: skip
 
