@@ -36,6 +36,7 @@ from planner.plugin import (
     Instant,
     Offload,
     Optimizer,
+    Phase,
     Precision,
     Recompute,
     Region,
@@ -211,6 +212,14 @@ def _strategy_records(strategy: Strategy, context: Context, layouts: Layouts) ->
                 yield Finding(strategy.name, "type", f"a communication of {block.name} names no axis {unknown}")
             if communication.component not in COMPONENTS:
                 yield Finding(strategy.name, "type", f"{communication.component!r} is no component of the step's time")
+    if strategy.synchronisations is not None and strategy.communications is not None:
+        for block in context.program.blocks:
+            for communication in strategy.communications(context, layouts, block):
+                if communication.phase in (Phase.GRADIENT_SYNC, Phase.PARAMETER_SYNC):
+                    text = (
+                        f"communications of {block.name} hold a {communication.phase}, which synchronisations leave out"
+                    )
+                    yield Finding(strategy.name, "type", text)
     for buffer in strategy.buffers(context, layouts) if strategy.buffers else ():
         if not set(buffer.instants) <= set(Instant):
             yield Finding(strategy.name, "type", f"buffer {buffer.name} lives at no known instant")

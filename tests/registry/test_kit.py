@@ -25,6 +25,7 @@ from planner.plugin import (
     State,
     Strategy,
     hookimpl,
+    nothing_sent,
 )
 from planner.registry import load_registry
 from planner.synthetic import PRECISION, synthetic_context, synthetic_layouts
@@ -118,6 +119,10 @@ STRATEGIES = {
     "unknown axis": (
         Strategy(name="s", source=SOURCE, communications=lambda context, layouts, block: [
             Communication(collective=Collective.ALL_REDUCE, axes=("xp",), payload_bytes=1.0, phase=Phase.FORWARD,
+                          component="tp")]), "type"),
+    "synchronisation among communications": (
+        Strategy(name="s", source=SOURCE, synchronisations=nothing_sent, communications=lambda context, layouts, block: [
+            Communication(collective=Collective.ALL_REDUCE, axes=("tp",), payload_bytes=1.0, phase=Phase.GRADIENT_SYNC,
                           component="tp")]), "type"),
     "unknown component": (
         Strategy(name="s", source=SOURCE, boundary_communications=None, communications=lambda context, layouts, block: [
