@@ -62,7 +62,7 @@ NAMES = st.text(
     ),
     max_size=30,
 ).map(lambda text: f"n{text}")
-SLUGS = st.from_regex(r"[a-z]{1,8}[0-9]{1,3}", fullmatch=True)
+SLUGS = st.from_regex(r"own[a-z]{1,8}[0-9]{1,3}", fullmatch=True)
 NUMBERS = st.floats(min_value=1e9, max_value=1e15, allow_nan=False)
 WATTS = st.floats(min_value=1e-3, max_value=1e4, allow_nan=False)
 TEXTS = st.text(
