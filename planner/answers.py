@@ -107,8 +107,8 @@ def _why(question: Question, limits: Limits, findings: Findings, fewest: int | N
     if needed <= capacity:
         return f"layouts on {count} fit in memory, but miss the deadline or the budget"
     return (
-        f"on {count} the leanest layout needs {needed / GIB:.1f} GiB per GPU, of {capacity / GIB:.1f} GiB that may be used "
-        f"({limits.headroom:.0%} kept free)"
+        f"on {count} the leanest layout tried needs {needed / GIB:.1f} GiB per GPU, of {capacity / GIB:.1f} GiB that may be used "
+        f"({100 * limits.headroom:g}% kept free)"
     )
 
 

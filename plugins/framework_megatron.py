@@ -293,7 +293,7 @@ def planner_frameworks() -> Iterator[Framework]:
         zero_with_pipeline=1,
         schedules=("1f1b",),
         offers={"cp_kind": ("ulysses",)},
-        finer=({"shard_group": SHARD_GROUPS},),
+        finer=({"shard_group": SHARD_GROUPS, "zero": (3,)},),
         pads_vocabulary=True,
         fused=frozenset({"dropout"}),
         buffers=zero_buckets,

@@ -116,7 +116,8 @@ time from Python whatever the framework. An assumption; a compiled model needs l
 
 
 def compiled(framework: Framework, aliases: tuple[str, ...] = ()) -> Framework:
-    """`framework` with its model compiled (torch.compile): fused kernels, and what those keep."""
+    """`framework` with its model compiled (torch.compile): fused kernels, and what those keep. What the host needs for an
+    operator is left as it is: nobody published what compiling saves of it."""
     return replace(
         framework,
         name=f"{framework.name}-compiled",

@@ -118,7 +118,7 @@ def _group(
         collective: Collective,
         payload: Value,
         phase: Phase,
-        overlap: float,
+        overlap: Value,
         when: Value,
         axes: tuple[str, ...] = (SHARD_GROUP, axis),
     ) -> Communication:
@@ -128,6 +128,7 @@ def _group(
             events=np.where(when, pieces, 0.0), overlap=overlap, source=SOURCE,
         )  # fmt: skip
 
+    hidden: Value = overlaps.gradients
     if once:
         all_reduces = context.framework.all_reduces_gradients
         largest = 1 if all_reduces is not None and all_reduces(context) else 0
@@ -135,9 +136,10 @@ def _group(
         yield send(Collective.ALL_REDUCE, gradient_bytes, phase, overlaps.gradients, zero <= largest, (axis,))
     else:
         phase, when = Phase.BACKWARD, zero >= 2
-    yield send(Collective.REDUCE_SCATTER, gradient_bytes, phase, overlaps.gradients, when)
+        hidden = np.where(zero >= 3, overlaps.gradients, overlaps.gradients * overlaps.once_a_step)
+    yield send(Collective.REDUCE_SCATTER, gradient_bytes, phase, hidden, when)
     across = when & (groups > 1)
-    yield send(Collective.ALL_REDUCE, shard_bytes, phase, overlaps.gradients, across, (axis, SHARD_GROUP))
+    yield send(Collective.ALL_REDUCE, shard_bytes, phase, hidden, across, (axis, SHARD_GROUP))
     if once:
         gathered = (zero == 1) | (zero == 2)
         yield send(Collective.ALL_GATHER, updated_bytes, Phase.PARAMETER_SYNC, overlaps.parameters, gathered)

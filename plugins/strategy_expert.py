@@ -47,9 +47,12 @@ def etp_candidates(context: Context) -> tuple[int, ...]:
 def hidden_share(context: Context, layouts: Layouts) -> Array:
     """The share of the all-to-all that another micro-batch's compute can hide: there must be one whose turn it may be."""
     overlaps = context.framework.overlaps
+    if not overlaps.expert and not overlaps.expert_inside:
+        return np.zeros(1)
     inside = layouts["ep"] * layouts.degree("etp") <= context.cluster.node.scaleup_domain
     interleaved = (layouts["pp"] == 1) | (layouts.degree("vpp") > 1)
-    possible = interleaved & np.logical_not(layouts.equals("recompute", "full"))
+    whole = layouts.equals("recompute", "full") | layouts.equals("recompute", "full:block")
+    possible = interleaved & np.logical_not(whole) & (layouts["micro_batches"] > 1)
     return np.where(possible, np.where(inside, overlaps.expert_inside, overlaps.expert), 0.0)
 
 

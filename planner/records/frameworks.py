@@ -54,8 +54,8 @@ class Overlaps:
     that one tile of t stays exposed. `input_gradients` is for the tensor-parallel reduction of a GEMM's input gradient, which
     needs nothing of its weight gradient. `expert` is for the experts' all-to-all between scale-up domains, `expert_inside` for that
     within one: behind another micro-batch, so only without a pipeline or with several chunks per stage, and not where whole layers
-    run again. `once_a_step` is the share of `gradients` and `parameters` that holds for what is sent
-    once a step (ZeRO 0 and 1), not in every micro-batch. `slowdown` is the share of the hidden communication's time that compute
+    run again. `once_a_step` is the share of `gradients` and `parameters` that holds below ZeRO-3: for what is
+    sent once a step, and for the gradients of ZeRO-2. `slowdown` is the share of the hidden communication's time that compute
     loses to it on GPUs.
     """
 

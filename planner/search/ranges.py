@@ -59,9 +59,19 @@ def at(context: Context, rates: Rates) -> Context:
         input_gradients=hidden.input_gradients * rates.overlap,
         context=hidden.context * rates.overlap,
         expert=hidden.expert * rates.overlap,
+        expert_inside=hidden.expert_inside * rates.overlap,
         pipeline=hidden.pipeline * rates.overlap,
         gradients=hidden.gradients * rates.overlap,
         parameters=hidden.parameters * rates.overlap,
     )
     slower = replace(framework, overlaps=less, host_s_per_operator=framework.host_s_per_operator * rates.host)
-    return replace(context, cluster=replace(context.cluster, accelerator=faster, node=wired), framework=slower)
+    known = context.cluster.measured
+    measured = replace(
+        known, all_reduce=_times(known.all_reduce, rates.network), gather=_times(known.gather, rates.network)
+    )
+    cluster = replace(context.cluster, accelerator=faster, node=wired, measured=measured)
+    return replace(context, cluster=cluster, framework=slower)
+
+
+def _times(table: tuple[tuple[int, float], ...], factor: float) -> tuple[tuple[int, float], ...]:
+    return tuple((nodes, bytes_per_s * factor) for nodes, bytes_per_s in table)

@@ -82,7 +82,7 @@ def make_answer(**changes: Any) -> PlanAnswer:
             "training state": {"value": 128e9, "unit": "bytes", "formula": "(2 + 2 + 12) · N"},
         },
         "provenance": {"planner": "0.1.0", "catalog": "0001", "sources": ["https://example.com/datasheet"]},
-        "why": "on 2 the leanest layout needs 81.2 GiB per GPU, of 76.0 GiB that may be used",
+        "why": "on 2 the leanest layout tried needs 81.2 GiB per GPU, of 76.0 GiB that may be used",
         "notes": ("llama3-7b is llama-3-8b: the model has 8.03 billion parameters.",),
     }
     return PlanAnswer(**(parts | changes))

@@ -89,15 +89,20 @@ def test_a_plain_all_to_all_reaches_what_nccl_reached_with_one():
 
 @pytest.mark.parametrize(
     ("layout", "hides"),
-    [({}, True), ({"pp": 2, "dp": 8}, False), ({"pp": 2, "vpp": 2, "dp": 8}, True), ({"recompute": "full"}, False)],
+    [
+        ({}, True),
+        ({"pp": 2, "dp": 8}, False),
+        ({"pp": 2, "vpp": 2, "dp": 8}, True),
+        ({"recompute": "full"}, False),
+        ({"recompute": "full:block"}, False),
+        ({"micro_batch": 32}, False),
+    ],
 )
 def test_the_all_to_all_hides_only_where_another_micro_batch_has_its_turn(layout, hides):
     """megatron/bridge/training/comm_overlap.py: with a pipeline it needs several chunks per stage, and no full recomputation."""
     given = {"ep": 4, "dp": 16, "zero": 1, "schedule": "interleaved" if "vpp" in layout else "1f1b"} | layout
-    plain, bridge = (context(name, global_batch=512) for name in ("megatron-bridge", "megatron-bridge"))
-    off = replace(
-        plain,
-        framework=replace(plain.framework, overlaps=replace(plain.framework.overlaps, expert=0.0, expert_inside=0.0)),
-    )
+    bridge = context("megatron-bridge", global_batch=512)
+    none = replace(bridge.framework.overlaps, expert=0.0, expert_inside=0.0)
+    off = replace(bridge, framework=replace(bridge.framework, overlaps=none))
     exposed = [number(np.asarray(evaluated(each, **given).step.components["ep"])) for each in (off, bridge)]
     assert exposed[1] == pytest.approx(exposed[0] * (0.55 if hides else 1.0), rel=0.01)
