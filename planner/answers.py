@@ -106,9 +106,11 @@ def _why(question: Question, limits: Limits, findings: Findings, fewest: int | N
     needed = findings.leanest[count]
     if needed <= capacity:
         return f"layouts on {count} fit in memory, but miss the deadline or the budget"
+    # As many decimals as show the difference.
+    digits = next((n for n in range(1, 5) if f"{needed / GIB:.{n}f}" != f"{capacity / GIB:.{n}f}"), 1)
     return (
-        f"on {count} the leanest layout tried needs {needed / GIB:.1f} GiB per GPU, of {capacity / GIB:.1f} GiB that may be used "
-        f"({100 * limits.headroom:g}% kept free)"
+        f"on {count} the leanest layout tried needs {needed / GIB:.{digits}f} GiB per GPU, of {capacity / GIB:.{digits}f} GiB that "
+        f"may be used ({100 * limits.headroom:g}% kept free)"
     )
 
 

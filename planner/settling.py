@@ -121,6 +121,8 @@ def _finer(
     fewest, highest = _where_finer(wanted, limits, found, most)
     asked = replace(wanted, pins={**wanted.pins, **others, **opened}, min_gpus=fewest)
     findings = searched(question, asked, limits, highest)
+    for count, peak_bytes in findings.leanest.items():
+        found.findings.leanest[count] = min(peak_bytes, found.findings.leanest.get(count, peak_bytes))
     scaling, best = _best_by(question, findings, wanted.objective, limits.headroom)
     if best is None or (found.best is not None and _no_better(best, found.best)):
         return found
@@ -164,12 +166,13 @@ def _alike(plan: Plan, other: Plan, axes: Iterable[str]) -> bool:
 
 
 def _where_finer(wanted: Search, limits: Limits, found: Settled, most: int) -> tuple[int, int]:
-    """From how many GPUs on and up to how many finer values are tried: on as many as are preferred so far. With a deadline or a
-    budget they may decide which numbers of GPUs meet it."""
+    """From how many GPUs on and up to how many finer values are tried: on as many as are preferred so far. Where the fewest are
+    wanted fewer may do with them, and with a deadline or a budget they may decide which numbers of GPUs meet it."""
+    if found.best is not None and wanted.objective == "min-gpus":
+        return wanted.min_gpus, found.best.n_gpus
     if found.best is not None and limits.deadline_s is None and limits.budget_usd is None:
         return found.best.n_gpus, found.best.n_gpus
-    fewest_wanted = found.best is not None and wanted.objective == "min-gpus"
-    return wanted.min_gpus, found.best.n_gpus if found.best is not None and fewest_wanted else most
+    return wanted.min_gpus, most
 
 
 def _with(scaling: Sequence[Plan], better: Sequence[Plan]) -> tuple[Plan, ...]:

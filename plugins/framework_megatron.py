@@ -252,7 +252,7 @@ def planner_frameworks() -> Iterator[Framework]:
         recomputes=("none", "selective", "selective:norm", "full"),
         model_recomputes=model_recomputes,
         finer=(
-            {"recompute": ("full:block",), "recompute_layers": RECOMPUTED_LAYERS},
+            {"recompute": ("full", "full:block"), "recompute_layers": RECOMPUTED_LAYERS},
             {"cp_kind": ("ring", "allgather", "ulysses"), "shard_group": SHARD_GROUPS},
         ),
         pads_vocabulary=True,

@@ -281,3 +281,14 @@ def test_why_not_may_ask_for_what_is_left_out():
 def test_a_process_that_fails_fails_the_search():
     with pytest.raises(ZeroDivisionError):
         shared_out(lambda number, _tell: 1 // (number - 1), 2, lambda _fraction: None)
+
+
+def test_groups_of_recomputed_layers_may_do_with_fewer_gpus():
+    """Groups keep one input for several layers (Megatron's --recompute-num-layers): a pin of them finds no fewer GPUs than the
+    question without it."""
+    recipe = Recipe(model="llama3-7b", cluster="a100-pool", memory_headroom=0.045)
+    wanted = {"recompute": "full"}
+    asked = plan(recipe, Search(pins=wanted, max_gpus=3))
+    pinned = plan(recipe, Search(pins=wanted | {"recompute_layers": 4}, max_gpus=3))
+    assert asked.min_gpus == pinned.min_gpus == 2
+    assert asked.recommended.layout["recompute_layers"] > 1
