@@ -357,7 +357,7 @@ FRAMEWORK_WORDS: Final[tuple[tuple[str, str], ...]] = (
 """How the name of a framework begins, and the framework it is; more specific beginnings first."""
 
 
-RECIPE_WORDS: Final = ("nemo", "nvidia nemo", "pytorch nvidia release", BRIDGE)
+RECIPE_WORDS: Final = tuple(beginning for beginning, found in FRAMEWORK_WORDS if found in ("nemo", BRIDGE))
 """How the names begin of collections of recipes for Megatron (NVIDIA's MLPerf submissions name NeMo or the container that it
 ships in)."""
 

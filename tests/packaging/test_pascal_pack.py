@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -82,31 +81,6 @@ def test_the_cards_come_are_used_are_orphaned_and_are_pruned(environment: Enviro
     assert [row["revision"] for row in environment.items("db", "current")] == [NEWEST]
     assert environment.planner("catalog", "show", "accelerator", "p100-pcie").status == 2
     assert "all is well" in environment.planner("db", "check").out
-
-
-def test_the_pack_goes_up_down_and_up(pack_wheel: Path, tmp_path: Path) -> None:
-    from catalog.databases import dump
-
-    from planner.catalog.upgrade import downgrade, upgrade
-
-    zipfile.ZipFile(pack_wheel).extractall(tmp_path / "site")
-    branches = {"pascal": tmp_path / "site" / "planner_pascal" / "versions"}
-    url = str(tmp_path / "catalog.db")
-    upgrade(url)
-    bare = dump(tmp_path / "catalog.db")
-    assert upgrade(url, branches=branches) == (NEWEST, "pascal_0001")
-    before = dump(tmp_path / "catalog.db")
-    downgrade(url, "pascal@base", branches=branches)
-    after = dump(tmp_path / "catalog.db")
-    assert after == bare | {"catalog_state": after["catalog_state"]}
-    upgrade(url, branches=branches)
-    assert dump(tmp_path / "catalog.db") == before
-
-
-def test_the_wheel_holds_every_file_of_the_pack(pack_wheel: Path) -> None:
-    names = {name for name in zipfile.ZipFile(pack_wheel).namelist() if ".dist-info/" not in name}
-    files = (path for path in (PACK / "planner_pascal").rglob("*") if path.suffix in (".py", ".csv", ".json"))
-    assert names == {path.relative_to(PACK).as_posix() for path in files}
 
 
 def test_the_readme_names_the_source_of_every_fact() -> None:

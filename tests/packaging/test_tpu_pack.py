@@ -6,7 +6,6 @@ import csv
 import json
 import re
 import sys
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -67,33 +66,6 @@ def test_the_pack_comes_is_used_is_orphaned_and_is_pruned(environment: Environme
     gone = environment.planner("catalog", "show", "clusters", "v5p-512")
     assert (gone.status, gone.out) == (2, "")
     assert "all is well" in environment.planner("db", "check").out
-
-
-def test_the_pack_goes_up_down_and_up(pack_wheel: Path, tmp_path: Path) -> None:
-    from catalog.databases import dump
-
-    from planner.catalog.upgrade import downgrade, upgrade
-
-    zipfile.ZipFile(pack_wheel).extractall(tmp_path / "site")
-    branches = {"tpu": tmp_path / "site" / "planner_tpu" / "versions"}
-    url = str(tmp_path / "catalog.db")
-    upgrade(url)
-    bare = dump(tmp_path / "catalog.db")
-    assert upgrade(url, branches=branches) == (NEWEST, "tpu_0001")
-    before = dump(tmp_path / "catalog.db")
-    downgrade(url, "tpu@base", branches=branches)
-    after = dump(tmp_path / "catalog.db")
-    assert after == bare | {"catalog_state": after["catalog_state"]}
-    upgrade(url, branches=branches)
-    assert dump(tmp_path / "catalog.db") == before
-
-
-def test_the_wheel_holds_every_file_of_the_pack(pack_wheel: Path) -> None:
-    names = {name for name in zipfile.ZipFile(pack_wheel).namelist() if ".dist-info/" not in name}
-    files = (
-        path for path in (PACK / "planner_tpu").rglob("*") if path.is_file() and path.suffix in (".py", ".csv", ".json")
-    )
-    assert names == {path.relative_to(PACK).as_posix() for path in files}
 
 
 def test_the_pack_imports_the_public_contract_only() -> None:
