@@ -17,8 +17,8 @@ from planner.plan_notes import host_notes, name_notes
 from planner.plugin import Degree
 from planner.question import Question
 from planner.registry import Registry
-from planner.search.evaluation import refusals
 from planner.search.plans import plans_of
+from planner.search.refusing import refusals
 from planner.search.space import all_degrees, check_axes, choice_values, derive, make_layouts
 from planner.search.trace import memory_terms, time_terms
 from planner.searching import detailed

@@ -100,7 +100,8 @@ class GuardedFunction:
 
     def _counts(self, arguments: tuple[Any, ...]) -> Mask | bool:
         """Which layouts the answer means something for. Asked only where a number is wrong: it costs all refusals."""
-        from planner.search.evaluation import Rules, refused
+        from planner.search.refusing import refused
+        from planner.search.rules import Rules
 
         by_layout = any(isinstance(argument, Layouts) for argument in arguments)
         if not by_layout or not isinstance(self.owner, Strategy | Schedule | Framework):
@@ -108,7 +109,7 @@ class GuardedFunction:
         context, layouts, *others = arguments
         strategies, schedules = self.records["strategy"], self.records["schedule"]
         rules = Rules(tuple(strategies.values()), schedules, self.records["recompute"], self.records["offload"])
-        counts: Mask = ~refused(context, layouts, rules)[0]
+        counts: Mask = ~refused(context, layouts, rules)
         if isinstance(self.owner, Schedule):
             counts = counts & layouts.equals("schedule", self.owner.name)
         for times in others:

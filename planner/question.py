@@ -16,7 +16,7 @@ from planner.plugin import Axis, Choice, Context, Framework, Numerics, Precision
 from planner.program.assemble import assemble
 from planner.registry import Registry
 from planner.search.conventions import CONVENTIONS, DEFAULT_CONVENTION
-from planner.search.evaluation import Rules
+from planner.search.rules import Rules
 from planner.search.space import all_choices
 
 DEFAULT_FRAMEWORK: Final = "megatron-core"

@@ -12,8 +12,8 @@ from planner.domain.plan import Plan, Region
 from planner.plugin import Offload
 from planner.question import Question
 from planner.search.candidates import Candidate
-from planner.search.evaluation import offloads
 from planner.search.objectives import Findings, Limits, ignore
+from planner.search.refusing import offloads
 from planner.search.space import NOTHING_OFFLOADED
 from planner.searching import Progress, banned, best_by, plans_for, searched
 

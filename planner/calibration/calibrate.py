@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from planner.catalog.calibrations import CalibrationRow
     from planner.importers.csv_table import CsvTable
     from planner.registry import Registry
-    from planner.search.evaluation import Rules
+    from planner.search.rules import Rules
 
 METRICS: Final = {"arithmetic": CALIBRATED_ARITHMETIC, "network": CALIBRATED_NETWORK}
 FURTHEST: Final = 5.0

@@ -12,8 +12,9 @@ from planner.domain.hardware import CALIBRATED, CALIBRATED_ARITHMETIC, CALIBRATE
 from planner.domain.mesh import Layouts
 from planner.plugin import Context
 from planner.runs.evaluate import Group
-from planner.search.evaluation import Rules, evaluate_mesh
+from planner.search.evaluation import evaluate_mesh
 from planner.search.network import network_of
+from planner.search.rules import Rules
 
 
 def uncalibrated(accelerator: Accelerator) -> Accelerator:

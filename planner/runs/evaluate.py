@@ -18,9 +18,11 @@ from planner.importers.csv_table import CsvTable
 from planner.importers.runs import RunRow, Vocabulary, parse_row, read_runs
 from planner.plugin import Context, DeviceOverheads
 from planner.runs.questions import Asked, Questions
-from planner.search.evaluation import Rules, evaluate_mesh, refusals
+from planner.search.evaluation import evaluate_mesh
 from planner.search.plans import Peak, peak_of, plans_from, reported_instant
 from planner.search.ranges import step_time_range_s
+from planner.search.refusing import refusals
+from planner.search.rules import Rules
 from planner.units import GIB
 
 if TYPE_CHECKING:

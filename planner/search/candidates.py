@@ -108,6 +108,10 @@ class Part:
     tuples: NDArray[np.intp]
     whole: Mapping[str, tuple[ChoiceValue, ...]]
 
+    def some(self, tuples: NDArray[np.intp]) -> Part:
+        """Some tuples of this part, by their place in it."""
+        return Part(self.layouts.some(tuples), self.tuples[tuples], self.whole)
+
     def candidates(self, indices: NDArray[np.intp], score: Array) -> Candidates:
         """The layouts at the flat positions `indices` of the mesh, whose scores are an array of the mesh's shape."""
         flat = self._flat(indices)
@@ -176,9 +180,7 @@ class Best:
         hopeful = self._hopeful(hopeful, per_tuple, n_gpus)
         few = score[..., hopeful]
         close = np.flatnonzero((few <= self._worst[n_gpus[hopeful]]) & (few < np.inf))
-        places = np.unravel_index(close, few.shape)
-        indices = np.ravel_multi_index((*places[:-1], hopeful[places[-1]]), score.shape)
-        self._merge(part.candidates(indices, score))
+        self._merge(part.some(hopeful).candidates(close, few))
 
     def _hopeful(self, tuples: NDArray[np.intp], per_tuple: Array, n_gpus: NDArray[np.intp]) -> NDArray[np.intp]:
         """Which of `tuples` may have one of the best layouts."""

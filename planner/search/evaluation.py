@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
-from planner.domain.mesh import Array, Layouts, Mask
+from planner.domain.mesh import Array, Layouts
 from planner.plugin import (
     Block,
     Context,
-    Framework,
-    Offload,
     Phase,
     Recompute,
-    Refusal,
     Schedule,
-    Strategy,
-    is_multiple,
 )
 from planner.search.factoring import Factoring
 from planner.search.memory import (
@@ -35,6 +30,7 @@ from planner.search.memory import (
 from planner.search.network import Traffic, network_of
 from planner.search.offloading import Moved, host_step_s, with_host_traffic
 from planner.search.operators import rates_of
+from planner.search.rules import Rules, mesh_offloads, mesh_recomputes, mesh_schedules
 from planner.search.stages import StageColumn, stage_columns
 from planner.search.timing import (
     BlockTimes,
@@ -48,16 +44,6 @@ from planner.search.timing import (
     step_times,
     synchronisation_s,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """The plugins that an evaluation sums over, in their fixed order."""
-
-    strategies: tuple[Strategy, ...]
-    schedules: Mapping[str, Schedule]
-    recomputes: Mapping[str, Recompute]
-    offloads: Mapping[str, Offload] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,23 +65,6 @@ class Evaluation:
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             traffic = Traffic(self.layouts, network_of(self.context.cluster))
             return all_block_times(self.context, Factoring(self.layouts), self.rules, traffic)
-
-
-def mesh_recomputes(layouts: Layouts, rules: Rules) -> tuple[Recompute, ...]:
-    """The recomputes that the mesh's choice axis offers, in its order."""
-    return tuple(rules.recomputes[str(value)] for value in layouts.values["recompute"])
-
-
-def mesh_schedules(layouts: Layouts, rules: Rules) -> dict[str, Schedule]:
-    """The schedules that the mesh's choice axis offers, in its order."""
-    return {str(value): rules.schedules[str(value)] for value in layouts.values["schedule"]}
-
-
-def mesh_offloads(layouts: Layouts, rules: Rules) -> tuple[Offload, ...]:
-    """The offloads that the mesh's choice axis offers, in its order; none where no plugin brings any."""
-    return tuple(
-        rules.offloads[str(value)] for value in layouts.values.get("offload", ()) if str(value) in rules.offloads
-    )
 
 
 def evaluate_mesh(context: Context, layouts: Layouts, rules: Rules) -> Evaluation:
@@ -243,69 +212,3 @@ def optimizer_s(context: Context, layouts: Layouts, held: Held) -> Array:
             hosts = host_step_s(context, layouts, memory.moved, held.columns, memory.whole_states)
             took = np.where(memory.moved.optimizer, hosts, took)
         return took
-
-
-def refusals(context: Context, layouts: Layouts, rules: Rules) -> list[Refusal]:
-    """Every reason in its documented order: strategies by plugin, then schedules, offloads, the cluster."""
-    found: list[Refusal] = []
-    for strategy in rules.strategies:
-        if strategy.refusals is not None:
-            found.extend(strategy.refusals(context, layouts))
-    for name, schedule in rules.schedules.items():
-        if schedule.refusals is not None:
-            for refusal in schedule.refusals(context, layouts):
-                found.append(Refusal(reason=refusal.reason, where=layouts.equals("schedule", name) & refusal.where))
-    for name, offload in rules.offloads.items():
-        for refusal in _offload_refusals(context, layouts, offload):
-            found.append(Refusal(reason=refusal.reason, where=layouts.equals("offload", name) & refusal.where))
-    found.extend(_cluster_refusals(context, layouts))
-    return found
-
-
-def offloads(framework: Framework, offload: Offload) -> bool:
-    """Whether `framework` can keep in the host's memory what `offload` moves there."""
-    return offload.states <= framework.offloads_states and (framework.offloads_activations or not offload.activations)
-
-
-def _offload_refusals(context: Context, layouts: Layouts, offload: Offload) -> Iterator[Refusal]:
-    able = offloads(context.framework, offload)
-    yield Refusal(reason=f"{context.framework.name} does not offload {offload.name}", where=np.asarray([not able]))
-    if offload.refusals is not None:
-        yield from offload.refusals(context, layouts)
-
-
-def _cluster_refusals(context: Context, layouts: Layouts) -> list[Refusal]:
-    """Jobs of several nodes take whole nodes; a job inside one node divides it."""
-    per_node = context.cluster.node.accelerators_per_node
-    n_gpus = layouts["n_gpus"]
-    partial = (n_gpus > per_node) & ~is_multiple(n_gpus, per_node)
-    found = [Refusal(reason="not a whole number of nodes", where=partial)]
-    found.append(Refusal(reason="more GPUs than the cluster has", where=n_gpus > context.cluster.accelerators))
-    if context.cluster.node.network_bytes_per_s is None:
-        unreachable = n_gpus > max(per_node, context.cluster.node.scaleup_domain)
-        found.append(Refusal(reason="more than one node without a known network", where=unreachable))
-    return found
-
-
-def refused(context: Context, layouts: Layouts, rules: Rules) -> tuple[Mask, dict[str, int]]:
-    """Where any reason applies, and how many layouts each reason is the first for.
-
-    The mask broadcasts to the mesh: it has the axes that some reason depends on.
-    """
-    forbidden, where = first_refusals(context, layouts, rules)
-    size = int(np.prod(layouts.shape))
-    return forbidden, {reason: int(np.count_nonzero(fresh)) * (size // fresh.size) for reason, fresh in where.items()}
-
-
-def first_refusals(context: Context, layouts: Layouts, rules: Rules) -> tuple[Mask, dict[str, Mask]]:
-    """Where any reason applies, and where each reason that refuses a layout is the first to; masks broadcast to the mesh."""
-    allowed = np.ones((1,) * len(layouts.shape), dtype=np.bool_)
-    found: dict[str, Mask] = {}
-    for refusal in refusals(context, layouts, rules):
-        if not np.any(refusal.where):
-            continue
-        fresh = allowed & refusal.where
-        if fresh.any():
-            found[refusal.reason] = found[refusal.reason] | fresh if refusal.reason in found else fresh
-            allowed = allowed ^ fresh
-    return ~allowed, found

@@ -11,9 +11,9 @@ from planner.domain.mesh import Array, Layouts
 from planner.formulas import cost, run
 from planner.plugin import Context
 from planner.search.conventions import TRAINING_PASSES, model_flops_per_token
-from planner.search.evaluation import Rules, mesh_recomputes
 from planner.search.operators import peak_flop_per_s
 from planner.search.recomputing import share_of_model
+from planner.search.rules import Rules, mesh_recomputes
 from planner.search.running import Energy, Progress, accelerator_w, expected_energy, progress, run_energy
 from planner.search.timing import StepTimes, hardware_flops_factor
 

@@ -14,11 +14,13 @@ from planner.domain.mesh import Array, Layouts, Mask
 from planner.plugin import Context
 from planner.search.boxes import boxes
 from planner.search.candidates import Best, Candidate, Part, first_of, least_per_tuple
-from planner.search.evaluation import Rules, first_refusals, held_bytes, host_capacity_bytes, optimizer_s, step_of
+from planner.search.evaluation import held_bytes, host_capacity_bytes, optimizer_s, step_of
 from planner.search.factoring import Factoring
 from planner.search.measures import measures, step_energy_j
 from planner.search.processes import can_fork, shared_out
+from planner.search.refusing import judged
 from planner.search.regions import Regions, axis_values
+from planner.search.rules import Rules
 from planner.search.space import Space
 from planner.search.timing import StepTimes
 
@@ -28,6 +30,8 @@ MISSES_DEADLINE: Final = "misses the deadline"
 MISSES_BUDGET: Final = "exceeds the budget"
 PIECE_LAYOUTS: Final = 1 << 18
 """Layouts that are evaluated at once (docs/performance.md)."""
+
+ONCE: Final = np.ones(1)
 
 WORTH_LEAVING_OUT: Final = 0.9
 """Time is computed for the tuples of which some layout fits, if they are less than this share."""
@@ -167,23 +171,21 @@ def _taken_together(findings: Findings, parts: Sequence[Findings]) -> Findings:
 
 def _look_at(searched: Searched, layouts: Layouts, first: int, findings: Findings) -> None:
     """Counts what is refused, and evaluates the rest box by box, piece by piece."""
-    forbidden, reasons = first_refusals(searched.context, layouts, searched.rules)
-    size = int(np.prod(layouts.shape))
-    for reason, where in reasons.items():
-        findings.count(reason, int(np.count_nonzero(where)) * (size // where.size))
+    found = judged(searched.context, layouts, searched.rules)
+    for reason, number in found.counts.items():
+        findings.count(reason, number)
     if findings.regions is not None:
-        findings.regions.look_at(layouts, reasons)
-    findings.layouts += size
-    allowed = np.broadcast_to(~forbidden, (*forbidden.shape[:-1], layouts.shape[-1]))
-    alive = np.flatnonzero(allowed.reshape(-1, allowed.shape[-1]).any(axis=0))
-    if not len(alive):
+        findings.regions.look_at(layouts, found.refused)
+    findings.layouts += int(np.prod(layouts.shape))
+    if not len(found.tuples):
         return
-    factoring = Factoring(layouts.some(alive), searched.known)
-    for box in boxes(factoring.layouts, allowed.take(alive, axis=-1)):
+    factoring = Factoring(found.layouts, searched.known)
+    allowed = np.broadcast_to(found.allowed, (*found.allowed.shape[:-1], len(found.tuples)))
+    for box in boxes(found.layouts, allowed):
         for start, stop in _pieces(box.layouts.shape):
             own = slice(start, stop)
             piece = factoring.part(box.layouts.some(own), box.tuples[own], box.kept)
-            part = Part(piece.layouts, alive[box.tuples[own]] + first, layouts.values)
+            part = Part(piece.layouts, found.tuples[box.tuples[own]] + first, layouts.values)
             _evaluate(searched, piece, part, box.allowed[..., own], findings)
 
 
@@ -215,8 +217,8 @@ def _evaluate(searched: Searched, piece: Factoring, part: Part, allowed: Mask, f
     updating_s = optimizer_s(context, part.layouts, held)
     timed = np.flatnonzero(fits.reshape(-1, fits.shape[-1]).any(axis=0))
     if len(timed) < WORTH_LEAVING_OUT * fits.shape[-1]:
-        piece, fits = piece.part(part.layouts.some(timed), timed), fits[..., timed]
-        part = Part(piece.layouts, part.tuples[timed], part.whole)
+        part, fits = part.some(timed), fits[..., timed]
+        piece = piece.part(part.layouts, timed)
         updating_s = updating_s[..., timed] if updating_s.shape[-1] > 1 else updating_s
     step = step_of(context, piece, rules, updating_s)
     _remember_fitting(searched, part, step, fits, fitting, findings)
@@ -258,8 +260,9 @@ def _meets(
         meets = in_time
     if limits.budget_usd is not None and found.due_usd is not None:
         if limits.deadline_s is not None and meets.any():
-            gpu_s = np.where(meets, step_s * layouts["n_gpus"], np.inf)
-            findings.cheapest_in_time = _smaller(part, gpu_s, least_per_tuple(gpu_s), findings.cheapest_in_time)
+            in_time_s = np.where(meets, step_s, np.inf)
+            per_tuple, so_far = least_per_tuple(in_time_s), findings.cheapest_in_time
+            findings.cheapest_in_time = _smaller(part, in_time_s, per_tuple, so_far, layouts["n_gpus"])
         affordable = meets & (found.due_usd <= limits.budget_usd)
         _refuse(MISSES_BUDGET, meets & ~affordable, part, findings)
         meets = affordable
@@ -288,14 +291,18 @@ def _remember_leanest(part: Part, peak: Array, findings: Findings) -> None:
 def _remember_extremes(part: Part, fitting_s: Array, findings: Findings) -> None:
     per_tuple = least_per_tuple(fitting_s)
     findings.fastest = _smaller(part, fitting_s, per_tuple, findings.fastest)
-    n_gpus = part.layouts["n_gpus"]
-    findings.cheapest = _smaller(part, fitting_s * n_gpus, per_tuple * n_gpus, findings.cheapest)
+    findings.cheapest = _smaller(part, fitting_s, per_tuple, findings.cheapest, part.layouts["n_gpus"])
 
 
-def _smaller(part: Part, values: Array, per_tuple: Array, so_far: Candidate | None) -> Candidate | None:
-    """The layout with the smallest value, if it comes before the one that was found so far."""
-    lowest = per_tuple.min()
+def _smaller(
+    part: Part, values: Array, per_tuple: Array, so_far: Candidate | None, weight: Array = ONCE
+) -> Candidate | None:
+    """The layout with the smallest value, if it comes before the one that was found so far. `weight` multiplies the values of a
+    tuple, `per_tuple` are the smallest without it."""
+    weighed = per_tuple * weight
+    lowest = weighed.min()
     if not np.isfinite(lowest) or (so_far is not None and lowest > so_far.score):
         return so_far
-    equal = np.flatnonzero(values == lowest)
-    return first_of(so_far, part.candidates(equal, values).first())
+    tuples = np.flatnonzero(weighed == lowest)
+    few = values[..., tuples] * np.broadcast_to(weight, per_tuple.shape)[tuples]
+    return first_of(so_far, part.some(tuples).candidates(np.flatnonzero(few == lowest), few).first())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations, permutations, product
 from typing import Any, Final
@@ -136,14 +136,14 @@ class Regions:
     refused: dict[str, Tally] = field(default_factory=dict)
     evaluated: set[str] = field(default_factory=set)
 
-    def look_at(self, layouts: Layouts, refusals: Mapping[str, Mask]) -> None:
-        """Count a mesh, and what is refused of it unseen."""
-        axes = self._axes(layouts)
-        self.every.add(
-            axes, np.ones((1,) * (len(layouts.shape) - 1) + layouts.shape[-1:], dtype=np.bool_), layouts.shape
-        )
-        for reason, where in refusals.items():
-            self.refused.setdefault(reason, Tally()).add(axes, where, layouts.shape)
+    def look_at(self, layouts: Layouts, refused: Iterable[tuple[Layouts, Mapping[str, Mask]]]) -> None:
+        """Count a mesh, and what is refused of it unseen: masks by reason, each of a part of the mesh."""
+        whole = np.ones((1,) * (len(layouts.shape) - 1) + layouts.shape[-1:], dtype=np.bool_)
+        self.every.add(self._axes(layouts), whole, layouts.shape)
+        for part, masks in refused:
+            axes = self._axes(part)
+            for reason, where in masks.items():
+                self.refused.setdefault(reason, Tally()).add(axes, where, part.shape)
 
     def refuse(self, layouts: Layouts, reason: str, where: Mask) -> None:
         """Count what an evaluation refuses of a mesh; the mask has the mesh's shape."""

@@ -85,11 +85,14 @@ class Space:
         tuples = dict(bases)
         for axis, values in self.crossed:
             count = len(next(iter(tuples.values())))
-            tuples = {name: np.repeat(array, len(values)) for name, array in tuples.items()}
-            tuples[axis] = np.tile(values, count)
-            keep = _plausible(self.context, tuples, axis)
+            # Of which tuple, and with which value, each crossing is: only those that are plausible are made.
+            which, value = np.repeat(np.arange(count), len(values)), np.tile(values, count)
+            keep = _plausible(self.context, axis, value, tuples, which)
             if not keep.all():
-                tuples = {name: array[keep] for name, array in tuples.items()}
+                which, value = which[keep], value[keep]
+            if len(values) > 1 or len(which) < count:
+                tuples = {name: array.take(which) for name, array in tuples.items()}
+            tuples[axis] = value
         return derive(self.context, tuples)
 
 
@@ -220,19 +223,25 @@ def _bases(candidates: Sequence[Crossed], min_gpus: int, max_gpus: int) -> dict[
     return {name: array[keep] for name, array in tuples.items()}
 
 
-def _plausible(context: Context, tuples: Mapping[str, Array], crossed: str) -> NDArray[np.bool_]:
-    """Drops the bulk of void tuples early: batches that do not divide, experts' degrees that the ranks do not carry."""
-    keep = np.ones(len(tuples[crossed]), dtype=np.bool_)
-    if crossed == "micro_batch" and "dp" in tuples:
-        keep &= is_multiple(context.job.global_batch, tuples["dp"] * tuples["micro_batch"])
-    if crossed in ("ep", "etp"):
-        ranks = tuples["tp"] * tuples["cp"] * tuples["dp"]
-        carried = tuples.get("ep", np.ones(1)) * tuples.get("etp", np.ones(1))
-        keep &= is_multiple(ranks, carried)
-    if crossed == "vpp":
-        keep &= (tuples["vpp"] == 1) | (
-            (tuples["pp"] > 1) & (tuples["pp"] * tuples["vpp"] <= len(context.program.layers) + 2)
-        )
+def _plausible(
+    context: Context, axis: str, value: Array, tuples: Mapping[str, Array], which: NDArray[np.intp]
+) -> NDArray[np.bool_]:
+    """Drops the bulk of void tuples early: batches that do not divide, experts' degrees that the ranks do not carry. A crossing is
+    a `value` of `axis` beside one of the `tuples`: `which` of them."""
+
+    def degree(name: str) -> Array:
+        return tuples[name].take(which)
+
+    keep = np.ones(len(value), dtype=np.bool_)
+    if axis == "micro_batch" and "dp" in tuples:
+        keep &= is_multiple(context.job.global_batch, degree("dp") * value)
+    if axis in ("ep", "etp"):
+        carried = value
+        for other in ("ep", "etp"):
+            carried = carried * degree(other) if other in tuples else carried
+        keep &= is_multiple(degree("tp") * degree("cp") * degree("dp"), carried)
+    if axis == "vpp":
+        keep &= (value == 1) | ((degree("pp") > 1) & (degree("pp") * value <= len(context.program.layers) + 2))
     return keep
 
 

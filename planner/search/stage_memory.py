@@ -7,9 +7,9 @@ import numpy as np
 from planner.domain.mesh import Array, Layouts
 from planner.domain.plan import MEMORY_COMPONENTS, StageMemory
 from planner.plugin import Context
-from planner.search.evaluation import Rules, mesh_offloads, mesh_recomputes, mesh_schedules
 from planner.search.factoring import Factoring
 from planner.search.memory import memory_parts, placed_columns, stage_instants
+from planner.search.rules import Rules, mesh_offloads, mesh_recomputes, mesh_schedules
 from planner.search.stages import StageColumn, head_share, split_stages, within
 
 

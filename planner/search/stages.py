@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.domain.mesh import Array, Layouts
+from planner.domain.mesh import Array, Layouts, Mask
 from planner.plugin import Context, Program
 
 ENDS = 2
@@ -143,6 +143,15 @@ class StageColumn:
     layers: tuple[Array, ...]
     embedding: Array
     head: Array
+
+    def where(self, chosen: Mask, other: StageColumn) -> StageColumn:
+        """This stage in the layouts that are chosen, elsewhere the other."""
+        return StageColumn(
+            index=np.where(chosen, self.index, other.index),
+            layers=tuple(np.where(chosen, *counts) for counts in zip(self.layers, other.layers, strict=True)),
+            embedding=np.where(chosen, self.embedding, other.embedding),
+            head=np.where(chosen, self.head, other.head),
+        )
 
 
 def stage_columns(context: Context, layouts: Layouts) -> tuple[StageColumn, ...]:

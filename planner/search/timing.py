@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from planner.domain.mesh import Array, Layouts, Mask
+from planner.domain.mesh import Array, Layouts
 from planner.plugin import (
     Block,
     Communication,
@@ -230,16 +230,8 @@ class StepTimes:
     total_s: Array
 
 
-@dataclass(frozen=True, slots=True)
-class _Slowest:
-    """Accumulates the slowest stage: the values of each block quantity where forward + backward is largest."""
-
-    both_s: Array
-    values: Mapping[str, Array]
-
-
 def _stage_quantities(times: Sequence[BlockTimes]) -> dict[str, list[Array]]:
-    """Per quantity of a micro-batch, one value per block."""
+    """Per quantity of a micro-batch, one value per block; of the exposed components those that some block has."""
     quantities: dict[str, list[Array]] = {
         "forward": [block.forward_s for block in times],
         "backward": [block.backward_s for block in times],
@@ -248,36 +240,30 @@ def _stage_quantities(times: Sequence[BlockTimes]) -> dict[str, list[Array]]:
         "whole_forward": [block.whole_forward_s for block in times],
     }
     for component in EXPOSED_COMPONENTS:
-        quantities[component] = [
-            sum((block.exposed[phase].by_component.get(component, np.zeros(1)) for phase in block.exposed), np.zeros(1))
-            for block in times
-        ]
+        if any(component in exposed.by_component for block in times for exposed in block.exposed.values()):
+            quantities[component] = [
+                sum((each.by_component.get(component, np.zeros(1)) for each in block.exposed.values()), np.zeros(1))
+                for block in times
+            ]
     return quantities
 
 
-def _slowest_stage(columns: Sequence[StageColumn], times: Sequence[BlockTimes]) -> _Slowest:
-    quantities = _stage_quantities(times)
+def _slowest_stage(columns: Sequence[StageColumn], times: Sequence[BlockTimes]) -> tuple[Array, StageColumn]:
+    """Seconds of forward and backward on the stage where they take longest, and what that stage holds; of equals the first."""
     both = [block.whole_forward_s + block.whole_backward_s for block in times]
-    slowest: _Slowest | None = None
-    for column in columns:
+    slowest, *others = columns  # every program has at least one stage
+    slowest_s = over_stage(slowest, both)
+    for column in others:
         both_s = over_stage(column, both)
-        values = {name: over_stage(column, per_block) for name, per_block in quantities.items()}
-        if slowest is None:
-            slowest = _Slowest(both_s, values)
-            continue
-        slower: Mask = both_s > slowest.both_s
-        slowest = _Slowest(
-            np.maximum(both_s, slowest.both_s),
-            {name: np.where(slower, value, slowest.values[name]) for name, value in values.items()},
-        )
-    assert slowest is not None  # every program has at least one stage
-    return slowest
+        slowest = column.where(both_s > slowest_s, slowest)
+        slowest_s = np.maximum(both_s, slowest_s)
+    return slowest_s, slowest
 
 
 @dataclass(frozen=True, slots=True)
 class MicroBatch:
     """Seconds of one micro-batch on the slowest stage, by quantity (compute, recomputation, each exposed collective), and what a
-    schedule's bubble is made of."""
+    schedule's bubble is made of. A component that no block exposes is left out."""
 
     slowest: Mapping[str, Array]
     stage: StageTimes
@@ -285,16 +271,17 @@ class MicroBatch:
 
 def micro_batch_times(context: Context, columns: Sequence[StageColumn], times: Sequence[BlockTimes]) -> MicroBatch:
     """What one micro-batch takes, whatever the number of them."""
-    slowest = _slowest_stage(columns, times)
+    slowest_s, column = _slowest_stage(columns, times)
+    slowest = {name: over_stage(column, per_block) for name, per_block in _stage_quantities(times).items()}
     counts = context.program.counts()
     stage = StageTimes(
-        slowest_forward_s=slowest.values["whole_forward"],
-        slowest_backward_s=slowest.both_s - slowest.values["whole_forward"],
+        slowest_forward_s=slowest["whole_forward"],
+        slowest_backward_s=slowest_s - slowest["whole_forward"],
         total_forward_s=over_model(counts, [block.whole_forward_s for block in times]),
         total_backward_s=over_model(counts, [block.whole_backward_s for block in times]),
-        weight_gradient_s=slowest.values["weight_gradient"],
+        weight_gradient_s=slowest["weight_gradient"],
     )
-    return MicroBatch(slowest.values, stage)
+    return MicroBatch(slowest, stage)
 
 
 def step_times(
@@ -319,7 +306,7 @@ def step_times(
         "recompute": m * slowest["recompute"],
     }
     for component in EXPOSED_COMPONENTS:
-        components[component] = m * slowest[component]
+        components[component] = m * slowest[component] if component in slowest else np.zeros(1)
     components["pp"] = components["pp"] + _hops_s(context, layouts, strategies, traffic, m, pp)
     chunks = layouts.degree("vpp")
     behind = 1.0 + (chunks - 1.0) * np.minimum(m, pp)

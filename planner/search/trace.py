@@ -10,10 +10,11 @@ from planner.domain.mesh import Array, Layouts
 from planner.domain.plan import MEMORY_COMPONENTS, TIME_COMPONENTS, Term
 from planner.plugin import Block, Context, DeviceOverheads, Instant, StateKind
 from planner.search.activations import Coefficients, bytes_on_rank, saved_tensors
-from planner.search.evaluation import Evaluation, Rules, evaluate_mesh, mesh_recomputes
+from planner.search.evaluation import Evaluation, evaluate_mesh
 from planner.search.memory import InFlight, largest_saved, layers_on, region_divisors, saved_on_stage, stage_instants
 from planner.search.offloading import SOURCE as OFFLOAD_SOURCE
 from planner.search.plans import REPORTED_INSTANT
+from planner.search.rules import Rules, mesh_recomputes
 from planner.search.stages import StageColumn
 from planner.units import format_bytes
 

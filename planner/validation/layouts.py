@@ -17,7 +17,7 @@ from planner.search.space import Pin, all_choices, all_degrees, build_space
 
 if TYPE_CHECKING:
     from planner.registry import Registry
-    from planner.search.evaluation import Rules
+    from planner.search.rules import Rules
 
 HEADROOM: Final = 0.05
 """As `planner plan` keeps free unless told otherwise."""

@@ -14,8 +14,8 @@ from planner import Catalog, api
 from planner.api import Recipe, Search, plan_among
 from planner.choosing import rank
 from planner.registry import load_registry
-from planner.search.evaluation import refused
 from planner.search.plans import plans_of
+from planner.search.refusing import refused
 from planner.search.space import all_degrees, derive, make_layouts
 
 REGISTRY = load_registry(disable="*")
@@ -44,7 +44,7 @@ def every_plan(recipe: Recipe, pins: dict, banned: dict, most: int):
             continue
         degrees = {axis: np.asarray([float(value)]) for axis, value in layout.items() if axis not in choices}
         mesh = make_layouts(derive(context, degrees), {axis: (layout[axis],) for axis in choices})
-        if refused(context, mesh, rules)[0].any():
+        if refused(context, mesh, rules).any():
             continue
         (plan,) = plans_of(context, mesh.at(np.asarray([0])), rules, HEADROOM)
         if plan.memory.fits:

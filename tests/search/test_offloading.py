@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from search.meshes import RULES, context, evaluated, mesh, number
 
-from planner.search.evaluation import evaluate_mesh, refusals
+from planner.search.evaluation import evaluate_mesh
 from planner.search.memory import stage_instants
 from planner.search.objectives import FILLS_THE_HOST, Limits, search
+from planner.search.refusing import refusals
 from planner.search.space import Space
 
 OFFLOADS = tuple(RULES.offloads)

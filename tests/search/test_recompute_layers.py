@@ -9,8 +9,8 @@ import pytest
 from search.meshes import RULES, context, evaluated, mesh, number
 
 from planner.plugin import Instant
-from planner.search.evaluation import refusals
 from planner.search.memory import stage_instants
+from planner.search.refusing import refusals
 
 OF = context("megatron-core", global_batch=8)
 LAYERS = len(OF.program.layers)

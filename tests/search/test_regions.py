@@ -13,8 +13,9 @@ from planner import plan
 from planner.api import Recipe, Search
 from planner.domain.plan import Region
 from planner.reports.regions import region_text
-from planner.search.evaluation import evaluate_mesh, refusals
+from planner.search.evaluation import evaluate_mesh
 from planner.search.objectives import DOES_NOT_FIT, MISSES_DEADLINE, Limits, search
+from planner.search.refusing import refusals
 from planner.search.regions import MOSTLY
 
 FEASIBLE = ""

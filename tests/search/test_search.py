@@ -15,9 +15,10 @@ from planner.domain.plan import MEMORY_COMPONENTS
 from planner.domain.running import Power
 from planner.question import merged_divides, rules_of
 from planner.registry import load_registry
-from planner.search.evaluation import evaluate_mesh, refused
+from planner.search.evaluation import evaluate_mesh
 from planner.search.objectives import DOES_NOT_FIT, Limits, search
 from planner.search.plans import plans_of
+from planner.search.refusing import refused
 from planner.search.space import all_choices, all_degrees, build_space
 from planner.synthetic import synthetic_context
 
@@ -103,7 +104,7 @@ def test_brute_force_finds_the_same_optimum(
     for mesh in space.chunks():
         for index in range(int(np.prod(mesh.shape))):
             one = mesh.at(np.asarray([index]))
-            if not refused(context, one, RULES)[0].any():
+            if not refused(context, one, RULES).any():
                 plans.extend(plan for plan in plans_of(context, one, RULES, 0.05) if plan.memory.fits)
     fastest = min((plan.due_s for plan in plans), default=None)
     deadline_s = None if deadline_factor is None or fastest is None else deadline_factor * fastest

@@ -9,9 +9,11 @@ import pytest
 
 from planner.plugin import REPLICAS, Collective, Phase
 from planner.registry import load_registry
-from planner.search.evaluation import Rules, evaluate_mesh, refusals
+from planner.search.evaluation import evaluate_mesh
 from planner.search.memory import communicators
 from planner.search.network import group_for
+from planner.search.refusing import refusals
+from planner.search.rules import Rules
 from planner.search.space import all_choices, derive, make_layouts
 from planner.search.trace import memory_terms
 from planner.synthetic import NARROW_STORAGE, synthetic_context

@@ -7,7 +7,8 @@ import pytest
 
 from planner.plugin import StageTimes
 from planner.registry import load_registry
-from planner.search.evaluation import Rules, evaluate_mesh
+from planner.search.evaluation import evaluate_mesh
+from planner.search.rules import Rules
 from planner.search.space import all_choices, derive, make_layouts
 from planner.synthetic import synthetic_context
 
