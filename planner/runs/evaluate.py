@@ -183,8 +183,7 @@ def _predictions(asked: Sequence[Asked], rules: Rules, *, with_ranges: bool) -> 
     reasons = _reasons(context, mesh, rules)
     # What a measurement sees of the device decides where it peaks, not what layouts hold there or how long they take.
     peaks = {
-        kind: peak_of(replace(evaluation, context=_measured_as(context, kind)))
-        for kind in {each.peak_kind for each in asked}
+        kind: peak_of(evaluation.under(_measured_as(context, kind))) for kind in {each.peak_kind for each in asked}
     }
     ranges: list[Range | None] = [None] * len(asked)
     if with_ranges:

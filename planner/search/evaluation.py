@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -12,26 +12,18 @@ from planner.plugin import (
     Block,
     Context,
     Phase,
-    Recompute,
-    Schedule,
 )
+from planner.search.columns import StageColumn, parameter_copies, timed_columns
+from planner.search.dividing import region_divisors
 from planner.search.factoring import Factoring
-from planner.search.memory import (
-    MemoryParts,
-    fullest_host_bytes,
-    mean_saved,
-    memory_parts,
-    parameter_copies,
-    peak_bytes,
-    placed_columns,
-    region_divisors,
-    timed_columns,
-)
+from planner.search.memory import MemoryParts, fullest_host_bytes
+from planner.search.memory_terms import MemoryTerms
 from planner.search.network import Traffic, network_of
 from planner.search.offloading import Moved, host_step_s, with_host_traffic
+from planner.search.on_stage import mean_saved
 from planner.search.operators import rates_of
-from planner.search.rules import Rules, mesh_offloads, mesh_recomputes, mesh_schedules
-from planner.search.stages import StageColumn, stage_columns
+from planner.search.peak import peak_bytes
+from planner.search.rules import Rules, mesh_recomputes, mesh_schedules
 from planner.search.timing import (
     BlockTimes,
     MicroBatch,
@@ -40,7 +32,6 @@ from planner.search.timing import (
     block_syncs,
     block_times,
     micro_batch_times,
-    over_stage,
     step_times,
     synchronisation_s,
 )
@@ -50,21 +41,42 @@ from planner.search.timing import (
 class Evaluation:
     """Memory and time of every layout of a mesh, with the parts they were summed from."""
 
-    context: Context
-    layouts: Layouts
-    columns: tuple[StageColumn, ...]
+    terms: MemoryTerms
     memory: MemoryParts
     peak_bytes: Array
     host_bytes: Array
     step: StepTimes
-    rules: Rules
+
+    @property
+    def context(self) -> Context:
+        """What the layouts were evaluated for."""
+        return self.terms.context
+
+    @property
+    def layouts(self) -> Layouts:
+        """The mesh."""
+        return self.terms.layouts
+
+    @property
+    def rules(self) -> Rules:
+        """The plugins that were summed over."""
+        return self.terms.rules
+
+    @property
+    def columns(self) -> tuple[StageColumn, ...]:
+        """The representative stages."""
+        return self.terms.columns()
+
+    def under(self, context: Context) -> Evaluation:
+        """The same numbers under a `context` that differs in nothing that they were computed from."""
+        return replace(self, terms=replace(self.terms, context=context))
 
     @property
     def blocks(self) -> tuple[BlockTimes, ...]:
         """Seconds of every block and micro-batch."""
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             traffic = Traffic(self.layouts, network_of(self.context.cluster))
-            return all_block_times(self.context, Factoring(self.layouts), self.rules, traffic)
+            return all_block_times(MemoryTerms(self.context, Factoring(self.layouts), self.rules), traffic)
 
 
 def evaluate_mesh(context: Context, layouts: Layouts, rules: Rules) -> Evaluation:
@@ -74,111 +86,91 @@ def evaluate_mesh(context: Context, layouts: Layouts, rules: Rules) -> Evaluatio
 
 def evaluate_factored(context: Context, factoring: Factoring, rules: Rules) -> Evaluation:
     """`evaluate_mesh` of a mesh whose terms may already be known."""
-    layouts, held = factoring.layouts, held_bytes(context, factoring, rules)
-    step = step_of(context, factoring, rules, optimizer_s(context, layouts, held))
-    return Evaluation(context, layouts, held.columns, held.memory, held.peak_bytes, held.host_bytes, step, rules)
+    terms = MemoryTerms(context, factoring, rules)
+    held, step = held_bytes(terms), step_of(terms, optimizer_s(terms))
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        parts = MemoryParts.of(terms)
+    return Evaluation(terms, parts, held.peak_bytes, held.host_bytes, step)
 
 
 def step_elsewhere(evaluation: Evaluation, context: Context) -> StepTimes:
     """The step of the same layouts in a `context` that differs in rates and overlaps alone, which no bytes depend on."""
-    layouts = evaluation.layouts
-    held = Held(evaluation.columns, evaluation.memory, evaluation.peak_bytes, evaluation.host_bytes)
-    return step_of(context, Factoring(layouts), evaluation.rules, optimizer_s(context, layouts, held))
+    updating_s = optimizer_s(evaluation.under(context).terms)
+    return step_of(MemoryTerms(context, Factoring(evaluation.layouts), evaluation.rules), updating_s)
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What every layout of a mesh holds on the fullest rank and in its host's memory, with the parts it was summed from."""
+    """What every layout of a mesh holds on the fullest rank, and in its host's memory."""
 
-    columns: tuple[StageColumn, ...]
-    memory: MemoryParts
     peak_bytes: Array
     host_bytes: Array
 
 
-def held_bytes(context: Context, factoring: Factoring, rules: Rules) -> Held:
+def held_bytes(terms: MemoryTerms) -> Held:
     """The memory half of an evaluation."""
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        columns = factoring.term("stages", lambda mesh: _placed_columns(context, mesh, rules))
-        memory = _memory(context, factoring, rules, columns)
-        return Held(columns, memory, peak_bytes(context, memory, columns), fullest_host_bytes(memory, columns))
+        peak = peak_bytes(terms)
+        hosted = np.zeros(1)
+        if terms.moved is not None:
+            hosted = fullest_host_bytes(MemoryParts.of(terms), terms.columns())
+        return Held(peak, hosted)
 
 
-def step_of(context: Context, factoring: Factoring, rules: Rules, updating_s: Array) -> StepTimes:
+def step_of(terms: MemoryTerms, updating_s: Array) -> StepTimes:
     """The time half of an evaluation; `updating_s` is what the optimizer takes."""
-    layouts = factoring.layouts
+    context, rules, layouts = terms.context, terms.rules, terms.layouts
     traffic = Traffic(layouts, network_of(context.cluster))
     schedules = mesh_schedules(layouts, rules)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        micro = factoring.term("micro-batch", lambda mesh: _micro_batch(context, factoring.of(mesh), rules, traffic))
-        syncs = factoring.term(
-            "synchronisation", lambda mesh: _synchronisation(context, factoring.of(mesh), rules, traffic)
-        )
+        micro = terms.factoring.term("micro-batch", lambda inner: _micro_batch(terms.over(inner), traffic))
+        syncs = terms.factoring.term("synchronisation", lambda inner: _synchronisation(terms.over(inner), traffic))
         return step_times(context, layouts, micro, syncs, schedules, rules.strategies, traffic, updating_s)
 
 
-def all_block_times(context: Context, factoring: Factoring, rules: Rules, traffic: Traffic) -> tuple[BlockTimes, ...]:
+def all_block_times(terms: MemoryTerms, traffic: Traffic) -> tuple[BlockTimes, ...]:
     """Seconds of every block and micro-batch, with what it sends to its host and gets from there."""
-    layouts = factoring.layouts
-    recomputes, schedules = mesh_recomputes(layouts, rules), mesh_schedules(layouts, rules)
+    context, rules = terms.context, terms.rules
     rates = rates_of(context)
 
     def timed(block: Block) -> BlockTimes:
-        def times(mesh: Layouts) -> BlockTimes:
-            divisors = region_divisors(context, mesh, rules.strategies)
+        def times(inner: Factoring) -> BlockTimes:
+            layouts = inner.layouts
+            divisors = region_divisors(context, layouts, rules.strategies)
+            recomputes, schedules = mesh_recomputes(layouts, rules), mesh_schedules(layouts, rules)
             return block_times(
-                context, mesh, block, rules.strategies, recomputes, schedules, divisors, rates, traffic.over(mesh)
+                context, layouts, block, rules.strategies, recomputes, schedules, divisors, rates, traffic.over(layouts)
             )
 
-        return factoring.term(f"times of {block.name}", times)
+        return terms.factoring.term(f"times of {block.name}", times)
 
     blocks = tuple(timed(block) for block in context.program.blocks)
-    if Moved.of(context, layouts, mesh_offloads(layouts, rules)) is None:
-        return blocks
-    memory = _memory(context, factoring, rules, _placed_columns(context, layouts, rules))
-    return tuple(_with_host_traffic(context, layouts, memory, blocks))
+    moved = terms.moved
+    return blocks if moved is None else tuple(_with_host_traffic(terms, moved, blocks))
 
 
-def _memory(context: Context, factoring: Factoring, rules: Rules, columns: Sequence[StageColumn]) -> MemoryParts:
-    def recomputes_of(mesh: Layouts) -> tuple[Recompute, ...]:
-        return mesh_recomputes(mesh, rules)
-
-    def schedules_of(mesh: Layouts) -> Mapping[str, Schedule]:
-        return mesh_schedules(mesh, rules)
-
-    offloads = mesh_offloads(factoring.layouts, rules)
-    return memory_parts(context, factoring, rules.strategies, recomputes_of, schedules_of, offloads, columns)
+def _timed_columns(terms: MemoryTerms) -> tuple[StageColumn, ...]:
+    return timed_columns(terms.layouts, mesh_schedules(terms.layouts, terms.rules), terms.columns())
 
 
-def _placed_columns(context: Context, layouts: Layouts, rules: Rules) -> tuple[StageColumn, ...]:
-    return placed_columns(layouts, mesh_schedules(layouts, rules), stage_columns(context, layouts))
+def _micro_batch(terms: MemoryTerms, traffic: Traffic) -> MicroBatch:
+    return micro_batch_times(terms.context, _timed_columns(terms), all_block_times(terms, traffic))
 
 
-def _timed_columns(context: Context, layouts: Layouts, rules: Rules) -> tuple[StageColumn, ...]:
-    return timed_columns(layouts, mesh_schedules(layouts, rules), _placed_columns(context, layouts, rules))
-
-
-def _micro_batch(context: Context, factoring: Factoring, rules: Rules, traffic: Traffic) -> MicroBatch:
-    blocks = all_block_times(context, factoring, rules, traffic)
-    columns = factoring.term("timed stages", lambda mesh: _timed_columns(context, mesh, rules))
-    return micro_batch_times(context, columns, blocks)
-
-
-def _synchronisation(context: Context, factoring: Factoring, rules: Rules, traffic: Traffic) -> Mapping[Phase, Sync]:
+def _synchronisation(terms: MemoryTerms, traffic: Traffic) -> Mapping[Phase, Sync]:
     """A device that keeps its parameters several times synchronises each copy."""
-    layouts = factoring.layouts
+    context, rules, layouts = terms.context, terms.rules, terms.layouts
 
     def took(block: Block) -> Mapping[Phase, Array]:
-        return factoring.term(
+        return terms.factoring.term(
             f"synchronisation of {block.name}",
-            lambda mesh: block_syncs(context, mesh, block, rules.strategies, traffic.over(mesh)),
+            lambda inner: block_syncs(context, inner.layouts, block, rules.strategies, traffic.over(inner.layouts)),
         )
 
     copies = parameter_copies(layouts, mesh_schedules(layouts, rules))
     syncs = [took(block) for block in context.program.blocks]
     every = [{phase: seconds * copies for phase, seconds in each.items()} for each in syncs]
-    columns = factoring.term("timed stages", lambda mesh: _timed_columns(context, mesh, rules))
-    return synchronisation_s(columns, every)
+    return synchronisation_s(_timed_columns(terms), every)
 
 
 def host_capacity_bytes(context: Context, layouts: Layouts) -> Array:
@@ -188,27 +180,21 @@ def host_capacity_bytes(context: Context, layouts: Layouts) -> Array:
     return np.full_like(ranks, np.inf) if node.host_memory_bytes is None else node.host_memory_bytes / ranks
 
 
-def _with_host_traffic(
-    context: Context, layouts: Layouts, memory: MemoryParts, blocks: Sequence[BlockTimes]
-) -> Iterator[BlockTimes]:
+def _with_host_traffic(terms: MemoryTerms, moved: Moved, blocks: Sequence[BlockTimes]) -> Iterator[BlockTimes]:
     """Every block's times with its traffic between host and device; embedding and head save nothing that moves."""
     nothing = np.zeros(1)
-    saved = (nothing, *mean_saved(context, layouts, memory), nothing)
-    assert memory.moved is not None  # asked only where something moves
-    for times, states, layer in zip(blocks, memory.whole_states, saved, strict=True):
-        yield with_host_traffic(context, times, memory.moved, states, layer)
+    saved = (nothing, *mean_saved(terms.context, terms.layouts, terms.activations()), nothing)
+    for times, states, layer in zip(blocks, terms.whole_states(), saved, strict=True):
+        yield with_host_traffic(terms.context, times, moved, states, layer)
 
 
-def optimizer_s(context: Context, layouts: Layouts, held: Held) -> Array:
+def optimizer_s(terms: MemoryTerms) -> Array:
     """The step is memory traffic: gradients, weights and states of the fullest stage over the memory's bandwidth, or the host's
     work where its memory has the states."""
-    memory = held.memory
+    moved = terms.moved
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        slowest: Array = np.zeros(1)
-        for column in held.columns:
-            slowest = np.maximum(slowest, over_stage(column, [block.step_bytes for block in memory.states]))
-        took: Array = slowest / rates_of(context).memory_bytes_per_s
-        if memory.moved is not None:
-            hosts = host_step_s(context, layouts, memory.moved, held.columns, memory.whole_states)
-            took = np.where(memory.moved.optimizer, hosts, took)
+        took: Array = terms.step_bytes() / rates_of(terms.context).memory_bytes_per_s
+        if moved is not None:
+            hosts = host_step_s(terms.context, terms.layouts, moved, terms.columns(), terms.whole_states())
+            took = np.where(moved.optimizer, hosts, took)
         return took

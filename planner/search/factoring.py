@@ -59,25 +59,27 @@ class ReadDegrees(Mapping[str, Array]):
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """The different tuples of some axes: a mesh of them, and for each tuple of the whole mesh its place there (None: the whole
-    mesh itself)."""
+    """The different tuples of some axes: a mesh of them, of each the first place in the whole mesh, and for each tuple of the whole
+    mesh its place here (None: too many to be worth a mesh of their own)."""
 
     layouts: Layouts
-    tuples: int
+    first: NDArray[np.intp]
     places: NDArray[np.intp] | None
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A term for the different tuples of its axes, `length` of them, and for each tuple of the mesh its place among them."""
+    """A term for the different tuples of the axes that it reads, `length` of them, and for each tuple of the mesh its place among
+    them."""
 
     value: object
+    axes: frozenset[str]
     length: int
     places: NDArray[np.intp]
 
     def at(self, tuples: Tuples, kept: Kept) -> object:
         """The term of some tuples of the mesh, with some values of its choices."""
-        return _spread(self.value, self.places[tuples], self.length, kept)
+        return _Spreading(self.places[tuples], self.length, kept).of(self.value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,21 +92,25 @@ class Whole:
 
 
 class Factoring:
-    """The terms of one mesh. `known` remembers for the meshes that follow which axes a term reads."""
+    """The terms of one mesh. `known` remembers for the meshes that follow which axes a term reads.
+
+    Terms are asked for inside terms: a function of a term is given the factoring of the mesh that it is to be computed for.
+    """
 
     def __init__(self, layouts: Layouts, known: dict[str, frozenset[str]] | None = None) -> None:
         degrees = layouts.degrees
         self.layouts = layouts
-        # Where this is inside a term of an outer factoring, that one is told what is read.
-        self._outer = degrees if isinstance(degrees, ReadDegrees) else None
-        self._plain = replace(layouts, degrees=degrees.plain) if isinstance(degrees, ReadDegrees) else layouts
+        # Where this is inside a term, that one is told what is read.
+        self._watched = degrees if isinstance(degrees, ReadDegrees) else None
+        plain = degrees.plain if isinstance(degrees, ReadDegrees) else degrees
         self._known = {} if known is None else known
         self._views: dict[frozenset[str], View] = {}
         self._codes: dict[str, tuple[NDArray[np.intp], int]] = {}
         self._tables: dict[str, Table] = {}
         self._values: dict[str, object] = {}
-        self._tuples = max((array.shape[-1] for array in self._plain.degrees.values()), default=1)
+        self._tuples = max((array.shape[-1] for array in plain.values()), default=1)
         self._whole: Whole | None = None
+        self._sample: _Sample | None = None
 
     def part(self, layouts: Layouts, tuples: NDArray[np.intp], kept: Kept = ()) -> Factoring:
         """The terms of `layouts`, which are some tuples of this mesh with the values at the positions `kept` of its choices. What
@@ -117,12 +123,8 @@ class Factoring:
             found._whole = replace(self._whole, tuples=self._whole.tuples[tuples])
         return found
 
-    def of(self, layouts: Layouts) -> Factoring:
-        """The terms of another mesh that one of these terms is computed for."""
-        return self if layouts is self.layouts else Factoring(layouts, self._known)
-
-    def term(self, name: str, function: Callable[[Layouts], T]) -> T:
-        """`function` of every layout of the mesh. It must be elementwise and read the mesh through `Layouts` only.
+    def term(self, name: str, function: Callable[[Factoring], T]) -> T:
+        """`function` of every layout of the mesh. It must be elementwise and read the mesh through `Layouts` and terms only.
 
         `name` tells terms apart; a value may be an array or tuples, mappings and dataclasses of arrays.
         """
@@ -130,17 +132,19 @@ class Factoring:
         table = (self if whole is None else whole.factoring)._table(name, function)
         if table is None:
             return self._plain_term(name, function)
+        if self._watched is not None:
+            self._watched.read.update(table.axes)
         return cast(T, table.at(slice(None), ()) if whole is None else table.at(whole.tuples, whole.kept))
 
-    def _plain_term(self, name: str, function: Callable[[Layouts], T]) -> T:
+    def _plain_term(self, name: str, function: Callable[[Factoring], T]) -> T:
         """The term of the mesh as it is; kept where the mesh is small, as calls are what it costs there."""
         if self._tuples > FEW_TUPLES:
-            return function(self.layouts)
+            return function(self)
         if name not in self._values:
-            self._values[name] = function(self.layouts)
+            self._values[name] = function(self)
         return cast(T, self._values[name])
 
-    def _table(self, name: str, function: Callable[[Layouts], object]) -> Table | None:
+    def _table(self, name: str, function: Callable[[Factoring], object]) -> Table | None:
         """The term for the different values of its own axes; None where these are as many as the tuples, or few enough."""
         if self._tuples <= FEW_TUPLES:
             return None
@@ -148,32 +152,20 @@ class Factoring:
             return self._tables[name]
         axes = self._known.get(name)
         if axes is None:
-            axes = self._read_by(function, self._first())
+            if self._sample is None:
+                self._sample = _Sample(self.layouts, {})
+            axes = self._sample.read_by(name, function)
         while True:
             self._known[name] = axes
             view = self._view(axes)
             if view.places is None:
                 return None
             watched = ReadDegrees(view.layouts.degrees)
-            value = function(replace(view.layouts, degrees=watched))
+            value = function(self.part(replace(view.layouts, degrees=watched), view.first))
             if watched.read <= axes:
-                self._tell(axes)
-                self._tables[name] = Table(value, view.tuples, view.places)
+                self._tables[name] = Table(value, axes, len(view.first), view.places)
                 return self._tables[name]
             axes = axes | watched.read
-
-    def _tell(self, axes: frozenset[str]) -> None:
-        if self._outer is not None:
-            self._outer.read.update(axes)
-
-    def _first(self) -> Layouts:
-        degrees = {axis: array[..., :1] for axis, array in self._plain.degrees.items()}
-        return replace(self._plain, degrees=degrees)
-
-    def _read_by(self, function: Callable[[Layouts], object], layouts: Layouts) -> frozenset[str]:
-        watched = ReadDegrees(layouts.degrees)
-        function(replace(layouts, degrees=watched))
-        return frozenset(watched.read)
 
     def _view(self, axes: frozenset[str]) -> View:
         if axes not in self._views:
@@ -181,33 +173,64 @@ class Factoring:
         return self._views[axes]
 
     def _new_view(self, axes: frozenset[str]) -> View:
+        within = self._smallest_view_with(axes)
         code = np.zeros(1, dtype=np.intp)
         size = 1
         for axis in sorted(axes):
             own, radix = self._code(axis)
             if radix == 1:
                 continue
-            code, size = code * radix + own, size * radix
+            code, size = code * radix + (own if within is None else own.take(within.first)), size * radix
             if size > LARGEST_TABLE:
                 code, size = dense(code)
-        code = np.broadcast_to(code, (self._tuples,))
-        first, places = _different(code, size)
+        tuples = self._tuples if within is None else len(within.first)
+        first, places = _different(np.broadcast_to(code, (tuples,)), size)
+        if within is not None and within.places is not None:
+            first, places = within.first.take(first), places.take(within.places)
         if len(first) * WORTH > self._tuples:
-            return View(self._plain, self._tuples, None)
-        degrees = {
-            axis: array.take(first, axis=-1) if array.shape[-1] > 1 else array
-            for axis, array in self._plain.degrees.items()
-        }
-        return View(replace(self._plain, degrees=degrees), len(first), places)
+            return View(self.layouts, first, None)
+        return View(self.layouts.some(first), first, places)
+
+    def _smallest_view_with(self, axes: frozenset[str]) -> View | None:
+        """The view of fewest tuples in which all different values of `axes` are found."""
+        larger = [view for own, view in self._views.items() if axes < own and view.places is not None]
+        return min(larger, key=lambda view: len(view.first), default=None)
 
     def _code(self, axis: str) -> tuple[NDArray[np.intp], int]:
         """A number from 0 up for each tuple by its value of `axis`, and how many there are."""
         if axis not in self._codes:
-            array = self._plain.degrees[axis]
+            array = self.layouts.degrees[axis]
             if array.ndim > 1:
                 array = array.reshape(-1)
             self._codes[axis] = dense(array)
         return self._codes[axis]
+
+
+class _Sample(Factoring):
+    """The terms of the first tuple of a mesh, each computed once, to see which degrees it reads. `sampled` has them."""
+
+    def __init__(self, layouts: Layouts, sampled: dict[str, tuple[object, frozenset[str]]]) -> None:
+        first = {axis: array[..., :1] for axis, array in layouts.degrees.items()}
+        super().__init__(replace(layouts, degrees=ReadDegrees(first)))
+        self._first, self._sampled = first, sampled
+
+    def read_by(self, name: str, function: Callable[[Factoring], object]) -> frozenset[str]:
+        """The degrees that a term reads, itself or through other terms."""
+        if name not in self._sampled:
+            inner = _Sample(replace(self.layouts, degrees=self._first), self._sampled)
+            value = function(inner)
+            self._sampled[name] = value, frozenset(inner._read)
+        return self._sampled[name][1]
+
+    def term(self, name: str, function: Callable[[Factoring], T]) -> T:
+        """The term, whose degrees count as read."""
+        self._read.update(self.read_by(name, function))
+        return cast(T, self._sampled[name][0])
+
+    @property
+    def _read(self) -> set[str]:
+        assert self._watched is not None
+        return self._watched.read
 
 
 def dense(values: NDArray[Any]) -> tuple[NDArray[np.intp], int]:
@@ -230,19 +253,31 @@ def _different(code: NDArray[np.intp], size: int) -> tuple[NDArray[np.intp], NDA
     return first, table.take(code)
 
 
-def _spread(value: Any, places: NDArray[np.intp], length: int, kept: Kept) -> Any:  # noqa: ANN401 - what a term returns
-    """`value` with every array of `length` along the last axis spread over the whole mesh, at the kept values of choices."""
-    if isinstance(value, np.ndarray):
-        for position, values in enumerate(kept, start=value.ndim - 1 - len(kept)):
+class _Spreading:
+    """Spreads every array of `length` along the last axis over the places of a mesh, at the kept values of choices; an array that
+    is met twice once."""
+
+    def __init__(self, places: NDArray[np.intp], length: int, kept: Kept) -> None:
+        self._places, self._length, self._kept = places, length, kept
+        self._done: dict[int, NDArray[Any]] = {}
+
+    def of(self, value: Any) -> Any:  # noqa: ANN401 - what a term returns
+        """An array, or the same tuple, mapping or dataclass of arrays."""
+        if isinstance(value, np.ndarray):
+            if id(value) not in self._done:
+                self._done[id(value)] = self._array(value)
+            return self._done[id(value)]
+        if isinstance(value, Mapping):
+            return {key: self.of(each) for key, each in value.items()}
+        if isinstance(value, tuple):
+            return tuple(self.of(each) for each in value)
+        if is_dataclass(value) and not isinstance(value, type):
+            return replace(value, **{each.name: self.of(getattr(value, each.name)) for each in fields(value)})
+        return value
+
+    def _array(self, value: NDArray[Any]) -> NDArray[Any]:
+        for position, values in enumerate(self._kept, start=value.ndim - 1 - len(self._kept)):
             if position >= 0 and len(values) < value.shape[position]:
                 value = value.take(values, axis=position)
-        return value.take(places, axis=-1) if value.ndim and value.shape[-1] == length and length > 1 else value
-    if isinstance(value, Mapping):
-        return {key: _spread(each, places, length, kept) for key, each in value.items()}
-    if isinstance(value, tuple):
-        return tuple(_spread(each, places, length, kept) for each in value)
-    if is_dataclass(value) and not isinstance(value, type):
-        return replace(
-            value, **{each.name: _spread(getattr(value, each.name), places, length, kept) for each in fields(value)}
-        )
-    return value
+        spread = value.ndim and value.shape[-1] == self._length and self._length > 1
+        return value.take(self._places, axis=-1) if spread else value

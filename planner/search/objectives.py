@@ -17,6 +17,7 @@ from planner.search.candidates import Best, Candidate, Part, first_of, least_per
 from planner.search.evaluation import held_bytes, host_capacity_bytes, optimizer_s, step_of
 from planner.search.factoring import Factoring
 from planner.search.measures import measures, step_energy_j
+from planner.search.memory_terms import MemoryTerms
 from planner.search.processes import can_fork, shared_out
 from planner.search.refusing import judged
 from planner.search.regions import Regions, axis_values
@@ -199,14 +200,15 @@ def _pieces(shape: tuple[int, ...]) -> Iterator[tuple[int, int]]:
 def _evaluate(searched: Searched, piece: Factoring, part: Part, allowed: Mask, findings: Findings) -> None:
     """The memory of every layout of a piece, then the time of the tuples of which some layout fits."""
     context, rules, limits = searched.context, searched.rules, searched.limits
-    held = held_bytes(context, piece, rules)
+    terms = MemoryTerms(context, piece, rules)
+    held = held_bytes(terms)
     peak, allowed = np.broadcast_to(held.peak_bytes, part.layouts.shape), np.broadcast_to(allowed, part.layouts.shape)
     number = int(np.count_nonzero(allowed))
     findings.allowed += number
     capacity = context.cluster.accelerator.memory_bytes
     fits = allowed & (peak + limits.headroom * capacity <= capacity)
     _refuse(DOES_NOT_FIT, allowed & ~fits, part, findings)
-    if held.memory.moved is not None:
+    if terms.moved is not None:
         kept = fits & (held.host_bytes <= host_capacity_bytes(context, part.layouts))
         _refuse(FILLS_THE_HOST, fits & ~kept, part, findings)
         fits = kept
@@ -214,13 +216,11 @@ def _evaluate(searched: Searched, piece: Factoring, part: Part, allowed: Mask, f
     _remember_leanest(part, np.where(allowed, peak, np.inf), findings)
     if not fitting:
         return
-    updating_s = optimizer_s(context, part.layouts, held)
     timed = np.flatnonzero(fits.reshape(-1, fits.shape[-1]).any(axis=0))
     if len(timed) < WORTH_LEAVING_OUT * fits.shape[-1]:
         part, fits = part.some(timed), fits[..., timed]
-        piece = piece.part(part.layouts, timed)
-        updating_s = updating_s[..., timed] if updating_s.shape[-1] > 1 else updating_s
-    step = step_of(context, piece, rules, updating_s)
+        terms = terms.over(piece.part(part.layouts, timed))
+    step = step_of(terms, optimizer_s(terms))
     _remember_fitting(searched, part, step, fits, fitting, findings)
 
 

@@ -13,9 +13,9 @@ import numpy as np
 
 from planner.domain.mesh import Array, Layouts, Mask
 from planner.plugin import Buffer, Component, Context, Instant, Offload, Phase, StateKind
+from planner.search.columns import StageColumn, over_stage
 from planner.search.model_states import BlockStates
-from planner.search.stages import StageColumn
-from planner.search.timing import BlockTimes, Exposed, over_stage
+from planner.search.timing import BlockTimes, Exposed
 
 HOST_LINK_FRACTION: Final = 0.78
 """Achieved over nominal bandwidth of PCIe between device and host: 25 of 32 GB/s on an A100, 12 of 16 on a V100 (BaM,

@@ -14,7 +14,8 @@ from planner.domain.plan import LAYOUT_FIELDS, MEMORY_COMPONENTS, TIME_COMPONENT
 from planner.plugin import Context, Instant
 from planner.search.evaluation import Evaluation, evaluate_mesh, host_capacity_bytes
 from planner.search.measures import Measures, measures
-from planner.search.memory import stage_instants, uncertain_total
+from planner.search.memory import stage_instants
+from planner.search.overheads import uncertain_total
 from planner.search.recomputing import RECOMPUTE_LAYERS
 from planner.search.rules import Rules
 from planner.search.run_figures import energy_use, expected_run, value_at

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from planner.domain.mesh import Array, Layouts
 from planner.domain.plan import MEMORY_COMPONENTS, StageMemory
 from planner.plugin import Context
+from planner.search.columns import StageColumn, placed_columns
 from planner.search.factoring import Factoring
-from planner.search.memory import memory_parts, placed_columns, stage_instants
-from planner.search.rules import Rules, mesh_offloads, mesh_recomputes, mesh_schedules
-from planner.search.stages import StageColumn, head_share, split_stages, within
+from planner.search.in_flight import chunks_held, in_flight
+from planner.search.memory import MemoryParts, stage_instants
+from planner.search.memory_terms import MemoryTerms
+from planner.search.rules import Rules, mesh_schedules
+from planner.search.stages import head_share, split_stages, within
 
 
 def stage_memories(context: Context, layouts: Layouts, rules: Rules) -> tuple[StageMemory, ...]:
@@ -23,15 +28,11 @@ def stage_memories(context: Context, layouts: Layouts, rules: Rules) -> tuple[St
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         schedules = mesh_schedules(layouts, rules)
         columns = placed_columns(layouts, schedules, (column,))
-        parts = memory_parts(
-            context,
-            Factoring(layouts),
-            rules.strategies,
-            lambda mesh: mesh_recomputes(mesh, rules),
-            lambda _mesh: schedules,
-            mesh_offloads(layouts, rules),
-            columns,
-        )
+        parts = MemoryParts.of(MemoryTerms(context, Factoring(layouts), rules))
+        residual = parts.activations.residual
+        held = ((chunks_held(context, layouts, schedules, column), column) for column in columns)
+        flying = tuple(in_flight(context, layouts, chunks, column, residual) for chunks, column in held)
+        parts = replace(parts, in_flight=flying)
         instants = {
             instant.value: {name: np.broadcast_to(components[name], column.index.shape) for name in MEMORY_COMPONENTS}
             for _column, instant, components, _total in stage_instants(context, parts, columns)

@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 
-import numpy as np
-from numpy.typing import NDArray
-
-from planner.domain.mesh import Array, Layouts, Mask
 from planner.plugin import Context, Program
 
 ENDS = 2
@@ -133,54 +128,3 @@ def representatives(stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
             kept = [other for other in kept if not other.dominated_by(stage)]
             kept.append(stage)
     return tuple(kept)
-
-
-@dataclass(frozen=True, slots=True)
-class StageColumn:
-    """One representative stage of every layout: arrays of shape (N,)."""
-
-    index: Array
-    layers: tuple[Array, ...]
-    embedding: Array
-    head: Array
-
-    def where(self, chosen: Mask, other: StageColumn) -> StageColumn:
-        """This stage in the layouts that are chosen, elsewhere the other."""
-        return StageColumn(
-            index=np.where(chosen, self.index, other.index),
-            layers=tuple(np.where(chosen, *counts) for counts in zip(self.layers, other.layers, strict=True)),
-            embedding=np.where(chosen, self.embedding, other.embedding),
-            head=np.where(chosen, self.head, other.head),
-        )
-
-
-def stage_columns(context: Context, layouts: Layouts) -> tuple[StageColumn, ...]:
-    """The representatives of every layout, as columns to be reduced one at a time; short lists repeat their last stage."""
-    program, head = context.program, head_share(context)
-    pp = layouts["pp"].astype(np.int64)
-    vpp = layouts.degree("vpp").astype(np.int64)
-    most = max(len(program.layers), int(vpp.max())) + 1
-    codes, inverse = np.unique(pp * most + np.broadcast_to(vpp, pp.shape), return_inverse=True)
-    kinds = len(program.kinds)
-    tables = [_table(program.layers, kinds, int(code) // most, int(code) % most, head) for code in codes]
-    depth = max(len(table) for table in tables)
-    return tuple(_column([table[min(row, len(table) - 1)] for table in tables], inverse) for row in range(depth))
-
-
-@lru_cache(maxsize=1 << 14)
-def _table(layers: tuple[int, ...], kinds: int, pp: int, vpp: int, head: HeadShare) -> tuple[Stage, ...]:
-    pp, vpp = within(len(layers), pp, vpp)
-    return representatives(split_layers(layers, kinds, pp, vpp, head))
-
-
-def _column(stages: list[Stage], inverse: NDArray[np.intp]) -> StageColumn:
-    def spread(values: list[int]) -> Array:
-        return np.asarray(values, dtype=np.float64)[inverse]
-
-    kinds = range(len(stages[0].layers))
-    return StageColumn(
-        index=spread([stage.index for stage in stages]),
-        layers=tuple(spread([stage.layers[kind] for stage in stages]) for kind in kinds),
-        embedding=spread([stage.embedding for stage in stages]),
-        head=spread([stage.head for stage in stages]),
-    )

@@ -22,10 +22,10 @@ from planner.plugin import (
     Value,
 )
 from planner.search.activations import runs_again
+from planner.search.columns import StageColumn, over_stage
 from planner.search.network import Traffic
 from planner.search.operators import OperatorCost, Rates, block_costs
 from planner.search.recomputing import share_of_model
-from planner.search.stages import StageColumn
 
 COMMUNICATION_COMPONENTS = ("tp", "cp", "ep", "pp", "dp")
 EXPOSED_COMPONENTS = (*COMMUNICATION_COMPONENTS, "other")
@@ -204,14 +204,6 @@ def _total_s(sent: Sequence[Communication], phase: Phase, traffic: Traffic) -> A
         if took is not None:
             total = total + took
     return total
-
-
-def over_stage(column: StageColumn, blocks: Sequence[Value]) -> Array:
-    """The sum over what a stage holds of one value per block (embedding, kinds of layers, head)."""
-    total: Array = column.embedding * blocks[0]
-    for count, value in zip(column.layers, blocks[1:-1], strict=True):
-        total = total + count * value
-    return total + column.head * blocks[-1]
 
 
 def over_model(counts: Sequence[int], blocks: Sequence[Value]) -> Array:

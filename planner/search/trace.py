@@ -10,12 +10,15 @@ from planner.domain.mesh import Array, Layouts
 from planner.domain.plan import MEMORY_COMPONENTS, TIME_COMPONENTS, Term
 from planner.plugin import Block, Context, DeviceOverheads, Instant, StateKind
 from planner.search.activations import Coefficients, bytes_on_rank, saved_tensors
+from planner.search.columns import StageColumn, layers_on
+from planner.search.dividing import region_divisors
 from planner.search.evaluation import Evaluation, evaluate_mesh
-from planner.search.memory import InFlight, largest_saved, layers_on, region_divisors, saved_on_stage, stage_instants
+from planner.search.in_flight import InFlight
+from planner.search.memory import stage_instants
 from planner.search.offloading import SOURCE as OFFLOAD_SOURCE
+from planner.search.on_stage import largest_saved, saved_on_stage
 from planner.search.plans import REPORTED_INSTANT
 from planner.search.rules import Rules, mesh_recomputes
-from planner.search.stages import StageColumn
 from planner.units import format_bytes
 
 _AT_THE_END = frozenset({Instant.LAST_BACKWARD, Instant.EMBEDDING})
@@ -124,13 +127,14 @@ def _activation_terms(
     parts = evaluation.memory
     recompute = mesh_recomputes(layouts, rules)[int(np.asarray(layouts.codes["recompute"]).reshape(-1)[0])]
     share, inputs = 1.0, 1.0
-    if parts.layers_again is not None:
+    again = parts.activations.again
+    if again is not None:
         layers = layers_on(column)
-        share, inputs = scalar(parts.layers_again.share(layers)), scalar(parts.layers_again.inputs(layers))
+        share, inputs = scalar(again.share(layers)), scalar(again.inputs(layers))
     hosted = parts.moved is not None and bool(np.all(parts.moved.activations))
     if hosted and parts.moved is not None and instant not in _AT_THE_END:
-        saved = saved_on_stage(parts, column) * in_flight.micro_batches
-        largest = np.maximum.reduce([np.asarray(each) for each in largest_saved(parts, column)])
+        saved = saved_on_stage(parts.activations, column) * in_flight.micro_batches
+        largest = largest_saved(parts.activations, column)
         yield Term(
             name="saved: the layers whose copy is under way", component="activations",
             value=scalar(parts.moved.held(saved, largest)), unit="bytes", formula="2 x what the largest layer saves",

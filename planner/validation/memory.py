@@ -168,7 +168,8 @@ def _layout(row: Mapping[str, str], question: Question) -> Layouts:
 
 def _saved_after_forward(evaluation: Evaluation) -> float:
     memory, counts = evaluation.memory, evaluation.context.program.counts()
-    blocks = [memory.embedding_saved, *(layer.saved for layer in memory.layers), memory.head.saved]
+    saved = memory.activations
+    blocks = [saved.embedding, *(layer.saved for layer in saved.layers), saved.head.saved]
     return float(np.asarray(over_model(counts, blocks)).reshape(-1)[0])
 
 

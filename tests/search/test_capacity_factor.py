@@ -8,8 +8,8 @@ import pytest
 from search.meshes import RULES, context, evaluated, mesh, number
 
 from planner.plugin import Region
+from planner.search.dividing import region_divisors
 from planner.search.measures import measures
-from planner.search.memory import region_divisors
 from planner.search.operators import operator_cost, rates_of
 
 EVEN = context("megatron-core", global_batch=8)

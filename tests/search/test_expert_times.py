@@ -10,7 +10,7 @@ from search.meshes import RULES, context, evaluated, mesh, number
 
 from planner.domain.hardware import Efficiency
 from planner.plugin import Linear, Pointwise, Region, Tensor
-from planner.search.memory import region_divisors
+from planner.search.dividing import region_divisors
 from planner.search.network import network_of
 from planner.search.operators import EXPERT_BIAS, block_costs, operator_cost, rates_of
 

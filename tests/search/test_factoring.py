@@ -54,9 +54,9 @@ def test_a_term_is_computed_once_for_each_value_of_what_it_reads():
     mesh = make_layouts(degrees, {})
     sizes = []
 
-    def squared(layouts):
-        sizes.append(len(layouts["tp"]))
-        return {"squared": (layouts["tp"] ** 2,)}
+    def squared(inner):
+        sizes.append(len(inner.layouts["tp"]))
+        return {"squared": (inner.layouts["tp"] ** 2,)}
 
     found = Factoring(mesh).term("squared", squared)
     assert np.array_equal(found["squared"][0], degrees["tp"] ** 2)
@@ -67,9 +67,9 @@ def test_what_a_function_reads_only_for_some_values_is_noticed():
     degrees = {"tp": np.repeat([1.0, 2.0, 4.0], 1000), "dp": np.tile(np.arange(1.0, 5.0), 750)}
     mesh = make_layouts(degrees, {})
 
-    def term(layouts):
-        tp = layouts["tp"]
-        return tp * layouts["dp"] if (tp > 2).any() else tp
+    def term(inner):
+        tp = inner.layouts["tp"]
+        return tp * inner.layouts["dp"] if (tp > 2).any() else tp
 
     assert np.array_equal(Factoring(mesh).term("product", term), degrees["tp"] * degrees["dp"])
 
@@ -103,10 +103,24 @@ def test_boxes_and_what_they_share_change_nothing(monkeypatch):
 def test_a_term_inside_a_term_tells_what_it_reads():
     degrees = {"tp": np.repeat([1.0, 2.0, 4.0], 1000), "dp": np.tile(np.arange(1.0, 5.0), 750)}
     mesh = make_layouts(degrees, {})
-    outer = Factoring(mesh)
 
-    def product(layouts):
-        inner = outer.of(layouts)
-        return inner.term("tp", lambda each: each["tp"]) * inner.layouts["dp"]
+    def product(inner):
+        return inner.term("tp", lambda each: each.layouts["tp"]) * inner.layouts["dp"]
 
-    assert np.array_equal(outer.term("product", product), degrees["tp"] * degrees["dp"])
+    assert np.array_equal(Factoring(mesh).term("product", product), degrees["tp"] * degrees["dp"])
+
+
+def test_a_term_inside_terms_is_computed_once():
+    degrees = {"tp": np.repeat([1.0, 2.0, 4.0], 4000), "dp": np.tile(np.arange(1.0, 5.0), 3000)}
+    sizes = []
+
+    def squared(inner):
+        sizes.append(len(inner.layouts["tp"]))
+        return inner.layouts["tp"] ** 2
+
+    factoring = Factoring(make_layouts(degrees, {}), {"squared": frozenset({"tp"})})
+    product = factoring.term("product", lambda each: each.term("squared", squared) * each.layouts["dp"])
+    total = factoring.term("sum", lambda each: each.term("squared", squared) + each.layouts["dp"])
+    assert np.array_equal(product, degrees["tp"] ** 2 * degrees["dp"])
+    assert np.array_equal(total, degrees["tp"] ** 2 + degrees["dp"])
+    assert [size for size in sizes if size > 1] == [3]

@@ -10,7 +10,7 @@ from planner.domain.hardware import Cluster
 from planner.question import RecipeNames, build_question
 from planner.registry import load_registry
 from planner.search.activations import Coefficients, bytes_on_rank, saved_tensors
-from planner.search.memory import region_divisors
+from planner.search.dividing import region_divisors
 from planner.search.space import all_choices, derive, make_layouts
 from planner.synthetic import synthetic_context
 

@@ -59,13 +59,13 @@ def saved_bytes(of) -> float:
     evaluation = evaluated(of)
     return sum(
         number(count * layer.saved)
-        for count, layer in zip(evaluation.columns[0].layers, evaluation.memory.layers, strict=True)
+        for count, layer in zip(evaluation.columns[0].layers, evaluation.memory.activations.layers, strict=True)
     )
 
 
 def test_saved_activations_leave_but_for_two_layers():
     of = context("megatron-core", global_batch=1)
-    largest = max(number(layer.saved) for layer in evaluated(of).memory.layers)
+    largest = max(number(layer.saved) for layer in evaluated(of).memory.activations.layers)
     here = number(evaluated(of).peak_bytes) - number(evaluated(of, offload="activations").peak_bytes)
     reserve = 1.0 + of.framework.overheads.fragmentation
     assert here / reserve == pytest.approx(saved_bytes(of) - 2 * largest, rel=0.05)

@@ -51,7 +51,7 @@ def activations(**given):
 @pytest.mark.parametrize("group", [2, 3, LAYERS])
 def test_a_group_keeps_one_input_and_rebuilds_all_its_layers(group):
     """arXiv 1604.06174, section 4: L/g inputs are kept, and g layers are alive while the group runs backward."""
-    layers = evaluated(OF, recompute="full").memory.layers
+    layers = evaluated(OF, recompute="full").memory.activations.layers
     (saved,) = {number(layer.saved) for layer in layers}
     rebuilt = max(number(layer.recomputed) for layer in layers)
     fewer = (LAYERS - math.ceil(LAYERS / group)) * saved

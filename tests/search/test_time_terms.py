@@ -13,7 +13,7 @@ from planner.formulas.attention import RATES
 from planner.importers import run_cells as cells
 from planner.plugin import Collective, Communication, Linear, Phase
 from planner.records.frameworks import COMMUNICATION_SLOWDOWN
-from planner.search.memory import region_divisors
+from planner.search.dividing import region_divisors
 from planner.search.network import Traffic, group_for, network_of
 from planner.search.operators import PLAIN_LINEARS, block_costs, power_share, rates_of
 from planner.search.timing import block_syncs, gained_s, launch_s_per_operator, slowdown_of

@@ -42,7 +42,7 @@ def test_a_stage_keeps_what_it_sent_until_its_backward(framework, share):
     parts = evaluated(of, pp=4, tp=4).memory
     first = parts.in_flight[0]
     assert number(first.micro_batches) == 4
-    assert number(first.outputs) == pytest.approx(4 * share * number(parts.residual_gradient))
+    assert number(first.outputs) == pytest.approx(4 * share * number(parts.activations.residual))
 
 
 def test_the_last_stage_sends_nothing_on():

@@ -10,8 +10,8 @@ import pytest
 from planner.plugin import REPLICAS, Collective, Phase
 from planner.registry import load_registry
 from planner.search.evaluation import evaluate_mesh
-from planner.search.memory import communicators
 from planner.search.network import group_for
+from planner.search.overheads import communicators
 from planner.search.refusing import refusals
 from planner.search.rules import Rules
 from planner.search.space import all_choices, derive, make_layouts
