@@ -63,7 +63,12 @@ def answer_plan(
         scaling=scaling,
         rejected=findings.rejected,
         regions=found.regions,
-        search=SearchSummary(layouts=findings.layouts, feasible=findings.feasible, elapsed_s=findings.elapsed_s),
+        search=SearchSummary(
+            layouts=findings.layouts,
+            feasible=findings.feasible,
+            finer_layouts=found.finer_layouts,
+            elapsed_s=found.elapsed_s,
+        ),
         rule_of_thumb=rule_of_thumb(registry, question),
         provenance=provenance,
         why=_why(question, limits, findings, fewest, found.offload),

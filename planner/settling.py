@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 class Settled:
     """What a search came to.
 
-    `findings` are those of the whole space, without finer values. `scaling` is the best plan for every number of GPUs, fewest
-    first; `best` the layout that is recommended, and `plans` the best ones on as many GPUs, itself first (None and nothing: no
-    layout meets what was asked). `regions` are those of the refused layouts, if they were to be told; `offload` is what had to
-    move to the host so that any layout fits.
+    `findings` are those of the whole space, without finer values; `finer_layouts` is how many were tried with them, and `elapsed_s`
+    what all of it took. `scaling` is the best plan for every number of GPUs, fewest first; `best` the layout that is recommended,
+    and `plans` the best ones on as many GPUs, itself first (None and nothing: no layout meets what was asked). `regions` are those
+    of the refused layouts, if they were to be told; `offload` is what had to move to the host so that any layout fits.
     """
 
     findings: Findings
@@ -37,6 +37,18 @@ class Settled:
     plans: tuple[Plan, ...]
     regions: tuple[Region, ...] = ()
     offload: str = NOTHING_OFFLOADED
+    finer_layouts: int = 0
+    elapsed_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is asked: up to `most` GPUs, within the limits."""
+
+    question: Question
+    wanted: Search
+    limits: Limits
+    most: int
 
 
 def settled(
@@ -54,9 +66,11 @@ def settled(
     scaling, best = best_by(question, findings, wanted.objective, limits.headroom)
     same = [] if best is None else findings.by_gpus[best.n_gpus][: wanted.top + 1]
     regions = () if findings.regions is None else findings.regions.found(findings.rejected)
-    found = Settled(findings, scaling, best, plans_for(question, same, limits.headroom), regions)
+    plans = plans_for(question, same, limits.headroom)
+    found = Settled(findings, scaling, best, plans, regions, elapsed_s=findings.elapsed_s)
+    asked = Asked(question, wanted, limits, most)
     for axes in question.context.framework.finer if findings.fastest is not None else ():
-        found = _finer(question, wanted, limits, found, axes, most)
+        found = _with_finer(asked, found, axes)
     return found
 
 
@@ -75,8 +89,14 @@ def settled_anyhow(
         if hosted.findings.fastest is not None:
             regions = (*_with_offload(hosted.regions, name), *_with_offload(found.regions, NOTHING_OFFLOADED))
             hosted.findings.take(found.findings)
-            return replace(hosted, regions=regions, offload=name)
+            return _spent(replace(hosted, regions=regions, offload=name), found.finer_layouts, found.elapsed_s)
+        found = _spent(found, hosted.finer_layouts, hosted.elapsed_s)
     return found
+
+
+def _spent(found: Settled, finer_layouts: int, elapsed_s: float) -> Settled:
+    """With what was tried besides."""
+    return replace(found, finer_layouts=found.finer_layouts + finer_layouts, elapsed_s=found.elapsed_s + elapsed_s)
 
 
 def _with_offload(regions: Sequence[Region], name: str) -> Iterator[Region]:
@@ -98,49 +118,59 @@ def _offered_offloads(question: Question) -> list[str]:
     return sorted(able, key=lambda name: able[name])
 
 
-def _finer(
-    question: Question,
-    wanted: Search,
-    limits: Limits,
-    found: Settled,
-    axes: Mapping[str, tuple[ChoiceValue, ...]],
-    most: int,
-) -> Settled:
-    """Search again with more values of `axes`, where they can matter; other finer axes stay as the best layout has them."""
+def _with_finer(asked: Asked, found: Settled, axes: Mapping[str, tuple[ChoiceValue, ...]]) -> Settled:
+    """What is found with more values of `axes`, where they can matter."""
+    finer = _finer_search(asked, found, axes)
+    if finer is None:
+        return found
+    wanted, most = finer
+    findings = searched(asked.question, wanted, asked.limits, most)
+    found = _spent(found, findings.layouts, findings.elapsed_s)
+    _take_leanest(found.findings, findings)
+    scaling, best = _best_by(asked.question, findings, wanted.objective, asked.limits.headroom)
+    if best is None or (found.best is not None and _no_better(best, found.best)):
+        return found
+    every = plans_for(asked.question, findings.by_gpus[best.n_gpus][: wanted.top + 1], asked.limits.headroom)
+    plans = tuple(plan for plan in every if not any(_alike(plan, other, axes) for other in found.plans))
+    return _settled_with(found, best, plans, scaling, wanted) if plans else found
+
+
+def _finer_search(
+    asked: Asked, found: Settled, axes: Mapping[str, tuple[ChoiceValue, ...]]
+) -> tuple[Search, int] | None:
+    """What to search, and up to how many GPUs, with more values of `axes`; other finer axes stay as the best layout has them. None:
+    what was asked pins all of `axes`."""
+    question, wanted = asked.question, asked.wanted
     given = {*wanted.pins, *banned(wanted.without, wanted.pins, question.rules.strategies)}
     opened = {axis: values for axis, values in axes.items() if axis not in given}
     if not opened:
-        return found
+        return None
     labels = {} if found.best is None else found.best.layouts.labels()
-    others = {
-        axis: labels[axis]
-        for step in question.context.framework.finer
-        for axis in step
-        if axis in labels and axis not in axes and axis not in given
-    }
-    fewest, highest = _where_finer(wanted, limits, found, most)
-    asked = replace(wanted, pins={**wanted.pins, **others, **opened}, min_gpus=fewest)
-    findings = searched(question, asked, limits, highest)
-    for count, peak_bytes in findings.leanest.items():
-        found.findings.leanest[count] = min(peak_bytes, found.findings.leanest.get(count, peak_bytes))
-    scaling, best = _best_by(question, findings, wanted.objective, limits.headroom)
-    if best is None or (found.best is not None and _no_better(best, found.best)):
-        return found
-    every = plans_for(question, findings.by_gpus[best.n_gpus][: wanted.top + 1], limits.headroom)
-    plans = tuple(plan for plan in every if not any(_alike(plan, other, axes) for other in found.plans))
-    if not plans:
-        return found
-    first = found.plans[0] if found.plans else None
-    if first is None or (
-        plans[0].n_gpus != first.n_gpus and rank(plans[0], wanted.objective) < rank(first, wanted.objective)
-    ):
+    every = {axis for step in question.context.framework.finer for axis in step}
+    others = {axis: labels[axis] for axis in sorted(every - axes.keys() - given) if axis in labels}
+    fewest, highest = _where_finer(wanted, asked.limits, found, asked.most)
+    return replace(wanted, pins={**wanted.pins, **others, **opened}, min_gpus=fewest), highest
+
+
+def _take_leanest(found: Findings, finer: Findings) -> None:
+    """Finer values may need less memory than the whole space did."""
+    for count, peak_bytes in finer.leanest.items():
+        found.leanest[count] = min(peak_bytes, found.leanest.get(count, peak_bytes))
+
+
+def _settled_with(
+    found: Settled, best: Candidate, plans: tuple[Plan, ...], scaling: Sequence[Plan], wanted: Search
+) -> Settled:
+    """With the `plans` of finer values on as many GPUs as the `best` of them has: alone where they win on another number of GPUs,
+    among those found before on the same number."""
+    first, ours = found.plans[0] if found.plans else None, plans[0]
+    wins = first is None or rank(ours, wanted.objective) < rank(first, wanted.objective)
+    if first is None or ours.n_gpus != first.n_gpus:
+        if not wins:
+            return found
         return replace(found, best=best, plans=plans, scaling=_with(found.scaling, scaling))
-    if plans[0].n_gpus != first.n_gpus:
-        return found
-    if rank(first, wanted.objective) <= rank(plans[0], wanted.objective):
-        best = found.best
     merged = _merged(found.plans, plans, wanted.objective)[: wanted.top + 1]
-    return replace(found, best=best, plans=merged, scaling=_with(found.scaling, merged[:1]))
+    return replace(found, best=best if wins else found.best, plans=merged, scaling=_with(found.scaling, merged[:1]))
 
 
 def _best_by(

@@ -250,15 +250,20 @@ class Region:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchSummary:
-    """How much was looked at: layouts = feasible + the sum of all refusals."""
+    """How much was looked at: layouts = feasible + the sum of all refusals. `finer_layouts` were tried besides, with values of some
+    axes that multiply the space; no refusal counts them."""
 
     layouts: int
     feasible: int
+    finer_layouts: int
     elapsed_s: float
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON."""
-        return {"layouts": self.layouts, "feasible": self.feasible, "elapsed_s": self.elapsed_s}
+        return {
+            "layouts": self.layouts, "feasible": self.feasible, "finer_layouts": self.finer_layouts,
+            "elapsed_s": self.elapsed_s,
+        }  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

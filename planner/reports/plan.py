@@ -133,7 +133,8 @@ def _more(answer: PlanAnswer) -> Iterator[Block]:
         yield scaling_table(answer.scaling, strong, answer.knee, answer.front)
         yield Facts(tuple(_growth(answer)))
     search = answer.search
-    yield Heading(f"Searched {search.layouts:,} layouts in {format_duration(search.elapsed_s)}")
+    besides = f", and {search.finer_layouts:,} with finer values," if search.finer_layouts else ""
+    yield Heading(f"Searched {search.layouts:,} layouts{besides} in {format_duration(search.elapsed_s)}")
     yield searched_table(answer)
     if answer.rule_of_thumb:
         yield Heading("Rule of thumb, to compare")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from planner.domain.mesh import Layouts, Mask
 from planner.search.factoring import Kept, dense
 
-WORTH_A_BOX: Final = 1 << 16
+WORTH_A_BOX: Final = 1 << 17
 """Refused layouts that a cut must leave out: evaluating them takes longer than the calls for one more box."""
 
 BITS: Final = 16

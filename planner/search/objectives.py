@@ -29,7 +29,7 @@ DOES_NOT_FIT: Final = "does not fit in memory"
 FILLS_THE_HOST: Final = "does not fit in the host's memory"
 MISSES_DEADLINE: Final = "misses the deadline"
 MISSES_BUDGET: Final = "exceeds the budget"
-PIECE_LAYOUTS: Final = 1 << 18
+PIECE_LAYOUTS: Final = 1 << 17
 """Layouts that are evaluated at once (docs/performance.md)."""
 
 ONCE: Final = np.ones(1)

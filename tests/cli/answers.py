@@ -76,7 +76,7 @@ def make_answer(**changes: Any) -> PlanAnswer:
         "alternatives": (make_plan(3, layout={"recompute": "full"}), make_plan(4, cost_usd=None)),
         "scaling": tuple(make_plan(count) for count in range(3, 40)),
         "rejected": {"does not fit in memory": 123_456, "tp does not divide the heads": 42},
-        "search": SearchSummary(layouts=130_000, feasible=6502, elapsed_s=0.42),
+        "search": SearchSummary(layouts=130_000, feasible=6502, finer_layouts=0, elapsed_s=0.42),
         "rule_of_thumb": {
             "GPUs for training": {"value": 3.0, "unit": "GPUs", "formula": "8.03 · 18 · 1.25 / 80"},
             "training state": {"value": 128e9, "unit": "bytes", "formula": "(2 + 2 + 12) · N"},

@@ -10,7 +10,7 @@ import pytest
 from cli.answers import CAPACITY, make_answer, make_evaluation, make_plan, make_refusal
 
 import planner.reports
-from planner.domain.plan import NearestMiss
+from planner.domain.plan import NearestMiss, SearchSummary
 from planner.reports import evaluate, explain, plan
 from planner.reports.blocks import Bar, Bullets, Facts, Flat, Report, Table, left, right, wrapped
 from planner.reports.formats import render
@@ -40,6 +40,13 @@ def test_the_details_follow_in_their_order():
     )  # fmt: skip
     positions = [text.index(heading) for heading in headings]
     assert positions == sorted(positions)
+
+
+def test_layouts_with_finer_values_are_counted_where_some_were_tried():
+    assert "Searched 130,000 layouts in 420.0 ms" in text_of(plan.report(make_answer()))
+    searched = SearchSummary(layouts=130_000, feasible=6502, finer_layouts=4200, elapsed_s=0.42)
+    text = text_of(plan.report(make_answer(search=searched)))
+    assert "Searched 130,000 layouts, and 4,200 with finer values, in 420.0 ms" in text
 
 
 def test_every_assumption_is_printed_with_its_origin():

@@ -206,6 +206,17 @@ def test_finer_values_are_tried_on_the_recommended_gpus():
     assert len({tuple(each.layout.items()) for each in (chosen, *answer.alternatives)}) == 1 + len(answer.alternatives)
 
 
+def test_what_is_tried_with_finer_values_is_counted():
+    """As many layouts as a search of these values alone sees on the recommended GPUs."""
+    recipe = replace(SMALL, framework="accelerate")
+    answer = plan(recipe, Search(objective="time", max_gpus=64))
+    count, finer = answer.recommended.n_gpus, {"reshard_after_forward": (1, 0), "shard_group": (1, 8, 64)}
+    alone = plan(recipe, Search(objective="time", min_gpus=count, max_gpus=count, pins=finer))
+    assert answer.to_dict()["search"]["finer_layouts"] == alone.search.layouts > 0
+    assert alone.search.finer_layouts == 0
+    assert answer.search.layouts == answer.search.feasible + sum(answer.rejected.values())
+
+
 def test_what_is_recommended_meets_the_deadline_that_it_takes():
     """Finer values count where a deadline decides which numbers of GPUs are enough."""
     for objective in ("min-gpus", "time"):
