@@ -57,6 +57,33 @@ class ReadDegrees(Mapping[str, Array]):
         return len(self.plain)
 
 
+class TakenDegrees(Mapping[str, Array]):
+    """The degrees of some tuples, each taken when it is asked for: a term reads few of them."""
+
+    def __init__(self, degrees: Mapping[str, Array], tuples: NDArray[np.intp]) -> None:
+        self._degrees, self._tuples = degrees, tuples
+        self._taken: dict[str, Array] = {}
+
+    def __getitem__(self, axis: str) -> Array:
+        """The degree of these tuples."""
+        if axis not in self._taken:
+            array = self._degrees[axis]
+            self._taken[axis] = array.take(self._tuples, axis=-1) if array.shape[-1] > 1 else array
+        return self._taken[axis]
+
+    def __contains__(self, axis: object) -> bool:
+        """Whether there is such a degree; asking takes nothing."""
+        return axis in self._degrees
+
+    def __iter__(self) -> Iterator[str]:
+        """All names."""
+        return iter(self._degrees)
+
+    def __len__(self) -> int:
+        """How many degrees there are."""
+        return len(self._degrees)
+
+
 @dataclass(frozen=True, slots=True)
 class View:
     """The different tuples of some axes: a mesh of them, of each the first place in the whole mesh, and for each tuple of the whole
@@ -97,7 +124,9 @@ class Factoring:
     Terms are asked for inside terms: a function of a term is given the factoring of the mesh that it is to be computed for.
     """
 
-    def __init__(self, layouts: Layouts, known: dict[str, frozenset[str]] | None = None) -> None:
+    def __init__(
+        self, layouts: Layouts, known: dict[str, frozenset[str]] | None = None, tuples: int | None = None
+    ) -> None:
         degrees = layouts.degrees
         self.layouts = layouts
         # Where this is inside a term, that one is told what is read.
@@ -108,14 +137,15 @@ class Factoring:
         self._codes: dict[str, tuple[NDArray[np.intp], int]] = {}
         self._tables: dict[str, Table] = {}
         self._values: dict[str, object] = {}
-        self._tuples = max((array.shape[-1] for array in plain.values()), default=1)
+        lengths = (array.shape[-1] for array in plain.values())
+        self._tuples = max(lengths, default=1) if tuples is None else tuples
         self._whole: Whole | None = None
         self._sample: _Sample | None = None
 
     def part(self, layouts: Layouts, tuples: NDArray[np.intp], kept: Kept = ()) -> Factoring:
         """The terms of `layouts`, which are some tuples of this mesh with the values at the positions `kept` of its choices. What
         is computed for one part serves the others."""
-        found = Factoring(layouts, self._known)
+        found = Factoring(layouts, self._known, len(tuples))
         if self._whole is None:
             found._whole = Whole(self, tuples, kept)
         else:
@@ -168,9 +198,10 @@ class Factoring:
             axes = axes | watched.read
 
     def _view(self, axes: frozenset[str]) -> View:
-        if axes not in self._views:
-            self._views[axes] = self._new_view(axes)
-        return self._views[axes]
+        telling = frozenset(axis for axis in axes if self._code(axis)[1] > 1)
+        if telling not in self._views:
+            self._views[telling] = self._new_view(telling)
+        return self._views[telling]
 
     def _new_view(self, axes: frozenset[str]) -> View:
         within = self._smallest_view_with(axes)
@@ -178,8 +209,6 @@ class Factoring:
         size = 1
         for axis in sorted(axes):
             own, radix = self._code(axis)
-            if radix == 1:
-                continue
             code, size = code * radix + (own if within is None else own.take(within.first)), size * radix
             if size > LARGEST_TABLE:
                 code, size = dense(code)
@@ -189,7 +218,7 @@ class Factoring:
             first, places = within.first.take(first), places.take(within.places)
         if len(first) * WORTH > self._tuples:
             return View(self.layouts, first, None)
-        return View(self.layouts.some(first), first, places)
+        return View(replace(self.layouts, degrees=TakenDegrees(self.layouts.degrees, first)), first, places)
 
     def _smallest_view_with(self, axes: frozenset[str]) -> View | None:
         """The view of fewest tuples in which all different values of `axes` are found."""
