@@ -178,7 +178,7 @@ class Best:
                 bound = np.partition(per_tuple[tuples], self.keep - 1)[self.keep - 1]
                 self._worst[count] = min(self._worst[count], bound)
         hopeful = self._hopeful(hopeful, per_tuple, n_gpus)
-        few = score[..., hopeful]
+        few = score.take(hopeful, axis=-1)
         close = np.flatnonzero((few <= self._worst[n_gpus[hopeful]]) & (few < np.inf))
         self._merge(part.some(hopeful).candidates(close, few))
 

@@ -54,7 +54,7 @@ def _table(layers: tuple[int, ...], kinds: int, pp: int, vpp: int, head: HeadSha
 
 def _column(stages: list[Stage], inverse: NDArray[np.intp]) -> StageColumn:
     def spread(values: list[int]) -> Array:
-        return np.asarray(values, dtype=np.float64)[inverse]
+        return np.asarray(values, dtype=np.float64).take(inverse)
 
     kinds = range(len(stages[0].layers))
     return StageColumn(

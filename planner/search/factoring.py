@@ -106,7 +106,8 @@ class Table:
 
     def at(self, tuples: Tuples, kept: Kept) -> object:
         """The term of some tuples of the mesh, with some values of its choices."""
-        return _Spreading(self.places[tuples], self.length, kept).of(self.value)
+        places = self.places[tuples] if isinstance(tuples, slice) else self.places.take(tuples)
+        return _Spreading(places, self.length, kept).of(self.value)
 
 
 @dataclass(frozen=True, slots=True)

@@ -218,7 +218,7 @@ def _evaluate(searched: Searched, piece: Factoring, part: Part, allowed: Mask, f
         return
     timed = np.flatnonzero(fits.reshape(-1, fits.shape[-1]).any(axis=0))
     if len(timed) < WORTH_LEAVING_OUT * fits.shape[-1]:
-        part, fits = part.some(timed), fits[..., timed]
+        part, fits = part.some(timed), fits.take(timed, axis=-1)
         terms = terms.over(piece.part(part.layouts, timed))
     step = step_of(terms, optimizer_s(terms))
     _remember_fitting(searched, part, step, fits, fitting, findings)
