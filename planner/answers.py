@@ -71,7 +71,7 @@ def answer_plan(
         ),
         rule_of_thumb=rule_of_thumb(registry, question),
         provenance=provenance,
-        why=_why(question, limits, findings, fewest, found.offload),
+        why=_why(question, wanted, limits, findings, fewest, found.offload),
         sensitivity=_sensitivity(question, wanted, limits, most, best),
         front=_front(scaling),
         knee=_knee(scaling),
@@ -97,7 +97,9 @@ def _knee(scaling: Sequence[Plan]) -> int | None:
     return None if found is None else scaling[found].n_gpus
 
 
-def _why(question: Question, limits: Limits, findings: Findings, fewest: int | None, offload: str) -> str:
+def _why(
+    question: Question, wanted: Search, limits: Limits, findings: Findings, fewest: int | None, offload: str
+) -> str:
     """Why not fewer GPUs: what the leanest layout on the next smaller number would need."""
     if fewest is None:
         return _why_nothing(findings)
@@ -106,7 +108,7 @@ def _why(question: Question, limits: Limits, findings: Findings, fewest: int | N
     capacity = question.context.cluster.accelerator.memory_bytes * (1 - limits.headroom)
     smaller = [count for count in findings.leanest if count < fewest]
     if not smaller:
-        return "one GPU is enough" if fewest == 1 else f"no allowed layout has fewer than {fewest} GPUs"
+        return _why_none_smaller(wanted.min_gpus, fewest)
     count = max(smaller)
     needed = findings.leanest[count]
     if needed <= capacity:
@@ -117,6 +119,16 @@ def _why(question: Question, limits: Limits, findings: Findings, fewest: int | N
         f"on {count} the leanest layout tried needs {needed / GIB:.{digits}f} GiB per GPU, of {capacity / GIB:.{digits}f} GiB that "
         f"may be used ({100 * limits.headroom:g}% kept free)"
     )
+
+
+def _why_none_smaller(asked: int, fewest: int) -> str:
+    if fewest == 1:
+        return "one GPU is enough"
+    if fewest == asked:
+        return f"no fewer than {asked} GPUs were asked for"
+    if asked > 1:
+        return f"no allowed layout has from {asked} to {fewest - 1} GPUs"
+    return f"no allowed layout has fewer than {fewest} GPUs"
 
 
 def _why_nothing(findings: Findings) -> str:
@@ -138,7 +150,10 @@ def _check(question: Question, wanted: Search) -> None:
     if cluster.accelerator.tdp_w is None and wanted.objective == "energy":
         raise InputError(f"no power is known for {cluster.accelerator.slug}", hint="use another objective")
     if wanted.min_gpus > cluster.accelerators:
-        raise InputError(f"{cluster.slug} has {cluster.accelerators} GPUs, fewer than {wanted.min_gpus}")
+        raise InputError(
+            f"{cluster.slug} has {cluster.accelerators} GPUs, fewer than {wanted.min_gpus}",
+            hint=f"ask for at most {cluster.accelerators}, or for a larger cluster",
+        )
 
 
 def _searched(question: Question, wanted: Search, most: int, offload: str) -> tuple[Assumption, ...]:
@@ -179,7 +194,11 @@ def _finer_choices(question: Question, wanted: Search) -> Iterator[Assumption]:
     ]
     if tried:
         limited = wanted.deadline_s is not None or wanted.budget_usd is not None
-        where = "on all GPUs that may meet the limits" if limited else "on as many GPUs as are recommended"
+        where = (
+            "on all GPUs that may meet the limits"
+            if limited
+            else "on as many GPUs as are recommended (on all where nothing fits without)"
+        )
         origin = f"tried after the rest, {where}, as they multiply the space"
         yield Assumption(name="tried besides", value="; ".join(tried), origin=origin)
 

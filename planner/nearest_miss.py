@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from math import ceil, inf
+from math import ceil, floor, inf
 from typing import TYPE_CHECKING, Final
 
 from planner.domain.plan import NearestMiss, Plan
@@ -11,7 +11,7 @@ from planner.nearest_layout import nearest_layout
 from planner.question import Question
 from planner.search.objectives import Findings, Limits
 from planner.searching import plans_for, searched
-from planner.units import GIB, SECONDS_PER_DAY
+from planner.units import SECONDS_PER_DAY, format_missing_bytes
 
 if TYPE_CHECKING:
     from planner.api import Search
@@ -46,15 +46,15 @@ def _nearest_fix(question: Question, wanted: Search, limits: Limits, plan: Plan)
         pool = question.context.cluster.accelerators
         return _fix(question, wanted, limits, plan, pool)
     return (
-        f"{plan.memory.host_missing_bytes / GIB:.1f} GiB per GPU are missing in the host's memory: spread the job over more nodes, "
-        "keep less on the host (--offload), or choose nodes with more memory"
+        f"{format_missing_bytes(plan.memory.host_missing_bytes)} per GPU are missing in the host's memory: "
+        "spread the job over more nodes, keep less on the host (--offload), or choose nodes with more memory"
     )
 
 
 def _fix(question: Question, wanted: Search, limits: Limits, plan: Plan, pool: int) -> str:
     """What would make it fit: more nodes of the same kind, if the same question is answered with them."""
     context = question.context
-    missing = f"{plan.memory.missing_bytes / GIB:.1f} GiB per GPU are missing"
+    missing = f"{format_missing_bytes(plan.memory.missing_bytes)} per GPU are missing"
     if wanted.max_gpus is not None and wanted.max_gpus < pool:
         wider = searched(question, replace(wanted, max_gpus=None), Limits(headroom=limits.headroom), pool)
         if wider.by_gpus:
@@ -124,7 +124,9 @@ def _excess(plan: Plan, limits: Limits) -> float:
 
 def _less_to_do(share: float, plan: Plan) -> str:
     """What helps a run that takes `share` times as long as it may."""
-    tokens = f"train on {100 / share:.2g} % of the tokens"
+    percent = 100 / share
+    # Rounded down: a little less than all is not all.
+    tokens = f"train on {floor(10 * percent) / 10 if percent >= 10 else percent:.3g} % of the tokens"
     if share > MOST_GPUS_FACTOR:
         return f"{tokens}; no number of GPUs speeds one batch up so far"
     return f"{tokens}, or find about {ceil(share * plan.n_gpus):,} such GPUs"

@@ -11,7 +11,7 @@ from planner.domain.mesh import ChoiceValue
 from planner.domain.plan import Plan, Region
 from planner.plugin import Offload
 from planner.question import Question
-from planner.search.candidates import Candidate
+from planner.search.candidates import Candidate, first_of
 from planner.search.objectives import Findings, Limits, ignore
 from planner.search.refusing import offloads
 from planner.search.space import NOTHING_OFFLOADED
@@ -25,10 +25,11 @@ if TYPE_CHECKING:
 class Settled:
     """What a search came to.
 
-    `findings` are those of the whole space, without finer values; `finer_layouts` is how many were tried with them, and `elapsed_s`
-    what all of it took. `scaling` is the best plan for every number of GPUs, fewest first; `best` the layout that is recommended,
-    and `plans` the best ones on as many GPUs, itself first (None and nothing: no layout meets what was asked). `regions` are those
-    of the refused layouts, if they were to be told; `offload` is what had to move to the host so that any layout fits.
+    `findings` are those of the whole space, and of finer values what comes closest; `finer_layouts` is how many were tried with
+    them, and `elapsed_s` what all of it took. `scaling` is the best plan for every number of GPUs, fewest first; `best` the layout
+    that is recommended, and `plans` the best ones on as many GPUs, itself first (None and nothing: no layout meets what was asked).
+    `regions` are those of the refused layouts, if they were to be told; `offload` is what had to move to the host so that any
+    layout fits.
     """
 
     findings: Findings
@@ -69,7 +70,7 @@ def settled(
     plans = plans_for(question, same, limits.headroom)
     found = Settled(findings, scaling, best, plans, regions, elapsed_s=findings.elapsed_s)
     asked = Asked(question, wanted, limits, most)
-    for axes in question.context.framework.finer if findings.fastest is not None else ():
+    for axes in question.context.framework.finer:
         found = _with_finer(asked, found, axes)
     return found
 
@@ -126,7 +127,7 @@ def _with_finer(asked: Asked, found: Settled, axes: Mapping[str, tuple[ChoiceVal
     wanted, most = finer
     findings = searched(asked.question, wanted, asked.limits, most)
     found = _spent(found, findings.layouts, findings.elapsed_s)
-    _take_leanest(found.findings, findings)
+    _take_closest(found.findings, findings)
     scaling, best = _best_by(asked.question, findings, wanted.objective, asked.limits.headroom)
     if best is None or (found.best is not None and _no_better(best, found.best)):
         return found
@@ -152,10 +153,14 @@ def _finer_search(
     return replace(wanted, pins={**wanted.pins, **others, **opened}, min_gpus=fewest), highest
 
 
-def _take_leanest(found: Findings, finer: Findings) -> None:
-    """Finer values may need less memory than the whole space did."""
+def _take_closest(found: Findings, finer: Findings) -> None:
+    """Finer values may need less memory, time or money than the whole space did: they fit, or miss what was asked by less."""
     for count, peak_bytes in finer.leanest.items():
         found.leanest[count] = min(peak_bytes, found.leanest.get(count, peak_bytes))
+    found.closest = first_of(found.closest, finer.closest)
+    found.fastest = first_of(found.fastest, finer.fastest)
+    found.cheapest = first_of(found.cheapest, finer.cheapest)
+    found.cheapest_in_time = first_of(found.cheapest_in_time, finer.cheapest_in_time)
 
 
 def _settled_with(
@@ -168,7 +173,7 @@ def _settled_with(
     if first is None or ours.n_gpus != first.n_gpus:
         if not wins:
             return found
-        return replace(found, best=best, plans=plans, scaling=_with(found.scaling, scaling))
+        return replace(found, best=best, plans=plans, scaling=_with(found.scaling, (*scaling, ours)))
     merged = _merged(found.plans, plans, wanted.objective)[: wanted.top + 1]
     return replace(found, best=best if wins else found.best, plans=merged, scaling=_with(found.scaling, merged[:1]))
 
@@ -197,7 +202,8 @@ def _alike(plan: Plan, other: Plan, axes: Iterable[str]) -> bool:
 
 def _where_finer(wanted: Search, limits: Limits, found: Settled, most: int) -> tuple[int, int]:
     """From how many GPUs on and up to how many finer values are tried: on as many as are preferred so far. Where the fewest are
-    wanted fewer may do with them, and with a deadline or a budget they may decide which numbers of GPUs meet it."""
+    wanted fewer may do with them, with a deadline or a budget they may decide which numbers of GPUs meet it, and where nothing fits
+    they may decide whether anything does."""
     if found.best is not None and wanted.objective == "min-gpus":
         return wanted.min_gpus, found.best.n_gpus
     if found.best is not None and limits.deadline_s is None and limits.budget_usd is None:

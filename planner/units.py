@@ -111,6 +111,11 @@ def format_bytes(count: float) -> str:
     return f"{count / GIB:.1f} GiB"
 
 
+def format_missing_bytes(count: float) -> str:
+    """What is missing, as GiB or MiB: however little it is, it is not nothing."""
+    return format_bytes(count) if count >= 0.05 * GIB else f"{max(count / MIB, 0.1):.1f} MiB"
+
+
 def format_count(count: float) -> str:
     """A large count with its decimal prefix: ``8.03B``, ``15.0T``."""
     for factor, suffix in ((TERA, "T"), (GIGA, "B"), (MEGA, "M"), (KILO, "k")):

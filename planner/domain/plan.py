@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from planner.domain.running import EnergyUse, ExpectedRun
-from planner.units import format_bytes
+from planner.units import format_missing_bytes
 
 MEMORY_COMPONENTS = ("weights", "gradients", "optimizer", "activations", "other")
 TIME_COMPONENTS = (
@@ -73,8 +73,8 @@ class Memory:
     def shortfall(self) -> str:
         """What is too small and by how much, in words; "" if it fits."""
         if self.missing_bytes:
-            return f"does not fit: {format_bytes(self.missing_bytes)} too much"
-        host = f"does not fit: {format_bytes(self.host_missing_bytes)} too much in the host's memory"
+            return f"does not fit: {format_missing_bytes(self.missing_bytes)} too much"
+        host = f"does not fit: {format_missing_bytes(self.host_missing_bytes)} too much in the host's memory"
         return host if self.host_missing_bytes else ""
 
     @property

@@ -18,7 +18,7 @@ from planner.reports.rules import rules_table
 from planner.reports.sensitivity import COLUMNS as SENSITIVITY_COLUMNS
 from planner.reports.sensitivity import flat_shifts, sensitivity_blocks
 from planner.reports.step import slowest_overheads, speed_text, step_blocks
-from planner.units import format_bytes, format_duration, format_usd
+from planner.units import format_duration, format_missing_bytes, format_usd
 
 
 def report(answer: PlanAnswer) -> Report:
@@ -102,7 +102,7 @@ def _first_screen(answer: PlanAnswer, plan: Plan) -> Iterator[tuple[str, str]]:
 def _missed(miss: NearestMiss) -> str:
     where = "" if miss.stage is None else f" on stage {miss.stage}"
     parts = [
-        "" if not miss.missing_bytes else f"{format_bytes(miss.missing_bytes)}{where}",
+        "" if not miss.missing_bytes else f"{format_missing_bytes(miss.missing_bytes)}{where}",
         "" if miss.late_s is None else format_duration(miss.late_s),
         "" if miss.over_usd is None else format_usd(miss.over_usd),
     ]

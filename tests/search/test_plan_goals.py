@@ -153,7 +153,7 @@ def test_a_missed_limit_says_by_how_much():
     recipe = replace(RECIPE, cluster="h100-pool", tokens=1e11)
     fastest = min(plan(recipe, Search(objective="time")).scaling, key=lambda each: each.due_s)
     late = plan(recipe, Search(deadline_s=fastest.due_s / 2)).nearest_miss
-    # The miss is told of what a search tries first; finer values of the fastest's layout may come a little nearer.
+    # With a deadline finer values are tried on every number of GPUs: they may come a little nearer.
     assert late.late_s == pytest.approx(fastest.due_s / 2, rel=0.02)
     assert late.over_usd is None
     cheapest = min(plan(recipe, Search(objective="cost")).scaling, key=lambda each: each.due_usd)
@@ -303,3 +303,50 @@ def test_groups_of_recomputed_layers_may_do_with_fewer_gpus():
     pinned = plan(recipe, Search(pins=wanted | {"recompute_layers": 4}, max_gpus=3))
     assert asked.min_gpus == pinned.min_gpus == 2
     assert asked.recommended.layout["recompute_layers"] > 1
+
+
+def test_where_nothing_fits_without_finer_values_they_are_tried_on_every_number_of_gpus():
+    recipe = Recipe(model="llama3-7b", cluster="a100-pool", memory_headroom=0.045)
+    answer = plan(recipe, Search(max_gpus=2, pins={"offload": "none"}))
+    assert answer.recommended.layout["recompute_layers"] > 1
+    assert answer.recommended.memory.fits
+    assert answer.min_gpus == 2
+    # The host's memory is for what fits in no other way.
+    assert "offload" not in plan(recipe, Search(min_gpus=2, max_gpus=2)).recommended.layout
+
+
+def test_one_number_of_gpus_that_finer_values_alone_bring_is_in_the_curve():
+    recipe = Recipe(model="llama3-7b", cluster="a100-pool")
+    usual = plan(recipe, Search(min_gpus=512, pins={"shard_group": 1, "cp_kind": "ring"})).recommended
+    finer = plan(recipe, Search(min_gpus=512)).recommended
+    assert finer.due_s < usual.due_s
+    answer = plan(recipe, Search(min_gpus=512, deadline_s=(finer.due_s + usual.due_s) / 2))
+    assert answer.recommended.due_s == finer.due_s
+    assert answer.min_gpus == 512
+    assert [each.due_s for each in answer.scaling] == [finer.due_s]
+    assert answer.front == (512,)
+
+
+def test_the_nearest_miss_may_have_finer_values():
+    recipe = Recipe(model="llama3-7b", cluster="a100-pool")
+    fastest = plan(recipe, Search(objective="time", deadline_s=1e12)).recommended
+    miss = plan(recipe, Search(deadline_s=fastest.due_s * 0.9985)).nearest_miss
+    assert miss.late_s == pytest.approx(fastest.due_s * 0.0015)
+    assert "train on 99.8 % of the tokens" in miss.fix
+    lean = plan(recipe, Search(max_gpus=2, pins={"offload": "none"})).nearest_miss
+    assert lean.layout["recompute_layers"] > 1
+    # A few mebibytes are not nothing.
+    assert 0 < lean.missing_bytes < 2**24
+    assert "MiB per GPU are missing" in lean.fix
+
+
+def test_why_no_fewer_gpus_knows_what_was_asked():
+    assert answered(min_gpus=16).why == "no fewer than 16 GPUs were asked for"
+    assert answered(min_gpus=9).why == "no allowed layout has from 9 to 15 GPUs"
+    assert answered(pins={"tp": 8}).why == "no allowed layout has fewer than 8 GPUs"
+
+
+def test_more_gpus_than_there_are_say_how_many_may_be_asked_for():
+    with pytest.raises(InputError) as caught:
+        answered(min_gpus=17)
+    assert "at most 16" in str(caught.value.hint)
