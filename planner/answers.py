@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from math import inf
@@ -21,9 +22,9 @@ from planner.registry import Registry
 from planner.search.candidates import Candidate
 from planner.search.growth import knee, pareto_front
 from planner.search.objectives import Findings, Limits, ignore
-from planner.search.sensitivity import shifts
+from planner.search.sensitivity import CHANGES, shifts
 from planner.search.space import NOTHING_OFFLOADED, Pin, choice_values, pinned_values
-from planner.searching import Progress, detailed, plans_for
+from planner.searching import Progress, detailed, one_of, plans_for
 from planner.settling import settled_anyhow
 from planner.units import GIB
 from planner.why_not import why_not
@@ -48,7 +49,8 @@ def answer_plan(
     _check(question, wanted)
     limits = Limits(headroom=recipe.memory_headroom, deadline_s=wanted.deadline_s, budget_usd=wanted.budget_usd)
     most = min(wanted.max_gpus or context.cluster.accelerators, context.cluster.accelerators)
-    found = settled_anyhow(question, wanted, limits, most, progress)
+    parts = 1 + (CHANGES if wanted.sensitivity else 0)
+    found = settled_anyhow(question, wanted, limits, most, one_of(parts, 0, progress))
     findings, best, alternatives = found.findings, found.best, found.plans
     scaling = found.scaling
     fewest = min((plan.n_gpus for plan in scaling), default=None)
@@ -72,7 +74,7 @@ def answer_plan(
         rule_of_thumb=rule_of_thumb(registry, question),
         provenance=provenance,
         why=_why(question, wanted, limits, findings, fewest, found.offload),
-        sensitivity=_sensitivity(question, wanted, limits, most, best),
+        sensitivity=_sensitivity(question, wanted, limits, most, best, progress),
         front=_front(scaling),
         knee=_knee(scaling),
         why_not=why_not(question, wanted, limits, most, alternatives[0] if alternatives else None),
@@ -218,20 +220,22 @@ def _pin_text(pin: Pin) -> str:
 
 
 def _sensitivity(
-    question: Question, wanted: Search, limits: Limits, most: int, best: Candidate | None
+    question: Question, wanted: Search, limits: Limits, most: int, best: Candidate | None, progress: Progress
 ) -> tuple[Shift, ...]:
     """The same question under other rates, prices and failures; nothing where it was not asked or has no answer."""
     if best is None or not wanted.sensitivity:
         return ()
-    keep = best
+    keep, numbers = best, itertools.count(1)
 
     def answer(context: Context) -> tuple[int | None, Plan | None]:
         altered = replace(question, context=context)
-        found = settled_anyhow(altered, wanted, limits, most)
+        found = settled_anyhow(altered, wanted, limits, most, one_of(1 + CHANGES, next(numbers), progress))
         fewest = min((plan.n_gpus for plan in found.scaling), default=None)
         return fewest, found.plans[0] if found.plans else None
 
     def kept(context: Context) -> Plan:
         return plans_for(replace(question, context=context), [keep], limits.headroom)[0]
 
-    return shifts(question.context, answer, kept)
+    found = shifts(question.context, answer, kept)
+    progress(1.0)  # what has no price or no failures is asked less often
+    return found

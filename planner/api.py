@@ -116,6 +116,7 @@ def plan_among(
     from planner.answers import answer_plan
     from planner.isolation import answered
     from planner.search.objectives import ignore
+    from planner.searching import one_of
 
     wanted = Search() if search is None else search
     _check_search(wanted)
@@ -137,7 +138,8 @@ def plan_among(
             if isinstance(prepared, InputError):
                 raise prepared
             pinned = replace(wanted, pins={**prepared.axes, **wanted.pins})
-            return answer_plan(prepared.question, registry, recipe, pinned, prepared.provenance, progress or ignore)
+            own = one_of(len(every), every.index(recipe), progress or ignore)
+            return answer_plan(prepared.question, registry, recipe, pinned, prepared.provenance, own)
 
         return ask(every[0]) if len(every) == 1 else answer_among(every, wanted.objective, ask)
 

@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 Progress = Callable[[float], None]
 
 
+def one_of(parts: int, number: int, progress: Progress) -> Progress:
+    """Where the part `number` of `parts`, from 0 up, tells its progress, so that `progress` is told that of all of them."""
+    return lambda fraction: progress((number + fraction) / parts)
+
+
 def searched(
     question: Question,
     wanted: Search,

@@ -15,7 +15,7 @@ from planner.search.candidates import Candidate, first_of
 from planner.search.objectives import Findings, Limits, ignore
 from planner.search.refusing import offloads
 from planner.search.space import NOTHING_OFFLOADED
-from planner.searching import Progress, banned, best_by, plans_for, searched
+from planner.searching import Progress, banned, best_by, one_of, plans_for, searched
 
 if TYPE_CHECKING:
     from planner.api import Search
@@ -63,15 +63,17 @@ def settled(
 ) -> Settled:
     """Look at every layout of up to `most` GPUs, then try the framework's finer values, step by step. Raises InputError and
     UnknownNameError for what no axis or plugin has."""
-    findings = searched(question, wanted, limits, most, progress, tell_regions=tell_regions)
+    steps = question.context.framework.finer
+    whole = one_of(1 + len(steps), 0, progress)
+    findings = searched(question, wanted, limits, most, whole, tell_regions=tell_regions)
     scaling, best = best_by(question, findings, wanted.objective, limits.headroom)
     same = [] if best is None else findings.by_gpus[best.n_gpus][: wanted.top + 1]
     regions = () if findings.regions is None else findings.regions.found(findings.rejected)
     plans = plans_for(question, same, limits.headroom)
     found = Settled(findings, scaling, best, plans, regions, elapsed_s=findings.elapsed_s)
     asked = Asked(question, wanted, limits, most)
-    for axes in question.context.framework.finer:
-        found = _with_finer(asked, found, axes)
+    for number, axes in enumerate(steps, start=1):
+        found = _with_finer(asked, found, axes, one_of(1 + len(steps), number, progress))
     return found
 
 
@@ -119,13 +121,16 @@ def _offered_offloads(question: Question) -> list[str]:
     return sorted(able, key=lambda name: able[name])
 
 
-def _with_finer(asked: Asked, found: Settled, axes: Mapping[str, tuple[ChoiceValue, ...]]) -> Settled:
+def _with_finer(
+    asked: Asked, found: Settled, axes: Mapping[str, tuple[ChoiceValue, ...]], progress: Progress
+) -> Settled:
     """What is found with more values of `axes`, where they can matter."""
     finer = _finer_search(asked, found, axes)
     if finer is None:
+        progress(1.0)
         return found
     wanted, most = finer
-    findings = searched(asked.question, wanted, asked.limits, most)
+    findings = searched(asked.question, wanted, asked.limits, most, progress)
     found = _spent(found, findings.layouts, findings.elapsed_s)
     _take_closest(found.findings, findings)
     scaling, best = _best_by(asked.question, findings, wanted.objective, asked.limits.headroom)

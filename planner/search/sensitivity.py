@@ -76,3 +76,6 @@ FACTORS: Final = (
     Factor(FAILURES, (-0.50, 1.00), _failures),
 )
 """Rates of arithmetic, of every link and of the network, the price, and how often the job is interrupted: half, or twice."""
+
+CHANGES: Final = sum(len(factor.changes) for factor in FACTORS)
+"""How often a question is asked again."""

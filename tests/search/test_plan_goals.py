@@ -111,11 +111,19 @@ def test_the_number_of_threads_changes_nothing():
     assert one == two
 
 
-def test_progress_ends_at_one():
-    seen = []
-    plan(RECIPE, Search(), progress=seen.append)
-    assert seen == sorted(seen)
-    assert seen[-1] == 1.0
+def test_progress_ends_at_one_after_all_that_is_searched():
+    """The whole space, finer values, each of several clusters, and each change of a factor."""
+    clusters = [RECIPE, replace(RECIPE, cluster="a100-sxm4-80gb:2x8")]
+    for recipes, wanted, parts in (
+        ([RECIPE], Search(), 3),
+        (clusters, Search(), 6),
+        ([RECIPE], Search(sensitivity=True), 27),
+    ):
+        seen = []
+        plan_among(recipes, wanted, progress=seen.append)
+        assert seen == sorted(seen)
+        assert seen[-1] == 1.0
+        assert {round(step / parts, 6) for step in range(1, parts + 1)} <= {round(each, 6) for each in seen}
 
 
 def test_where_every_layout_is_refused_the_nearest_has_the_fewest_pins_moved():
