@@ -187,7 +187,7 @@ def _searched_choices(question: Question, wanted: Search) -> Iterator[Assumption
 
 
 def _finer_choices(question: Question, wanted: Search) -> Iterator[Assumption]:
-    """Which further values are tried on the number of GPUs that comes out."""
+    """Which further values are tried after the others."""
     tried = [
         f"{axis.replace('_', ' ')} {_values_text(values)}"
         for step in question.context.framework.finer
@@ -195,13 +195,8 @@ def _finer_choices(question: Question, wanted: Search) -> Iterator[Assumption]:
         if axis not in wanted.pins
     ]
     if tried:
-        limited = wanted.deadline_s is not None or wanted.budget_usd is not None
-        where = (
-            "on all GPUs that may meet the limits"
-            if limited
-            else "on as many GPUs as are recommended (on all where nothing fits without)"
-        )
-        origin = f"tried after the rest, {where}, as they multiply the space"
+        where = ", on no more GPUs than do without" if wanted.objective == "min-gpus" else ""
+        origin = f"tried after the rest{where}, as they multiply the space"
         yield Assumption(name="tried besides", value="; ".join(tried), origin=origin)
 
 

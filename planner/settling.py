@@ -1,4 +1,4 @@
-"""A question settled: the whole space, what is tried besides on the number of GPUs that it prefers, and last the host's memory."""
+"""A question settled: the whole space, the finer values that are tried after it, and last the host's memory."""
 
 from __future__ import annotations
 
@@ -134,11 +134,12 @@ def _with_finer(
     found = _spent(found, findings.layouts, findings.elapsed_s)
     _take_closest(found.findings, findings)
     scaling, best = _best_by(asked.question, findings, wanted.objective, asked.limits.headroom)
+    found = replace(found, scaling=_with(found.scaling, scaling))
     if best is None or (found.best is not None and _no_better(best, found.best)):
         return found
     every = plans_for(asked.question, findings.by_gpus[best.n_gpus][: wanted.top + 1], asked.limits.headroom)
     plans = tuple(plan for plan in every if not any(_alike(plan, other, axes) for other in found.plans))
-    return _settled_with(found, best, plans, scaling, wanted) if plans else found
+    return _settled_with(found, best, plans, wanted) if plans else found
 
 
 def _finer_search(
@@ -154,7 +155,7 @@ def _finer_search(
     labels = {} if found.best is None else found.best.layouts.labels()
     every = {axis for step in question.context.framework.finer for axis in step}
     others = {axis: labels[axis] for axis in sorted(every - axes.keys() - given) if axis in labels}
-    fewest, highest = _where_finer(wanted, asked.limits, found, asked.most)
+    fewest, highest = _where_finer(wanted, found, asked.most)
     return replace(wanted, pins={**wanted.pins, **others, **opened}, min_gpus=fewest), highest
 
 
@@ -168,9 +169,7 @@ def _take_closest(found: Findings, finer: Findings) -> None:
     found.cheapest_in_time = first_of(found.cheapest_in_time, finer.cheapest_in_time)
 
 
-def _settled_with(
-    found: Settled, best: Candidate, plans: tuple[Plan, ...], scaling: Sequence[Plan], wanted: Search
-) -> Settled:
+def _settled_with(found: Settled, best: Candidate, plans: tuple[Plan, ...], wanted: Search) -> Settled:
     """With the `plans` of finer values on as many GPUs as the `best` of them has: alone where they win on another number of GPUs,
     among those found before on the same number."""
     first, ours = found.plans[0] if found.plans else None, plans[0]
@@ -178,7 +177,7 @@ def _settled_with(
     if first is None or ours.n_gpus != first.n_gpus:
         if not wins:
             return found
-        return replace(found, best=best, plans=plans, scaling=_with(found.scaling, (*scaling, ours)))
+        return replace(found, best=best, plans=plans, scaling=_with(found.scaling, (ours,)))
     merged = _merged(found.plans, plans, wanted.objective)[: wanted.top + 1]
     return replace(found, best=best if wins else found.best, plans=merged, scaling=_with(found.scaling, merged[:1]))
 
@@ -205,14 +204,11 @@ def _alike(plan: Plan, other: Plan, axes: Iterable[str]) -> bool:
     return all(other.layout.get(axis) == value for axis, value in plan.layout.items() if axis not in axes)
 
 
-def _where_finer(wanted: Search, limits: Limits, found: Settled, most: int) -> tuple[int, int]:
-    """From how many GPUs on and up to how many finer values are tried: on as many as are preferred so far. Where the fewest are
-    wanted fewer may do with them, with a deadline or a budget they may decide which numbers of GPUs meet it, and where nothing fits
-    they may decide whether anything does."""
+def _where_finer(wanted: Search, found: Settled, most: int) -> tuple[int, int]:
+    """From how many GPUs on and up to how many finer values are tried: on all numbers, as any may become the best or the fewest
+    with them; where the fewest are wanted on no more than do without."""
     if found.best is not None and wanted.objective == "min-gpus":
         return wanted.min_gpus, found.best.n_gpus
-    if found.best is not None and limits.deadline_s is None and limits.budget_usd is None:
-        return found.best.n_gpus, found.best.n_gpus
     return wanted.min_gpus, most
 
 

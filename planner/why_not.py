@@ -36,7 +36,7 @@ def why_not(question: Question, wanted: Search, limits: Limits, most: int, chose
     findings = found.findings
     plan = found.plans[0] if found.plans else None
     if chosen is not None and _has(chosen, wanted.why_not):
-        # Finer values are tried on one number of GPUs: a search for these pins may not have come upon it.
+        # Finer values are tried step by step: a search for these pins may not have come upon it.
         plan = chosen
     if plan is not None and chosen is not None and rank(plan, wanted.objective) >= rank(chosen, wanted.objective):
         # Side by side on as many GPUs, if the layouts asked about have any.
@@ -77,7 +77,7 @@ def _reason(
 
 
 def _unasked(question: Question, wanted: Search) -> str:
-    """Why the search did not come across a better layout: values that are tried only on the number of GPUs that it prefers, or
+    """Why the search did not come across a better layout: values that are tried only beside those that it prefers without, or
     only where they are pinned, or that are left out."""
     finer = {axis for step in question.context.framework.finer for axis in step}
     tried = {choice.name: choice_values(question.context, choice, {}) for choice in question.choices}
@@ -93,7 +93,7 @@ def _unasked(question: Question, wanted: Search) -> str:
     if "offload" in found:
         return f"a search tries {named} only where nothing fits without, or where it is pinned"
     if finer.issuperset(found):
-        return f"a search tries {named} only on the number of GPUs that it prefers, or where it is pinned"
+        return f"a search tries {named} only beside the values that it prefers without, or where it is pinned"
     return f"a search tries {named} only where it is pinned"
 
 

@@ -148,8 +148,9 @@ class Framework:
     `fused` names the kinds that cost no separate pass over memory. `default_zero` is what the framework does unasked.
     `zero_stages`, `schedules` and `recomputes` are what it offers of these choices, `model_recomputes` the policies that it has for
     some models besides (``None``: none), `offers` what it offers of the choices that strategies bring, by axis (else what the
-    strategy has candidates for). A search tries all of them; those of `finer` (by axis, in steps of one or more axes) only on the
-    number of GPUs that it prefers, or on fewer, since they would multiply the whole space.
+    strategy has candidates for). A search tries all of them; those of `finer` (by axis, in steps of one or more axes) after
+    the others, step by step, since all at once would multiply the whole space; where the fewest GPUs are wanted on no more than do
+    without.
     `traffic` says what memory-bound operators move, by kind as `footprints` (else: inputs read and outputs written once).
     `attention_kernels` maps an accelerator generation (``Ampere``, ``Hopper`` …) to the flash attention kernel that runs on it
     (a name of `planner.formulas.attention`; ``flash-2`` where none is given).

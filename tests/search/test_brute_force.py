@@ -21,7 +21,7 @@ from planner.search.space import all_degrees, derive, make_layouts
 REGISTRY = load_registry(disable="*")
 HEADROOM = 0.05
 FINER = {"recompute_layers": 1, "shard_group": 1, "cp_kind": "ring", "reshard_after_forward": 1, "offload": "none"}
-"""Axes that a search opens only on the GPUs that it prefers: here pinned, so that there is one space."""
+"""Axes that a search opens after the others, step by step: here pinned, so that there is one space."""
 RECIPE = Recipe(model="llama-3.2-1b", cluster="", seq_len=4096, global_batch=4, tokens=1e9)
 
 

@@ -215,13 +215,17 @@ def test_finer_values_are_tried_on_the_recommended_gpus():
 
 
 def test_what_is_tried_with_finer_values_is_counted():
-    """As many layouts as a search of these values alone sees on the recommended GPUs."""
+    """As many layouts as a search of these values alone sees: by the time on all numbers of GPUs, by the fewest on no more than
+    do without."""
     recipe = replace(SMALL, framework="accelerate")
     answer = plan(recipe, Search(objective="time", max_gpus=64))
-    count, finer = answer.recommended.n_gpus, {"reshard_after_forward": (1, 0), "shard_group": (1, 8, 64)}
-    alone = plan(recipe, Search(objective="time", min_gpus=count, max_gpus=count, pins=finer))
+    finer = {"reshard_after_forward": (1, 0), "shard_group": (1, 8, 64)}
+    alone = plan(recipe, Search(objective="time", max_gpus=64, pins=finer))
     assert answer.to_dict()["search"]["finer_layouts"] == alone.search.layouts > 0
     assert alone.search.finer_layouts == 0
+    fewest = plan(recipe, Search(max_gpus=64))
+    few = plan(recipe, Search(max_gpus=fewest.min_gpus, pins=finer))
+    assert fewest.search.finer_layouts == few.search.layouts > 0
     assert answer.search.layouts == answer.search.feasible + sum(answer.rejected.values())
 
 
@@ -358,3 +362,20 @@ def test_more_gpus_than_there_are_say_how_many_may_be_asked_for():
     with pytest.raises(InputError) as caught:
         answered(min_gpus=17)
     assert "at most 16" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize("objective", ["time", "cost", "energy"])
+def test_the_fewest_gpus_do_not_depend_on_the_goal(objective):
+    recipe = Recipe(model="llama3-7b", cluster="a100-pool", memory_headroom=0.045)
+    answer = plan(recipe, Search(objective=objective, max_gpus=64))
+    assert answer.min_gpus == plan(recipe, Search(max_gpus=64)).min_gpus == 2
+    assert answer.scaling[0].n_gpus == 2
+
+
+@pytest.mark.parametrize("objective", ["time", "cost", "energy"])
+def test_a_deadline_that_all_meet_changes_nothing(objective):
+    recipe = Recipe(model="llama3-7b", cluster="a100-pool", framework="llm-foundry")
+    plain = plan(recipe, Search(objective=objective))
+    asked = plan(recipe, Search(objective=objective, deadline_s=1e12))
+    assert asked.recommended == plain.recommended
+    assert asked.scaling == plain.scaling
