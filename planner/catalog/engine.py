@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote, unquote
 
 from planner.catalog.location import sqlite_path
 from planner.errors import CatalogError
@@ -24,6 +26,7 @@ WRITE_TIMEOUT_S: Final = 30.0
 """How long an upgrade waits for another one to end."""
 CONNECT_TIMEOUT_S: Final = 10
 """How long a server may take to answer."""
+_FOR_EXAMPLE: Final = "for example sqlite:///catalog.db"
 BEGIN_READING: Final = {"sqlite": "BEGIN", "postgresql": "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"}
 """What begins a transaction whose statements all see the same state, on a connection that else commits each."""
 
@@ -196,8 +199,13 @@ def shown(url: str) -> str:
 
     try:
         return make_url(url).render_as_string(hide_password=True)
-    except ArgumentError:
-        return repr(url)
+    except (ArgumentError, ValueError):
+        return repr(_without_password(url))
+
+
+def _without_password(url: str) -> str:
+    """A text that is no URL, without what may be a user and a password in it."""
+    return re.sub(r"(?<=://).*@", "***@", url, flags=re.DOTALL)
 
 
 def _first(error: DBAPIError) -> BaseException:
@@ -233,15 +241,36 @@ def _parsed(url: str) -> URL:
     from sqlalchemy.engine import make_url
     from sqlalchemy.exc import ArgumentError
 
+    no_url = CatalogError(f"{_without_password(url)!r} is not a database URL", hint=_FOR_EXAMPLE)
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError) as error:
-        raise CatalogError(f"{url!r} is not a database URL", hint="for example sqlite:///catalog.db") from error
-    if parsed.get_backend_name() == "sqlite" and parsed.database in (None, "", ":memory:"):
-        raise CatalogError("a catalog in memory would be gone at once", hint="for example sqlite:///catalog.db")
-    # Releases of SQLAlchemy differ in whether they unquote the path.
+        raise no_url from error
+    if "\0" in unquote(url):
+        raise no_url
     path = sqlite_path(url)
+    if parsed.drivername.startswith("sqlite"):
+        _refuse_memory(parsed)
+        _refuse_options(parsed, ("timeout",) if path is not None else None)
+    # Releases of SQLAlchemy differ in whether they unquote the path.
     return parsed if path is None else parsed.set(database=str(path))
+
+
+def _refuse_memory(url: URL) -> None:
+    database = (url.database or "").removeprefix("file:")
+    if database in ("", ":memory:") or url.query.get("mode") == "memory":
+        raise CatalogError("a catalog in memory would be gone at once", hint=_FOR_EXAMPLE)
+
+
+def _refuse_options(url: URL, known: Collection[str] | None) -> None:
+    """Refuse what the driver would pass over (an option that is not `known`), and a time that is none."""
+    unknown = next((name for name in url.query if known is not None and name not in known), None)
+    if unknown is not None:
+        hint = "timeout=SECONDS is one; others go with SQLite's own form, as in sqlite:///file:catalog.db?mode=ro&uri=true"
+        raise CatalogError(f"the URL of a file takes no option {unknown!r}", hint=hint)
+    timeout = url.query.get("timeout", "0")
+    if not isinstance(timeout, str) or not re.fullmatch(r"\d{1,6}(\.\d*)?|\.\d+", timeout, re.ASCII):
+        raise CatalogError(f"timeout must be a number of seconds, not {timeout!r}", hint="for example ?timeout=30")
 
 
 def _engine(url: URL, timeout_s: float, **options: Any) -> Engine:  # noqa: ANN401 - create_engine's options
@@ -278,6 +307,4 @@ def read_only_uri(path: Path) -> str:
 
 
 def _file_uri(path: Path) -> str:
-    from urllib.parse import quote
-
-    return f"file:{quote(str(path))}"
+    return f"file:{quote(os.fsencode(path))}"

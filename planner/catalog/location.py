@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote_to_bytes
 
 from planner.errors import CatalogError
 
@@ -33,7 +33,7 @@ def sqlite_path(url: str) -> Path | None:
     if scheme.partition("+")[0] != "sqlite":
         return None
     path = rest.removeprefix("/").partition("?")[0]
-    return None if path in ("", ":memory:") or path.startswith("file:") else Path(unquote(path))
+    return None if path in ("", ":memory:") or path.startswith("file:") else Path(os.fsdecode(unquote_to_bytes(path)))
 
 
 def may_be_there(url: str) -> bool:
@@ -44,7 +44,8 @@ def may_be_there(url: str) -> bool:
 
 def file_url(path: Path) -> str:
     """The URL of an SQLite file."""
-    return f"sqlite:///{quote(str(path), safe='/:')}"
+    # The name's own bytes, which need not be text.
+    return f"sqlite:///{quote(os.fsencode(path), safe='/:')}"
 
 
 def migrations_directory() -> Path:

@@ -209,3 +209,51 @@ def test_reading_takes_no_lock(url: str, path: Path) -> None:
         writer.execute("BEGIN EXCLUSIVE")
         writer.execute("ROLLBACK")
         writer.close()
+
+
+def test_no_password_is_shown_of_a_url_that_is_none() -> None:
+    for url in ("postgresql+psycopg://ada:s3cret@localhost:port/planner", "postgresql://ada:s3/cret@db:x/planner"):
+        assert "s3" not in (said := str(refusal(url)))
+        assert "is not a database URL" in said
+        assert "s3" not in shown(url)
+
+
+@pytest.mark.parametrize("url", ["sqlite:///a%00b.db", "sqlite:///catalog.db?timeout=%00", "a\0b.db"])
+def test_a_url_that_holds_a_nul_is_refused(url: str) -> None:
+    assert "is not a database URL" in str(refusal(url))
+    with pytest.raises(CatalogError, match="is not a database URL"):
+        upgrade(url)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ("mode=ro", "takes no option 'mode'"),
+        ("foo=1", "takes no option 'foo'"),
+        ("timeout=soon", "timeout must be a number of seconds, not 'soon'"),
+        ("timeout=nan", "timeout must be a number of seconds, not 'nan'"),
+        ("timeout=-1", "timeout must be a number of seconds, not '-1'"),
+        ("timeout=1&timeout=2", "timeout must be a number of seconds"),
+    ],
+)
+def test_an_option_that_a_file_does_not_heed_is_refused(path: Path, options: str, said: str) -> None:
+    before = checksum(path)
+    assert said in str(refusal(f"sqlite:///{path}?{options}"))
+    with pytest.raises(CatalogError, match="option|timeout"):
+        upgrade(f"sqlite:///{path}?{options}")
+    assert checksum(path) == before
+
+
+def test_a_catalog_in_memory_is_refused_however_it_is_written() -> None:
+    for url in ("sqlite:///file::memory:?uri=true", "sqlite:///file:x.db?mode=memory&uri=true"):
+        assert "in memory" in str(refusal(url))
+
+
+@pytest.mark.skipif(sys.platform in ("darwin", "win32"), reason="file names are Unicode there")
+def test_a_file_may_have_a_name_of_any_bytes(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"catalog-\xff.db")
+    upgrade(str(path))
+    assert path.is_file()
+    with Catalog.open(str(path)) as catalog:
+        assert catalog.row("vendors", "nvidia")["name"] == "NVIDIA"
+    assert current(str(path)) == current(f"sqlite:///{tmp_path}/catalog-%FF.db") != ()
