@@ -266,7 +266,9 @@ def _refuse_options(url: URL, known: Collection[str] | None) -> None:
     """Refuse what the driver would pass over (an option that is not `known`), and a time that is none."""
     unknown = next((name for name in url.query if known is not None and name not in known), None)
     if unknown is not None:
-        hint = "timeout=SECONDS is one; others go with SQLite's own form, as in sqlite:///file:catalog.db?mode=ro&uri=true"
+        hint = (
+            "timeout=SECONDS is one; others go with SQLite's own form, as in sqlite:///file:catalog.db?mode=ro&uri=true"
+        )
         raise CatalogError(f"the URL of a file takes no option {unknown!r}", hint=hint)
     timeout = url.query.get("timeout", "0")
     if not isinstance(timeout, str) or not re.fullmatch(r"\d{1,6}(\.\d*)?|\.\d+", timeout, re.ASCII):

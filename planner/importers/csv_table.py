@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from planner.errors import InputError
+from planner.importers.files import open_binary
 from planner.units import MIB
 
 LARGEST_FILE_BYTES: Final = 256 * MIB
@@ -66,7 +67,7 @@ def _content(path: str, named: str) -> bytes:
         elif Path(path).is_dir():
             raise InputError(f"{path} is a folder, not a CSV file")
         else:
-            with Path(path).open("rb") as file:
+            with open_binary(Path(path)) as file:
                 content = file.read(LARGEST_FILE_BYTES + 1)
     except (OSError, ValueError) as problem:
         reason = problem.strerror if isinstance(problem, OSError) and problem.strerror else str(problem)

@@ -17,6 +17,13 @@ if TYPE_CHECKING:
 LARGEST_JSON_BYTES: Final = 64 * MIB
 LARGEST_YAML_BYTES: Final = 8 * MIB
 DEEPEST: Final = 24
+MOST_VALUES: Final = 1_000_000
+"""Objects and lists of JSON, and values of YAML: each takes a hundred times the memory of the text that it stands in."""
+LONGEST_NUMBER: Final = 1000
+"""Digits of a number of YAML, which takes time that grows with their square where colons stand in it."""
+
+
+_NUMBERS: Final = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 
 
 class Located(dict[str, Any]):
@@ -52,6 +59,8 @@ def parse_json(text: str, named: str) -> Any:  # noqa: ANN401
             )
         return found
 
+    if text.count("{") + text.count("[") > MOST_VALUES:
+        raise InputError(f"{named} holds more than {MOST_VALUES:,} objects and lists", hint="bring many rows as CSV")
     try:
         return json.loads(text, parse_constant=refuse, object_pairs_hook=unique)
     except json.JSONDecodeError as error:
@@ -89,7 +98,7 @@ def _refuse_events(text: str, named: str, loader: type[yaml.SafeLoader]) -> None
     """Anchors let a small text grow without end, so none is accepted; nor is depth, nor a second document."""
     import yaml
 
-    depth = documents = 0
+    depth = documents = values = 0
     for event in yaml.parse(text, Loader=loader):
         line = event.start_mark.line + 1 if event.start_mark else 0
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
@@ -100,9 +109,12 @@ def _refuse_events(text: str, named: str, loader: type[yaml.SafeLoader]) -> None
             depth += 1
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
+        values += isinstance(event, yaml.ScalarEvent | yaml.CollectionStartEvent)
         documents += isinstance(event, yaml.DocumentStartEvent)
         if depth > DEEPEST:
             raise InputError(f"{named}, line {line}: nested more than {DEEPEST} deep")
+        if values > MOST_VALUES:
+            raise InputError(f"{named} holds more than {MOST_VALUES:,} values", hint="bring many rows as CSV")
         if documents > 1:
             raise InputError(f"{named}, line {line}: a second document begins", hint="put all into one")
 
@@ -117,6 +129,9 @@ def _loader(named: str) -> type[yaml.SafeLoader]:
         """Builds `Located` mappings, with every key a text and none twice."""
 
         def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:  # noqa: ANN401 - whatever the node holds
+            if node.tag in _NUMBERS and len(node.value) > LONGEST_NUMBER:
+                line = node.start_mark.line + 1
+                raise InputError(f"{named}: malformed YAML: a number has too many digits at line {line}")
             try:
                 return super().construct_object(node, deep=deep)
             except (ValueError, OverflowError) as error:

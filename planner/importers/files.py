@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import select
 import stat
 import sys
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from planner.errors import InputError
 from planner.units import MIB
 
 STANDARD_INPUT: Final = "-"
+PIPE_TIMEOUT_S: Final = 30.0
+"""How long a pipe that is named as a file may give nothing."""
 
 
 def shown_path(path: str) -> str:
@@ -46,6 +50,31 @@ def decoded(content: bytes, named: str) -> str:
         raise InputError(f"{named} is not UTF-8: byte {problem.start}", hint="save it as UTF-8") from None
 
 
+def open_binary(path: Path) -> BinaryIO:
+    """A file to read from. Raises OSError and ValueError as `open` does, InputError for a pipe that gives nothing."""
+    # Else opening a pipe that has no writer waits for ever.
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    try:
+        if stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+            _await_writer(descriptor, path)
+        if hasattr(os, "O_NONBLOCK"):
+            os.set_blocking(descriptor, True)
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def _await_writer(descriptor: int, path: Path) -> None:
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    if not poll.poll(PIPE_TIMEOUT_S * 1000):
+        raise InputError(
+            f"{path} is a pipe that gave nothing for {PIPE_TIMEOUT_S:g} s",
+            hint="name a file, or give the text on standard input, which is -",
+        )
+
+
 def too_large(named: str, largest_bytes: int) -> InputError:
     """What to say of a file of more than that."""
     return InputError(f"{named} is larger than {largest_bytes // MIB} MiB", hint="split it, or bring many rows as CSV")
@@ -58,7 +87,7 @@ def _of_standard_input(largest_bytes: int) -> bytes:
 def _of_file(path: Path, largest_bytes: int) -> bytes:
     if path.is_dir():
         raise InputError(f"{path} is a folder, not a file")
-    with path.open("rb") as file:
+    with open_binary(path) as file:
         about = path.stat()
         if stat.S_ISREG(about.st_mode) and about.st_size > largest_bytes:
             raise too_large(str(path), largest_bytes)

@@ -12,6 +12,7 @@ from typing import Any, Final, NoReturn
 
 from planner.domain.architecture import Architecture
 from planner.errors import InputError, UnknownNameError
+from planner.importers.files import open_binary
 from planner.importers.model_types import NOT_DECODERS
 from planner.plugin import ConfigReader
 from planner.records.config_fields import shown
@@ -51,22 +52,26 @@ def read_text(path_or_text: str | Path) -> tuple[str, str]:
     """The text, and the name that its place suggests ("" if none)."""
     if isinstance(path_or_text, str):
         if path_or_text == STANDARD_INPUT:
-            return limited(sys.stdin.read(LARGEST_FILE_BYTES + 1)), ""
+            return _decoded(sys.stdin.buffer.read(LARGEST_FILE_BYTES + 1)), ""
         if path_or_text.lstrip()[:1] in ("{", "["):
             return limited(path_or_text), ""
     path = Path(path_or_text)
     try:
         if path.is_dir():
             path = path / FILE_NAME
-        with path.open("rb") as file:
-            content = file.read(LARGEST_FILE_BYTES + 1)
-        text = limited(content.decode("utf-8-sig"))
-    except UnicodeDecodeError:
-        raise InputError("not a UTF-8 text") from None
+        with open_binary(path) as file:
+            text = _decoded(file.read(LARGEST_FILE_BYTES + 1))
     except (OSError, ValueError) as error:
         raise InputError(f"cannot read {shown(str(path_or_text))}: {reason(error)}") from None
     name = path.resolve().parent.name if path.name == FILE_NAME else path.stem
     return text, name
+
+
+def _decoded(content: bytes) -> str:
+    try:
+        return limited(content.decode("utf-8-sig"))
+    except UnicodeDecodeError:
+        raise InputError("not a UTF-8 text") from None
 
 
 def reason(error: Exception) -> str:

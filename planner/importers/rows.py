@@ -16,7 +16,7 @@ from planner.catalog.records import architecture
 from planner.catalog.spelling import clipped
 from planner.errors import InputError
 from planner.importers.documents import Located, read_document
-from planner.importers.files import STANDARD_INPUT, shown_path, too_large
+from planner.importers.files import STANDARD_INPUT, open_binary, shown_path, too_large
 from planner.importers.huggingface import check
 from planner.units import GIB, MIB
 
@@ -122,7 +122,7 @@ def _csv_entries(path: str) -> Iterator[Entry]:
 def _opened(path: str) -> TextIO:
     if path == STANDARD_INPUT:
         return io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8-sig", newline="")
-    return Path(path).open(encoding="utf-8-sig", newline="")
+    return io.TextIOWrapper(open_binary(Path(path)), encoding="utf-8-sig", newline="")
 
 
 def _lines(file: TextIO, named: str) -> Iterator[str]:

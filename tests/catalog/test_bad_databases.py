@@ -239,7 +239,7 @@ def test_a_url_that_holds_a_nul_is_refused(url: str) -> None:
 def test_an_option_that_a_file_does_not_heed_is_refused(path: Path, options: str, said: str) -> None:
     before = checksum(path)
     assert said in str(refusal(f"sqlite:///{path}?{options}"))
-    with pytest.raises(CatalogError, match="option|timeout"):
+    with pytest.raises(CatalogError, match=r"option|timeout"):
         upgrade(f"sqlite:///{path}?{options}")
     assert checksum(path) == before
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import random
+import threading
 import time
 import tracemalloc
 from collections.abc import Callable
@@ -15,6 +18,7 @@ from hypothesis import strategies as st
 
 from planner import importing
 from planner.errors import PlannerError
+from planner.importers import documents, files
 from planner.importers.documents import parse_document
 from planner.importers.machines import formats, parsed, recognised
 from planner.units import GIB, MIB
@@ -75,7 +79,9 @@ def endured(refused, tmp_path: Path):
         ("x.yaml", "vendors:\n  - slug: a\n    slug: b\n", "line 3: the key 'slug' is there twice"),
         ("x.yaml", "vendors:\n  - slug: a\n---\nvendors: []\n", "a second document begins"),
         ("x.yaml", "? [a, b]\n: c\n", "cannot be a key"),
-        ("x.yaml", "a: 1\nb: " + "9" * 10_000, "malformed YAML"),
+        ("x.yaml", "a: 1\nb: " + "9" * 10_000, "malformed YAML: a number has too many digits at line 2"),
+        ("x.yaml", "a: 1\nb: " + ":".join(["59"] * 300_000), "malformed YAML: a number has too many digits at line 2"),
+        ("x.json", '{"vendors": [' + "{}," * 1_000_000 + "{}]}", "holds more than 1,000,000 objects and lists"),
         ("x.yaml", "vendors:\n  - slug: a\n    source_date: 2026-02-30\n", "day is out of range for month at line 3"),
         ("x.json", '{"vendors": ' + "[" * 100_000 + "]" * 100_000 + "}", "nested too deeply"),
         ("x.json", '{"vendors": [{"slug": "a", "slug": "b"}]}', "the key 'slug' is there twice in one object"),
@@ -183,6 +189,65 @@ def test_a_gigabyte_is_refused_before_it_is_read(refused, tmp_path: Path, comman
 def test_what_is_no_file_is_refused(refused, tmp_path: Path, command: str) -> None:
     assert "x.json" in refused("catalog", "import", command, str(tmp_path / "x.json"))
     assert "folder" in refused("catalog", "import", command, str(tmp_path))
+
+
+def test_yaml_of_more_values_than_there_is_memory_for_is_refused(endured, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(documents, "MOST_VALUES", 2_000)
+    assert "holds more than 2,000 values" in endured("rows", "x.yaml", "vendors: [" + "{}," * 2_000 + "]")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes there")
+@pytest.mark.parametrize("command", [
+    ("catalog", "import", "rows"), ("catalog", "import", "cluster"), ("catalog", "import", "model"), ("evaluate", "--runs"),
+])  # fmt: skip
+@pytest.mark.parametrize("ending", ["yaml", "csv", "json"])
+def test_a_pipe_into_which_nobody_writes_is_not_waited_for(
+    refused, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...], ending: str
+) -> None:
+    monkeypatch.setattr(files, "PIPE_TIMEOUT_S", 0.2)
+    os.mkfifo(path := tmp_path / f"pipe.{ending}")
+    # A writer at last, so that a reader that waits fails the test instead of stopping it.
+    late = threading.Timer(5, lambda: os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK)))
+    late.start()
+    try:
+        assert "is a pipe that gave nothing for 0.2 s" in refused(*command, str(path))
+    finally:
+        late.cancel()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes there")
+@pytest.mark.parametrize(
+    ("command", "ending", "content"),
+    [
+        ("rows", "yaml", "vendors:\n  - {slug: acme, name: Acme}\n"),
+        ("rows", "csv", "entry,slug,name\nvendors,acme,Acme\n"),
+        ("model", "json", CONFIG.read_text()),
+    ],
+)
+def test_a_pipe_that_is_written_late_and_in_parts_is_read(
+    planner, tmp_path: Path, command: str, ending: str, content: str
+) -> None:
+    os.mkfifo(path := tmp_path / f"pipe.{ending}")
+
+    def write() -> None:
+        with path.open("w") as pipe:
+            for part in (content[:9], content[9:]):
+                time.sleep(0.2)
+                pipe.write(part)
+                pipe.flush()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    outcome = planner("catalog", "import", command, str(path), "-f", "json")
+    writer.join()
+    assert (outcome.status, outcome.err) == (0, "")
+    assert json.loads(outcome.out)["added"] == 1
+
+
+def test_a_config_on_standard_input_is_utf_8_in_any_locale(refused, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = CONFIG.read_bytes().replace(b'"llama"', b'"llama\xff"')
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content), encoding="utf-8", errors="surrogateescape"))
+    assert "not a UTF-8 text" in refused("catalog", "import", "model", "-", "--slug", "x")
 
 
 def test_sql_in_names_is_text(planner, database: str) -> None:
