@@ -55,10 +55,15 @@ def backup(url: str | None, file: Path, *, branches: Branches | None = None) -> 
         raise InputError(f"{str(file)!r} exists already", hint="name another file, or remove that one first")
     path = sqlite_path(wanted)
     with _beside(file) as made:
-        if path is not None:
-            _copy_file(path, made, wanted)
-        else:
-            _write_portable(wanted, heads, made, branches or {})
+        try:
+            if path is not None:
+                _copy_file(path, made, wanted)
+            else:
+                _write_portable(wanted, heads, made, branches or {})
+        except CatalogError as problem:
+            # Nobody knows the file under the name that it has until it is whole.
+            message = problem.message.replace(f"catalog {shown(file_url(made))}", f"backup {str(file)!r}")
+            raise CatalogError(message, hint=problem.hint) from problem
     return Copied(
         file=str(file), database=shown(wanted), revisions=existing(file_url(file)), user_rows=_user_rows(file_url(file))
     )
@@ -74,7 +79,7 @@ def restore(url: str | None, file: Path, *, replace: bool = False, branches: Bra
     wanted = database_url(url)
     _refuse_no_catalog(file)
     path = sqlite_path(wanted)
-    if path is not None and path.exists() and path.samefile(file):
+    if path is not None and may_be_there(wanted) and path.samefile(file):
         raise InputError(f"{str(file)!r} is the catalog itself", hint="name a backup of it")
     if (rows := _rows_at_stake(wanted)) is not None and not replace:
         message = f"catalog {shown(wanted)} would be replaced, with {rows} rows of the user's own"

@@ -37,9 +37,13 @@ def sqlite_path(url: str) -> Path | None:
 
 
 def may_be_there(url: str) -> bool:
-    """Whether there can be a catalog: not where a file is meant that does not exist."""
+    """Whether there can be a catalog: not where a file is meant that does not exist. Raises CatalogError where nobody can tell."""
     path = sqlite_path(url)
-    return path is None or path.exists()
+    try:
+        return path is None or path.exists()
+    except OSError as problem:
+        message = f"catalog {path} cannot be opened: {problem.strerror}"
+        raise CatalogError(message, hint="check that the path exists and that you may use it") from problem
 
 
 def file_url(path: Path) -> str:

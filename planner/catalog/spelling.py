@@ -21,6 +21,9 @@ _MARKS: Final = frozenset("™℠")
 _BLANKS: Final = frozenset("\u115f\u1160\u3164\uffa0\u2800")
 """Letters and symbols by category that show nothing all the same."""
 
+_FORMULA: Final = frozenset("=+-@\uff1d\uff0b\uff0d\uff20")
+"""Of https://owasp.org/www-community/attacks/CSV_Injection, with their full-width forms."""
+
 # Of https://www.unicode.org/Public/security/latest/confusables.txt: Cyrillic and Greek letters that look like Latin ones.
 LOOK_LATIN: Final = frozenset("аеорсухіјѕԁһԛԝѵӏАВЕКМНОРСТУХІЈЅҺԚԜѴӀορνιαυχγΑΒΕΖΗΙΚΜΝΟΡΤΥΧ")
 
@@ -51,6 +54,7 @@ def checked_name(name: str, *, what: str = "name") -> str:
     if len(stripped) > LONGEST_NAME:
         raise InputError(f"{what} {clipped(stripped)} is longer than {LONGEST_NAME} characters")
     _refuse_unseen(stripped, what)
+    _refuse_formula(stripped, what)
     _refuse_variants(stripped, what)
     for word in re.findall(r"[^\W\d_]+", stripped):
         _refuse_lookalike(word, what)
@@ -62,6 +66,7 @@ def checked_text(text: str, *, what: str, lines: bool = False) -> str:
     if len(text) > LONGEST_TEXT:
         raise InputError(f"{what} is longer than {LONGEST_TEXT:,} characters")
     _refuse_unseen(text, what, allowed=_LINE_BREAKS if lines else frozenset())
+    _refuse_formula(text, what)
     return unicodedata.normalize("NFC", text)
 
 
@@ -92,6 +97,14 @@ def _refuse_unseen(text: str, what: str, allowed: frozenset[str] = frozenset()) 
     for each in text:
         if each not in allowed and (unicodedata.category(each) in _UNSEEN or each in _BLANKS):
             raise InputError(f"{what} {clipped(text)} holds the character U+{ord(each):04X}, which does not show")
+
+
+def _refuse_formula(text: str, what: str) -> None:
+    """Refuse what a spreadsheet that opens an exported CSV would compute, or run, instead of showing it."""
+    if text.lstrip()[:1] in _FORMULA:
+        raise InputError(
+            f"{what} {clipped(text)} begins as a formula of spreadsheets does", hint="begin with none of = + - @"
+        )
 
 
 def _refuse_variants(text: str, what: str) -> None:

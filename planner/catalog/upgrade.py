@@ -180,7 +180,7 @@ def _migrate(url: str, command: str, targets: Sequence[str], branches: Branches)
     if not all(target.strip() for target in targets):
         raise InputError("no revision is named", hint="planner db history lists them")
     path = sqlite_path(url)
-    if path is not None and path.exists() and not path.is_file():
+    if path is not None and may_be_there(url) and not path.is_file():
         raise CatalogError(f"catalog {path} is not a file", hint="name an SQLite file with --database")
     if command == "downgrade" and not may_be_there(url):
         raise InputError(f"there is no catalog {path} to downgrade", hint="planner db upgrade makes one")

@@ -148,6 +148,7 @@ def test_a_write_that_fails_half_way_is_one_line_and_loses_nothing(
     done = planner("--database", url, *arguments, largest_file_bytes=100_000)
     assert (done.status, done.out, done.err.count("\n")) == (2, "", 1), done
     assert "disk" in done.err
+    assert (f"backup '{tmp_path / 'another.db'}' cannot be" in done.err) == (command == "backup")
     assert contents(url) == before
     assert sound(url)
     assert not (tmp_path / "another.db").exists()
@@ -172,3 +173,17 @@ def test_a_read_only_file_is_read_but_not_written(read_only: Path, command: tupl
     assert (done.status, done.out, done.err.count("\n")) == (2, "", 1)
     assert "cannot be written (make the file and its directory writable" in done.err
     assert checksum(read_only) == before
+
+
+@pytest.mark.parametrize(
+    "command", [("catalog", "list", "vendors"), ("db", "upgrade"), ("db", "check"), ("db", "prune")]
+)
+def test_a_folder_that_may_not_be_looked_into_is_one_line(path: Path, command: tuple[str, ...]) -> None:
+    path.parent.chmod(0o000)
+    try:
+        done = planner("--database", str(path), *command)
+    finally:
+        path.parent.chmod(0o755)
+    assert (done.status, done.out) == (2, "")
+    said = f"planner: error: catalog {path} cannot be opened: Permission denied (check that the path exists"
+    assert done.err == f"{said} and that you may use it)\n"

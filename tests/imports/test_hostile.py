@@ -95,6 +95,12 @@ def endured(refused, tmp_path: Path):
         ("x.json", VENDOR.format(json.dumps("n\u0430me")), "mixes Cyrillic and Latin letters"),
         ("x.json", VENDOR.format(json.dumps("a\u0000b")), "U+0000"),
         ("x.json", VENDOR.format('"\\ud800"'), "U+D800"),
+        *(
+            ("x.json", VENDOR.format(json.dumps(f"{sign}cmd|' /C calc'!A0")), "begins as a formula of spreadsheets does")
+            for sign in "=+-@\uff1d"
+        ),
+        ("x.json", json.dumps({"vendors": [{"slug": "a", "note": "\t=1+1"}]}), "note '\\t=1+1' begins as a formula"),
+        ("x.csv", 'entry,slug,name,aliases\nvendors,a,A,"[""@SUM(1)""]"', "alias '@SUM(1)' begins as a formula"),
         ("x.json", '{"vendors": [{"slug": "../../etc/passwd"}]}', "is no slug"),
         ("x.json", json.dumps({"vendors": [{"slug": SQL}]}), "is no slug"),
         ("x.json", json.dumps({"vendors": [{"slug": "a", SQL: 1}]}), "unknown field"),
