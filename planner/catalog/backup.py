@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from planner.catalog.engine import WRITE_TIMEOUT_S, plain_errors, reading_mode, shown, snapshot, writing_engine
+from planner.catalog.findings import ERROR
 from planner.catalog.integrity import existing
 from planner.catalog.location import core_revisions, database_url, file_url, may_be_there, sqlite_path
 from planner.errors import CatalogError, InputError
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
     from planner.catalog.upgrade import Branches
 
+_MUST_HOLD: Final = ("file", "schema", "references")
+"""Checks of a catalog without which nothing that is written into it can be relied on."""
 _BATCH: Final = 5_000
 """Rows that are copied at a time."""
 
@@ -73,11 +76,11 @@ def restore(url: str | None, file: Path, *, replace: bool = False, branches: Bra
     """Make the catalog what the backup `file` holds, whole or not at all.
 
     A file becomes the backup as it is. On a server the user's layer becomes the backup's, and the facts those of the
-    newest revisions. Raises InputError where `file` is not a catalog, or where there is a catalog already and `replace` is
+    newest revisions. Raises InputError where `file` is no sound catalog, or where there is a catalog already and `replace` is
     not said; CatalogError where the catalog cannot be written.
     """
     wanted = database_url(url)
-    _refuse_no_catalog(file)
+    _refuse_no_catalog(file, branches or {})
     path = sqlite_path(wanted)
     if path is not None and may_be_there(wanted) and path.samefile(file):
         raise InputError(f"{str(file)!r} is the catalog itself", hint="name a backup of it")
@@ -174,13 +177,21 @@ def _columns_of_both(source: Connection, target: Connection, table: Table) -> li
     return [column.name for column in table.columns if column.name in there[0] & there[1]]
 
 
-def _refuse_no_catalog(file: Path) -> None:
+def _refuse_no_catalog(file: Path, branches: Branches) -> None:
+    """Raise InputError for a file of another program, a damaged one, and one that its revisions did not make.
+
+    Facts that were changed by hand do not count, since a user's rows may stand beside them; a check of the catalog tells.
+    """
+    from planner.catalog.integrity import check
+    from planner.catalog.upgrade import refuse_strangers
+
     if not file.is_file():
         raise InputError(f"there is no file {str(file)!r}", hint="name one that planner db backup wrote")
     url = file_url(file)
     try:
         heads = existing(url)
         with snapshot(url) as connection:
+            refuse_strangers(connection, url)
             damage = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
     except CatalogError as problem:
         message = f"{str(file)!r} is not a catalog: {problem.message}"
@@ -189,6 +200,11 @@ def _refuse_no_catalog(file: Path) -> None:
     if damage != "ok" or newer:
         why = f"it is at revision {newer[0]}, newer than this program" if newer else f"it is damaged: {damage}"
         raise InputError(f"{str(file)!r} cannot be restored: {why}", hint="nothing was changed")
+    for finding in check(url, branches=branches).findings:
+        if finding.severity == ERROR and finding.check in _MUST_HOLD:
+            table = f"table {finding.table}: " if finding.table else ""
+            why = f"{table}{finding.message}{f' ({finding.examples[0]})' if finding.examples else ''}"
+            raise InputError(f"{str(file)!r} cannot be restored: {why}", hint="nothing was changed")
 
 
 def _rows_at_stake(url: str) -> int | None:

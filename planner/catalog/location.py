@@ -16,7 +16,7 @@ DATABASE_VARIABLE: Final = "PLANNER_DATABASE_URL"
 def database_url(given: str | None = None, environment: Mapping[str, str] | None = None) -> str:
     """The URL of the catalog: `given`, else ``PLANNER_DATABASE_URL``, else a file in the user's data directory.
 
-    A bare path is taken for an SQLite file.
+    A bare path is taken for an SQLite file. Raises CatalogError for one that begins with the home of an unknown user.
     """
     environment = os.environ if environment is None else environment
     wanted = (given or environment.get(DATABASE_VARIABLE, "")).strip()
@@ -24,7 +24,12 @@ def database_url(given: str | None = None, environment: Mapping[str, str] | None
         from platformdirs import user_data_path
 
         return file_url(user_data_path("planner", appauthor=False) / "catalog.db")
-    return wanted if "://" in wanted else file_url(Path(wanted).expanduser())
+    if "://" in wanted:
+        return wanted
+    try:
+        return file_url(Path(wanted).expanduser())
+    except RuntimeError:
+        raise CatalogError(f"{wanted!r} is in the home of nobody who is known", hint="write the whole path") from None
 
 
 def sqlite_path(url: str) -> Path | None:

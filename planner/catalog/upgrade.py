@@ -418,10 +418,12 @@ def refuse_strangers(connection: Connection, url: str) -> None:
     from sqlalchemy import inspect
 
     tables = inspect(connection).get_table_names()
-    if tables and "alembic_version" not in tables:
-        raise CatalogError(
-            f"{shown(url)} holds other tables ({tables[0]} …) and no catalog", hint="name another with --database"
-        )
+    others = [table for table in tables if table != "alembic_version"]
+    if not others or ("alembic_version" in tables and ("alias" in tables or not stored_heads(connection))):
+        return  # Nothing at all, a catalog, or what one leaves at base. Programs of others have that first table too.
+    raise CatalogError(
+        f"{shown(url)} holds other tables ({others[0]} …) and no catalog", hint="name another with --database"
+    )
 
 
 def _remember(connection: Connection, branches: Branches) -> None:

@@ -187,3 +187,48 @@ def test_a_server_keeps_the_rows_of_plugins_that_a_backup_lacks(shared_url: str,
     restore(shared_url, tmp_path / "copy.db", replace=True)
     after = contents(shared_url)
     assert after == before | {"catalog_state": after["catalog_state"]}
+
+
+ALEMBIC = "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)"
+
+
+@pytest.mark.parametrize("revision", [NEWEST, "0001", "ae1027a6acf"])
+def test_another_programs_database_with_revisions_of_its_own_is_not_restored(
+    any_url: str, tmp_path: Path, revision: str
+) -> None:
+    other = tmp_path / "other.db"
+    run(other, ALEMBIC, f"INSERT INTO alembic_version VALUES ('{revision}')", "CREATE TABLE bookmark (id INTEGER)")
+    before = contents(any_url)
+    with pytest.raises(InputError, match=r"is not a catalog: .* holds other tables \(bookmark …\)"):
+        restore(any_url, other, replace=True)
+    assert contents(any_url) == before
+
+
+@pytest.mark.parametrize(
+    ("statement", "why"),
+    [
+        ("DROP TABLE price", "price"),
+        ("ALTER TABLE node ADD COLUMN foo", "table node"),
+        ("CREATE TRIGGER t AFTER INSERT ON vendor BEGIN DELETE FROM cluster; END", "table vendor"),
+        ("DELETE FROM vendor WHERE slug = 'amd'", "refer to rows of vendor that are gone"),
+    ],
+)
+def test_a_backup_that_its_revisions_did_not_make_is_not_restored(
+    any_url: str, url: str, tmp_path: Path, statement: str, why: str
+) -> None:
+    copy = tmp_path / "copy.db"
+    backup(url, copy)
+    run(copy, "PRAGMA foreign_keys = OFF", statement)
+    before = contents(any_url)
+    with pytest.raises(InputError, match=why) as caught:
+        restore(any_url, copy, replace=True)
+    assert "cannot be restored" in caught.value.message
+    assert contents(any_url) == before
+
+
+def test_a_backup_with_facts_that_were_changed_by_hand_is_restored(url: str, tmp_path: Path) -> None:
+    copy = tmp_path / "copy.db"
+    execute(url, *users_cluster())
+    backup(url, copy)
+    run(copy, "UPDATE vendor SET name = 'Mine' WHERE slug = 'amd'")
+    assert restore(url, copy, replace=True).user_rows == 1

@@ -257,3 +257,25 @@ def test_a_file_may_have_a_name_of_any_bytes(tmp_path: Path) -> None:
     with Catalog.open(str(path)) as catalog:
         assert catalog.row("vendors", "nvidia")["name"] == "NVIDIA"
     assert current(str(path)) == current(f"sqlite:///{tmp_path}/catalog-%FF.db") != ()
+
+
+@pytest.mark.parametrize("revision", [core_revisions()[-1], "ae1027a6acf"])
+def test_another_programs_database_with_revisions_of_its_own_is_refused_and_unchanged(
+    tmp_path: Path, revision: str
+) -> None:
+    path = tmp_path / "other.db"
+    run(
+        path,
+        "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)",
+        f"INSERT INTO alembic_version VALUES ('{revision}')",
+        "CREATE TABLE bookmark (id INTEGER)",
+    )
+    before = checksum(path)
+    refusal(f"sqlite:///{path}")
+    with pytest.raises(CatalogError, match=r"holds other tables \(bookmark …\) and no catalog"):
+        upgrade(f"sqlite:///{path}")
+    assert checksum(path) == before
+
+
+def test_the_home_of_a_user_who_is_not_known_is_refused() -> None:
+    assert "is in the home of nobody who is known" in str(refusal("~nobody-of-that-name/catalog.db"))
