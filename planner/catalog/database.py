@@ -113,3 +113,16 @@ class Database:
     def _read(self, query: str, values: Mapping[str, object] | None = None) -> list[Row]:
         with plain_errors(self.url):
             return self._session.select(query, values or {})
+
+
+@contextmanager
+def older_is_said(url: str) -> Iterator[None]:
+    """Say of a database without the tables that are asked for that it is older than the program, where it is."""
+    try:
+        yield
+    except SchemaError as error:
+        database = Database.connect(url)
+        try:
+            raise database.older() or error from error.__cause__
+        finally:
+            database.close()

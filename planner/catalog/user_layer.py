@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
+from planner.catalog.database import older_is_said
 from planner.catalog.engine import snapshot
 from planner.catalog.entries import ALIASES, PEAK_SOURCES, Entry, differences, unknown_reference
 from planner.catalog.fields import Field, fields_of, peak_source_fields
@@ -111,14 +112,16 @@ def entries_of(url: str | None, kinds: Sequence[str], layers: Sequence[str] | No
     """The entries of `kinds` in the user's layer, or in `layers`, by kind and slug; None: what counts of every layer, the user's
     own and the facts that they do not stand in for. Raises CatalogError.
     """
-    with snapshot(database_url(url)) as connection:
+    wanted = database_url(url)
+    with older_is_said(wanted), snapshot(wanted) as connection:
         for kind in kinds:
             yield from visible(connection, kind) if layers is None else stored(connection, kind, layers=layers)
 
 
 def entry_of(url: str | None, kind: str, slug: str) -> Entry:
     """The entry of a slug: the user's own if there is one. Raises CatalogError."""
-    with snapshot(database_url(url)) as connection:
+    wanted = database_url(url)
+    with older_is_said(wanted), snapshot(wanted) as connection:
         return next(iter([*stored(connection, kind, slug), *stored(connection, kind, slug, layers=None)]))
 
 

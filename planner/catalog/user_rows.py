@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
+from planner.catalog.database import older_is_said
 from planner.catalog.engine import plain_errors, writing_engine
 from planner.catalog.entries import Entry
 from planner.catalog.fields import fields_of, peak_source_fields
@@ -25,7 +26,7 @@ CHUNK: Final = 500
 def writing(url: str | None) -> Iterator[Connection]:
     """One transaction on the catalog. Raises CatalogError."""
     wanted = database_url(url)
-    with plain_errors(wanted):
+    with older_is_said(wanted), plain_errors(wanted):
         engine = writing_engine(wanted)
         try:
             with engine.begin() as connection:

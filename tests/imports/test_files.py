@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from planner import importing
 from planner.catalog.entries import as_written, entry
 from planner.catalog.kinds import KINDS
+from planner.catalog.location import core_revisions
+from planner.catalog.upgrade import downgrade
 from planner.catalog.user_layer import entries_of, keep
 from planner.reports.exported import written
 
@@ -227,3 +229,27 @@ def test_calibrations_are_exported_too(planner, database: str) -> None:
     keep(database, [entry("efficiencies", fields)])
     document = json.loads(planner("catalog", "export", "all", "-f", "json").out)
     assert [(item["entry"], item["accelerator"]) for item in document["items"]] == [("efficiencies", "h100-sxm5-80gb")]
+
+
+@pytest.mark.parametrize("revision", [each for each in core_revisions()[:-1] if each > "0002"])
+def test_a_catalog_that_was_taken_back_is_never_told_to_be_deleted(
+    planner, database: str, tmp_path: Path, revision: str
+) -> None:
+    downgrade(database, revision)
+    path = tmp_path / "rows.yaml"
+    path.write_text(
+        "accelerators:\n"
+        "- {slug: own-1, vendor: nvidia, year: 2026, capacity_bytes: 80 GiB, memory_bandwidth_bytes_per_s: 2 TB/s,"
+        " peak_flop_per_s: {bf16: 500 TFLOP/s}}\n"
+        "pue: [{slug: own-2, operator: me, year: 2026, pue: 1.1}]\n"
+    )
+    for arguments in (
+        ("import", "rows", str(path)),
+        ("export", "all"),
+        ("export", "all", "--layer", "all"),
+        ("export", "accelerators", "h100", "--layer", "all"),
+        ("remove", "accelerators", "own-1"),
+    ):
+        outcome = planner("catalog", *arguments)
+        assert "delete" not in outcome.err
+        assert outcome.status == 0 or "own-1" in outcome.err or "older than this program" in outcome.err
