@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
 import random
+import sqlite3
 import threading
 import time
 import tracemalloc
@@ -262,6 +264,17 @@ def test_sql_in_names_is_text(planner, database: str) -> None:
         assert outcome.status in (0, 2)
         assert outcome.err.count("\n") <= 1
     assert planner("catalog", "show", "models", "llama-3-8b").status == 0
+
+
+def test_a_name_that_was_written_by_hand_does_not_steer_the_terminal(planner, database: str) -> None:
+    path = database.removeprefix("sqlite:///")
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("UPDATE vendor SET name = ? WHERE slug = 'amd'", ("A\x1b[31mM\u200bD\u202e\u200f\x9b",))
+        connection.commit()
+    for arguments in (("list", "vendors"), ("show", "vendors", "amd"), ("search", "amd")):
+        outcome = planner("catalog", *arguments)
+        assert (outcome.status, outcome.err) == (0, "") or "closest" in outcome.err
+        assert "A?[31mM?D???" in outcome.out
 
 
 def refusal(work: Callable[[], object]) -> str:
