@@ -21,8 +21,8 @@ _MARKS: Final = frozenset("™℠")
 _BLANKS: Final = frozenset("\u115f\u1160\u3164\uffa0\u2800")
 """Letters and symbols by category that show nothing all the same."""
 
-_FORMULA: Final = frozenset("=+-@\uff1d\uff0b\uff0d\uff20")
-"""Of https://owasp.org/www-community/attacks/CSV_Injection, with their full-width forms."""
+_FORMULA: Final = re.compile("[=@\uff1d\uff20]|[-+\uff0b\uff0d]\\S")
+"""Of https://owasp.org/www-community/attacks/CSV_Injection, with their full-width forms; a dash before a blank begins a list."""
 
 # Of https://www.unicode.org/Public/security/latest/confusables.txt: Cyrillic and Greek letters that look like Latin ones.
 LOOK_LATIN: Final = frozenset("аеорсухіјѕԁһԛԝѵӏАВЕКМНОРСТУХІЈЅҺԚԜѴӀορνιαυχγΑΒΕΖΗΙΚΜΝΟΡΤΥΧ")
@@ -101,9 +101,10 @@ def _refuse_unseen(text: str, what: str, allowed: frozenset[str] = frozenset()) 
 
 def _refuse_formula(text: str, what: str) -> None:
     """Refuse what a spreadsheet that opens an exported CSV would compute, or run, instead of showing it."""
-    if text.lstrip()[:1] in _FORMULA:
+    if _FORMULA.match(text.lstrip()):
         raise InputError(
-            f"{what} {clipped(text)} begins as a formula of spreadsheets does", hint="begin with none of = + - @"
+            f"{what} {clipped(text)} begins as a formula of spreadsheets does",
+            hint="begin with none of = @, nor with + or - before anything but a blank",
         )
 
 

@@ -258,6 +258,15 @@ def test_a_config_on_standard_input_is_utf_8_in_any_locale(refused, monkeypatch:
     assert "not a UTF-8 text" in refused("catalog", "import", "model", "-", "--slug", "x")
 
 
+def test_a_note_may_begin_a_list(planner, tmp_path: Path) -> None:
+    note = "- bought in May\n- on loan"
+    path = tmp_path / "x.json"
+    path.write_text(json.dumps({"vendors": [{"slug": "acme", "name": "Acme", "note": note}]}), encoding="utf-8")
+    planner("catalog", "import", "rows", str(path))
+    found = json.loads(planner("catalog", "export", "vendors", "-f", "json").out)
+    assert note in json.dumps(found).replace("\\n", "\n")
+
+
 def test_sql_in_names_is_text(planner, database: str) -> None:
     for arguments in (("search", SQL), ("show", "models", SQL), ("remove", "models", SQL), ("history", "models", SQL)):
         outcome = planner("catalog", *arguments)
