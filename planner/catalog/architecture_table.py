@@ -7,7 +7,7 @@ from typing import Final
 from sqlalchemy import CheckConstraint, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from planner.catalog.declarations import Base, Fact, fact, not_negative, positive, truth, whole
+from planner.catalog.declarations import Base, Fact, fact, listed, not_negative, positive, truth, whole
 
 ARCHITECTURE_NUMBERS: Final = (
     "layers", "hidden", "heads", "kv_heads", "head_dim", "ffn_hidden", "vocab", "norms_per_layer", "learned_positions",
@@ -27,6 +27,7 @@ class Architecture(Fact, Base):
 
     __tablename__ = "architecture"
     __table_args__ = fact(
+        *listed("family", "layers", "hidden", "heads", "kv_heads", "vocab"),
         *positive(
             "layers", "hidden", "heads", "kv_heads", "head_dim", "ffn_hidden", "vocab", "embedding_width", "window",
             "max_seq_len", "moe_experts", "moe_topk", "moe_expert_ffn", "moe_interval", "mla_q_rank", "mla_kv_rank",

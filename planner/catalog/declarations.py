@@ -111,6 +111,17 @@ def named() -> tuple[CheckConstraint | Index, ...]:
     )
 
 
+def listed(*columns: str) -> tuple[Index, ...]:
+    """Indexes for lists by one column: of one value, or sorted by all. Rows of one value are in the order of a list."""
+    return tuple(Index(None, column, "slug", "layer") for column in columns)
+
+
+def cited(*keys: str, name: str | None = None) -> Index:
+    """An index of the rows that rest on a document, in the order of their `keys`. It costs nothing for rows that name none."""
+    some = text("document IS NOT NULL")
+    return Index(name, "document", *keys, sqlite_where=some, postgresql_where=some)
+
+
 def refers(column: str, table: str, layer: str | None = None, ondelete: str | None = None) -> ForeignKeyConstraint:
     """A reference by slug and layer to `table`."""
     return ForeignKeyConstraint(
@@ -137,6 +148,7 @@ def fact(*constraints: ForeignKeyConstraint | CheckConstraint | Index) -> tuple[
     return (
         *constraints,
         refers("document", "source"),
+        cited("slug", "layer"),
         CheckConstraint("confidence IN ('high', 'medium', 'low')", name="confidence_known"),
         CheckConstraint("name <> ''", name="name_not_empty"),
         CheckConstraint("layer = 'user' OR source <> ''", name="source_named"),

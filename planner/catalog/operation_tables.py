@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import BigInteger, CheckConstraint, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from planner.catalog.declarations import LAYER, SLUG, Base, Fact, above, fact, refers, whole, within
+from planner.catalog.declarations import LAYER, SLUG, Base, Fact, above, fact, listed, refers, whole, within
 
 
 class CarbonIntensity(Fact, Base):
@@ -52,6 +52,7 @@ class PowerDraw(Fact, Base):
         CheckConstraint("kind IN ('rated', 'measured', 'planned', 'assumed')", name="kind_known"),
         refers("accelerator", "accelerator"),
         refers("node", "node"),
+        *listed("accelerator"),
     )
 
     accelerator: Mapped[str | None] = mapped_column(SLUG, comment="slug of the accelerator")

@@ -16,8 +16,10 @@ from planner.catalog.declarations import (
     Base,
     Fact,
     at_most,
+    cited,
     dated,
     fact,
+    listed,
     named,
     positive,
     refers,
@@ -177,7 +179,7 @@ class Accelerator(Fact, Base):
         CheckConstraint("year BETWEEN 2000 AND 2100", name="year_plausible"),
         CheckConstraint("usable_bytes <= capacity_bytes", name="usable_at_most_capacity"),
         Index(None, "vendor", "capacity_bytes"),
-        Index(None, "capacity_bytes"),
+        *listed("vendor", "capacity_bytes", "year", "memory_bandwidth_bytes_per_s"),
         refers("vendor", "vendor"),
         refers("scaleup_link", "link"),
     )  # fmt: skip
@@ -213,6 +215,7 @@ class PeakRate(Base):
         *positive("flop_per_s"),
         _peak_plausible(),
         Index(None, "format", "accelerator"),
+        Index(None, "format", "flop_per_s", "accelerator", "layer"),
     )
 
     accelerator: Mapped[str] = mapped_column(SLUG, primary_key=True, comment="slug of the accelerator")
@@ -232,6 +235,7 @@ class PeakSource(Base):
             ondelete="CASCADE",
         ),
         refers("document", "source"),
+        cited("accelerator", "format", "layer"),
         CheckConstraint("source <> ''", name="source_named"),
         CheckConstraint("confidence IN ('high', 'medium', 'low')", name="confidence_known"),
         dated("source_date"),
@@ -254,6 +258,9 @@ class Efficiency(Base):
     __table_args__ = (
         refers("accelerator", "accelerator"),
         refers("document", "source"),
+        # Named here: with all of its columns a server would cut the name off.
+        cited("accelerator", "metric", "format", "condition", "layer", name="ix_efficiency_document"),
+        Index(None, "metric", "accelerator"),
         *positive("fraction", "achieved_per_s"),
         # Reduction inside the switch lets an all-reduce pass the link's own rate by a little.
         CheckConstraint("fraction <= 1.2", name="fraction_plausible"),
@@ -290,6 +297,7 @@ class Node(Fact, Base):
         *whole(2**60, "host_memory_bytes"),
         *at_most(1e16, "network_bytes_per_s"),
         refers("accelerator", "accelerator"),
+        *listed("provider", "accelerator", "accelerators_per_node", "network_bytes_per_s"),
     )
 
     provider: Mapped[str] = mapped_column(Text, comment="who sells it")
@@ -311,7 +319,12 @@ class Cluster(Fact, Base):
     """A pool of equal nodes."""
 
     __tablename__ = "cluster"
-    __table_args__ = fact(*positive("nodes"), *whole(1_000_000_000, "nodes"), refers("node", "node"))
+    __table_args__ = fact(
+        *positive("nodes"),
+        *whole(1_000_000_000, "nodes"),
+        refers("node", "node"),
+        *listed("node", "nodes", "name"),
+    )
 
     node: Mapped[str] = mapped_column(SLUG, comment="slug of the node type")
     node_layer: Mapped[str | None] = mapped_column(LAYER, comment="layer of the node type; NULL in the user layer")
@@ -330,7 +343,9 @@ class Price(Fact, Base):
         refers("accelerator", "accelerator"),
         refers("node", "node"),
         refers("cluster", "cluster"),
-        Index("ix_price_accelerator", "accelerator", "kind"),
+        # Each provider's latest price that still counts.
+        Index(None, "accelerator", "kind", "superseded", "provider", "date"),
+        *listed("accelerator", "node", "provider", "kind", "usd_per_accelerator_hour", "date"),
         Index(None, "accelerator", "date"),
         Index(None, "node", "date"),
         Index(None, "cluster", "date"),
