@@ -6,14 +6,14 @@ Every query either follows an index or stops at a limit, so that a million rows 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from planner.catalog import records
+from planner.catalog.filters import ALL, DEFAULT_LIMIT, INDEXED, RATE, REFERENCE, Filters, Query, columns, query_of
 from planner.catalog.kinds import TABLES, USER, table_of
-from planner.catalog.lookup import between, resolve
+from planner.catalog.lookup import between
 from planner.catalog.names import name_key
-from planner.catalog.rates import number_formats
 from planner.catalog.spelling import LONGEST_NAME
 from planner.catalog.taken_names import BOTH
 from planner.errors import InputError, UnknownNameError
@@ -21,46 +21,14 @@ from planner.errors import InputError, UnknownNameError
 if TYPE_CHECKING:
     from planner.catalog.database import Database
 
+__all__ = ["ALL", "DEFAULT_LIMIT", "Filters", "Page", "page", "search", "taken_from"]
+
 Row = dict[str, Any]
 
-ALL: Final = "all"
-DEFAULT_LIMIT: Final = 500
 SEARCH_LIMIT: Final = 50
 COUNTED: Final = 10_000
 """How many rows beyond a page are counted; more are only said to be more."""
-RARE: Final = 2000
-"""Fewer rows than that are looked up one by one and sorted; more are met soon enough on the way through all slugs."""
 _PARAMETERS: Final = 500
-_RATE: Final = "bf16_flop_per_s"
-_ACCELERATOR_OF: Final[Mapping[str, str]] = {
-    "accelerators": "t.slug",
-    "nodes": "t.accelerator",
-    "prices": "t.accelerator",
-    "power": "t.accelerator",
-    "clusters": "(SELECT n.accelerator FROM node n WHERE n.slug = t.node "
-    "ORDER BY CASE WHEN n.layer = 'user' THEN 0 ELSE 1 END LIMIT 1)",
-}
-"""How the accelerator of an entry is found, for the kinds that have one."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Filters:
-    """Which entries of a kind, in which order, how many; None and () ask for nothing.
-
-    `formats` are number formats that the accelerator has a rate for. `layer` is a layer's name or ``all``; None means what counts:
-    the user's own, and the others where they are not shadowed. `sort` is a column, from the highest with ``-`` before it.
-    """
-
-    vendor: str | None = None
-    min_memory_bytes: float | None = None
-    formats: tuple[str, ...] = ()
-    accelerator: str | None = None
-    provider: str | None = None
-    family: str | None = None
-    layer: str | None = None
-    sort: str | None = None
-    limit: int = DEFAULT_LIMIT
-    offset: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,29 +40,20 @@ class Page:
     counted: bool = True
 
 
-@dataclass(slots=True)
-class _Query:
-    """The conditions of a query as they are found, and their values.
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """The column that rows are sorted by before their slugs, from the highest where `descending`."""
 
-    Where not `by_index`, SQLite is kept from the indexes of what is marked with ``{plus}``: it then walks all slugs in order, which
-    ends soon where many rows fit, or takes the few that a format names.
-    """
-
-    kind: str
-    table: str
-    where: list[str] = field(default_factory=list)
-    by_index: bool = True
-    values: dict[str, object] = field(default_factory=dict)
-
-    def add(self, condition: str, **values: object) -> None:
-        self.where.append(condition)
-        self.values |= values
+    column: str
+    descending: bool
 
     @property
-    def text(self) -> str:
-        # Values are bound apart, so only the conditions themselves hold marks.
-        condition = " AND ".join(self.where).replace("{plus}", "" if self.by_index else "+") or "1 = 1"
-        return f"FROM {self.table} t WHERE {condition}"
+    def value(self) -> str:
+        """Of a row ``t``."""
+        if self.column == RATE:
+            same = "r.accelerator = t.slug AND r.layer = t.layer"
+            return f"(SELECT r.flop_per_s FROM peak_rate r WHERE {same} AND r.format = 'bf16')"
+        return f't."{self.column}"'
 
 
 def page(database: Database, kind: str, filters: Filters) -> Page:
@@ -104,139 +63,138 @@ def page(database: Database, kind: str, filters: Filters) -> Page:
 
     Raises UnknownNameError for a name or a column that is not there, InputError for a filter that the kind has not.
     """
-    query = _query(database, kind, filters)
-    order = _order(database, query, filters.sort)
-    if filters.sort is None and kind == "accelerators" and database.is_sqlite:
-        query.by_index = not filters.formats
-        if _is_rare(database, query):
-            order = order.replace("t.slug", "+t.slug", 1)
-        else:
-            query.by_index = False
-    # One row more than the page, to see whether there is more at all. SQLite has no offset without a limit.
-    most = filters.limit + 1 if filters.limit else 2**62
-    found = database.select(
-        f"SELECT t.* {query.text} ORDER BY {order} LIMIT :most OFFSET :start",
-        **query.values, most=most, start=filters.offset,
-    )  # fmt: skip
-    rows = [records.plain(row) for row in (found[: filters.limit] if filters.limit else found)]
-    _add_shadows(database, query, rows)
-    if kind == "accelerators":
-        _add_rates(database, rows)
-    if not filters.limit or len(found) <= filters.limit:
+    found = query_of(database, kind, filters)
+    order = None if filters.sort is None else _order(found, filters.sort)
+    if not filters.limit:
+        rows = _all(found, order)[filters.offset :]
+        return Page(_told(found, rows))
+    in_order = found.is_in_order and filters.sort in (None, "slug", "-slug")
+    few = None if in_order else found.few()
+    # One row more than the page, to see whether there is more at all.
+    keys = _keys(found, order, filters.offset + filters.limit + 1, gather=few is not None)[filters.offset :]
+    rows = _told(found, _rows(found, keys[: filters.limit]))
+    if len(keys) <= filters.limit:
         return Page(rows)
-    count = f"SELECT count(*) AS n FROM (SELECT 1 {query.text} LIMIT :most) counted"
-    total = int(database.select(count, **query.values, most=filters.offset + most + COUNTED)[0]["n"])
-    beyond = total - filters.offset - filters.limit
+    shown = filters.offset + filters.limit
+    beyond = (found.count(shown + COUNTED + 1) if few is None else few) - shown
     return Page(rows, min(beyond, COUNTED), counted=beyond <= COUNTED)
 
 
-def _is_rare(database: Database, query: _Query) -> bool:
-    """Whether only few rows fit the filters."""
-    probe = f"SELECT count(*) AS n FROM (SELECT 1 {query.text} LIMIT :most) counted"
-    return int(database.select(probe, **query.values, most=RARE)[0]["n"]) < RARE
+def _all(found: Query, order: _Order | None) -> list[Row]:
+    by = found.by_slug if order is None else f"{_sorted(order, order.value)}, {found.by_slug}"
+    return found.database.select(f"SELECT t.* {found.gathered} ORDER BY {by}", **found.values)
 
 
-def _query(database: Database, kind: str, filters: Filters) -> _Query:
-    query = _Query(kind, table_of(kind))
-    if filters.layer is None:
-        query.add(
-            f"(t.layer = 'user' OR NOT EXISTS (SELECT 1 FROM {query.table} u WHERE u.slug = t.slug AND u.layer = 'user'))"
+def _sorted(order: _Order, value: str) -> str:
+    # What is not known comes last either way.
+    return f"{value} {'DESC' if order.descending else 'ASC'} NULLS LAST"
+
+
+def _keys(found: Query, order: _Order | None, most: int, *, gather: bool) -> list[Row]:
+    """Slug and layer of the first `most` rows that fit, in order: sorting whole rows would take ten times as long."""
+    if order is not None and order.column == "slug":
+        return _by_slugs(found, order, most, gather=gather)
+    if order is not None and not gather and order.column in INDEXED.get(found.kind, ()):
+        return _by_index(found, order, most)
+    rows = found.gathered if gather else found.in_order_of_slugs if order is None else found.walked
+    by = f"{found.unindexed(found.by_slug) if gather else found.by_slug}"
+    if order is not None:
+        by = f"{_sorted(order, found.unindexed(order.value))}, {by}"
+    return found.database.select(
+        f"SELECT t.slug, t.layer {rows} ORDER BY {by} LIMIT :most", **found.values, most=most
+    )  # fmt: skip
+
+
+def _by_slugs(found: Query, order: _Order, most: int, *, gather: bool) -> list[Row]:
+    if not order.descending:
+        return _keys(found, None, most, gather=gather)
+    slug = found.unindexed("t.slug") if gather else "t.slug"
+    by = f"{slug}{found.database.bytewise} DESC, t.layer{found.database.bytewise}"
+    rows = found.gathered if gather else found.in_order_of_slugs
+    return found.database.select(
+        f"SELECT t.slug, t.layer {rows} ORDER BY {by} LIMIT :most", **found.values, most=most
+    )  # fmt: skip
+
+
+def _by_index(found: Query, order: _Order, most: int) -> list[Row]:
+    """Slug and layer of the first `most` rows that fit, met in the order of a column's index.
+
+    Followed backwards an index has the slugs of one value backwards too. So from the highest down it only tells the value at
+    which there are enough; the rows above that are few, and those of the value itself come in the order of their slugs.
+    """
+    database, values = found.database, found.values
+    rows, value, by_slug = found.walked, order.value, found.by_slug
+    if order.column == RATE:
+        rows = f"{rows} AND r.format = 'bf16' AND r.accelerator = t.slug AND r.layer = t.layer".replace(
+            f"FROM {found.table} t", f"FROM peak_rate r CROSS JOIN {found.table} t", 1
         )
-    elif filters.layer != ALL:
-        query.add("t.layer = :layer", layer=filters.layer)
-    _of_hardware(database, query, filters)
-    for column, value in (("provider", filters.provider), ("family", filters.family)):
-        if value is not None:
-            if column not in _columns(database, query):
-                raise _no_filter(kind, column)
-            query.add(f"lower(t.{column}) = :{column}", **{column: value.casefold()})
-    return query
+        value, by_slug = "r.flop_per_s", by_slug.replace("t.slug", "r.accelerator").replace("t.layer", "r.layer")
+    keys, known = f"SELECT t.slug, t.layer {rows}", f"{value} IS NOT NULL"
 
+    def selected(condition: str, by: str, **more: object) -> list[Row]:
+        return database.select(f"{keys} AND {condition} ORDER BY {by} LIMIT :most", **values, **more)
 
-def _of_hardware(database: Database, query: _Query, filters: Filters) -> None:
-    """The filters that speak of an accelerator: the entry itself, or the one that it refers to."""
-    wanted = [
-        name
-        for name, value in (
-            ("vendor", filters.vendor), ("memory", filters.min_memory_bytes), ("number format", filters.formats),
-            ("accelerator", filters.accelerator),
+    if not order.descending:
+        first = selected(known, f"{value}, {by_slug}", most=most)
+    else:
+        least = database.select(
+            f"SELECT {value} AS least {rows} AND {known} ORDER BY {value} DESC LIMIT 1 OFFSET :before",
+            **values, before=most - 1,
+        )  # fmt: skip
+        if least:
+            bound = least[0]["least"]
+            first = selected(f"{value} > :bound", f"{value} DESC, {by_slug}", bound=bound, most=most)
+            first += selected(f"{value} = :bound", by_slug, bound=bound, most=most - len(first))
+        else:
+            first = selected(known, f"{value} DESC, {by_slug}", most=most)
+    if len(first) < most:
+        unknown = (
+            f"SELECT t.slug, t.layer {found.walked} AND {order.value} IS NULL ORDER BY {found.by_slug} LIMIT :most"
         )
-        if value
-    ]  # fmt: skip
-    if not wanted:
-        return
-    slug = _ACCELERATOR_OF.get(query.kind)
-    if slug is None:
-        raise _no_filter(query.kind, wanted[0])
-    if filters.accelerator is not None:
-        query.add(f"{slug} = :accelerator", accelerator=resolve(database, "accelerators", filters.accelerator))
-    own = query.kind == "accelerators"
-    of, conditions = ("t" if own else "a"), _Query(query.kind, query.table)
-    if filters.vendor is not None:
-        conditions.add(f"{{plus}}{of}.vendor = :vendor", vendor=resolve(database, "vendors", filters.vendor))
-    if filters.min_memory_bytes is not None:
-        conditions.add(f"{{plus}}{of}.capacity_bytes >= :memory", memory=filters.min_memory_bytes)
-    known = number_formats(database) if filters.formats else ()
-    for index, name in enumerate(filters.formats):
-        if name.casefold() not in known:
-            raise UnknownNameError("number format", name, known)
-        # One of the user's without any rates has those of the fact that it stands in for. The first part is for the index.
-        conditions.add(
-            f"{of}.slug IN (SELECT f.accelerator FROM peak_rate f WHERE f.format = :format{index}) AND "
-            f"EXISTS (SELECT 1 FROM peak_rate r WHERE r.accelerator = {of}.slug AND r.format = :format{index} AND "
-            f"(r.layer = {of}.layer OR NOT EXISTS (SELECT 1 FROM peak_rate o WHERE o.accelerator = {of}.slug "
-            f"AND o.layer = {of}.layer)))",
-            **{f"format{index}": name.casefold()},
-        )
-    if not conditions.where:
-        return
-    condition = " AND ".join(conditions.where)
-    query.add(
-        condition if own else f"EXISTS (SELECT 1 FROM accelerator a WHERE a.slug = {slug} AND {condition})",
-        **conditions.values,
-    )
+        first += database.select(unknown, **values, most=most - len(first))
+    return first
 
 
-def _no_filter(kind: str, name: str) -> InputError:
-    return InputError(
-        f"{kind} have no {name} to choose by", hint="planner catalog list --help says which filters there are"
-    )
+def _rows(found: Query, keys: Sequence[Row]) -> list[Row]:
+    """The whole rows of slugs and layers, in their order."""
+    rows = {
+        (row["slug"], row["layer"]): row
+        for marks, values in _marked([key["slug"] for key in keys])
+        for row in found.database.select(f"SELECT * FROM {found.table} WHERE slug IN ({marks})", **values)
+    }
+    return [rows[key["slug"], key["layer"]] for key in keys]
 
 
-def _columns(database: Database, query: _Query) -> tuple[str, ...]:
-    found = database.select(f"SELECT * FROM {query.table} LIMIT 1")
-    return tuple(found[0]) if found else ()
+def _told(found: Query, rows: Sequence[Row]) -> list[Row]:
+    """Rows as they are shown: with what they stand in for, accelerators with their rate."""
+    shown = [records.plain(row) for row in rows]
+    _add_shadows(found.database, found, shown)
+    if found.kind == "accelerators":
+        _add_rates(found.database, shown)
+    return shown
 
 
-def _order(database: Database, query: _Query, sort: str | None) -> str:
-    by_slug = f"t.slug{database.bytewise}, t.layer{database.bytewise}"
-    if sort is None:
-        return by_slug
+def _order(found: Query, sort: str) -> _Order:
     descending, name = sort.startswith("-"), sort.removeprefix("-").replace("-", "_").casefold()
-    known = _columns(database, query)
-    if query.kind == "accelerators":
-        known = (*known, _RATE)
+    known = columns(found)
+    if found.kind == "accelerators":
+        known = (*known, RATE)
     fitting = [column for column in known if column == name] or [column for column in known if name and name in column]
     if len(fitting) != 1:
         raise UnknownNameError("column", name, fitting or known)
-    column = fitting[0]
-    value = f't."{column}"'
-    if column == _RATE:
-        value = "(SELECT flop_per_s FROM peak_rate r WHERE r.accelerator = t.slug AND r.layer = t.layer AND r.format = 'bf16')"
-    # What is not known comes last either way.
-    return f"{value} {'DESC' if descending else 'ASC'} NULLS LAST, {by_slug}"
+    return _Order(fitting[0], descending)
 
 
-def _add_shadows(database: Database, query: _Query, rows: Sequence[Row]) -> None:
+def _add_shadows(database: Database, of: Query, rows: Sequence[Row]) -> None:
     own = [row["slug"] for row in rows if row["layer"] == USER]
     behind = {
         row["slug"]: row["layer"]
         for marks, values in _marked(own)
         for row in database.select(
-            f"SELECT slug, layer FROM {query.table} WHERE slug IN ({marks}) AND layer <> 'user'", **values
+            f"SELECT slug, layer FROM {of.table} WHERE slug IN ({marks}) AND layer <> 'user'", **values
         )
     }
-    taken = taken_from(database, query.kind, own)
+    taken = taken_from(database, of.kind, own)
     for row in rows:
         row["shadows"] = behind.get(row["slug"]) if row["layer"] == USER else None
         row["takes_names_of"] = taken.get(row["slug"], []) if row["layer"] == USER else []
@@ -265,7 +223,7 @@ def _add_rates(database: Database, rows: Sequence[Row]) -> None:
             rates.setdefault(rate["accelerator"], {})[rate["layer"]] = rate["flop_per_s"]
     for row in rows:
         known = rates.get(row["slug"], {})
-        row[_RATE] = known.get(row["layer"], next(iter(known.values()), None) if row["shadows"] else None)
+        row[RATE] = known.get(row["layer"], next(iter(known.values()), None) if row["shadows"] else None)
 
 
 def _marked(slugs: Sequence[str]) -> Iterator[tuple[str, dict[str, object]]]:
@@ -297,12 +255,13 @@ def search(database: Database, text: str, filters: Filters, *, kind: str | None 
         conditions.append("kind = :kind")
         values["kind"] = kind
     if filters.vendor or filters.min_memory_bytes or filters.formats:
-        queries = [_query(database, each, filters) for each in (_ACCELERATOR_OF if kind is None else (kind,))]
+        queries = [query_of(database, each, filters) for each in (REFERENCE if kind is None else (kind,))]
         fitting = (
-            f"kind = '{each.kind}' AND EXISTS (SELECT 1 {each.text} AND t.slug = alias.slug)" for each in queries
+            f"kind = '{each.kind}' AND EXISTS (SELECT 1 {each.walked} AND t.slug = alias.slug)" for each in queries
         )
         conditions.append(f"({' OR '.join(fitting)})")
-        values |= queries[0].values
+        for each in queries:
+            values |= each.values
     found = _matches(database, " AND ".join(conditions), values, name_key(text), limit)
     best: dict[tuple[str, str], Row] = {}
     for row in sorted(found, key=lambda row: (len(row["key"]), row["kind"], row["slug"], row["matched"])):

@@ -37,15 +37,16 @@ def efficiencies(database: Database, slug: str) -> list[Row]:
 def of_same_chip(database: Database, row: Row, own: Mapping[str, float]) -> list[Row]:
     """What GEMMs reach on accelerators of the same architecture, power and peaks, which differ in memory, where nobody
     published it of this one, whose peaks are `own`."""
-    published = "EXISTS (SELECT 1 FROM efficiency WHERE accelerator = slug AND metric = 'gemm_best')"
-    if database.select(f"SELECT 1 FROM accelerator WHERE slug = :slug AND {published}", slug=row["slug"]):
+    published = "SELECT accelerator FROM efficiency WHERE metric = 'gemm_best'"
+    if database.select(f"{published} AND accelerator = :slug LIMIT 1", slug=row["slug"]):
         return []
     alike = "architecture = :architecture AND form_factor = :form_factor AND tdp_w = :tdp_w"
     same = {name: row[name] for name in ("architecture", "form_factor", "tdp_w")}
-    twins = database.select(f"SELECT * FROM accelerator WHERE {alike} AND {published} ORDER BY slug", **same)
+    # Sorted here: asked for in order, a database may go through all accelerators in that order.
+    twins = database.select(f"SELECT * FROM accelerator WHERE slug IN ({published}) AND {alike}", **same)
     return [
         efficiency
-        for twin in twins
+        for twin in sorted(twins, key=itemgetter("slug"))
         if peaks(database, twin).get("bf16") == own.get("bf16")
         for efficiency in efficiencies(database, twin["slug"])
         if efficiency["metric"] == "gemm_best"

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from planner.catalog import browse, cluster_spec, lookup, prices, rates, records
+from planner.catalog import browse, cluster_spec, lookup, price_rows, prices, rates, records
 from planner.catalog.engine import upgradable
 from planner.catalog.opening import opened
 from planner.domain.running import ON_DEMAND
@@ -93,10 +93,9 @@ class Catalog:
 
     def node(self, name: str) -> Node:
         """The node called `name`, with its latest on-demand price."""
-        query = "SELECT * FROM price WHERE node = :node AND kind = :kind"
         with self._database.reading():
             row = self._row("nodes", name)
-            return records.node(row, prices.newest(self._database.select(query, node=row["slug"], kind=ON_DEMAND)))
+            return records.node(row, price_rows.newest_price(self._database, "node", row["slug"], only=ON_DEMAND))
 
     def cluster(self, spec: str, node: str | None = None) -> Cluster:
         """The cluster that `spec` means: a name, ``GPU:COUNT`` or ``GPU:NODESxPER_NODE``; `node` for bare accelerators.
@@ -110,11 +109,10 @@ class Catalog:
         """The cluster called `name`. Its price is its own, else its node's, else the accelerator's usual one."""
         from planner.domain.hardware import Cluster
 
-        query = "SELECT * FROM price WHERE cluster = :cluster AND kind <> :spot"
         with self._database.reading():
             row = self._row("clusters", name)
             node = self.node(row["node"])
-            own = prices.newest(self._database.select(query, cluster=row["slug"], spot=prices.SPOT))
+            own = price_rows.newest_price(self._database, "cluster", row["slug"], without=prices.SPOT)
             return Cluster(
                 slug=row["slug"],
                 name=row["name"],
@@ -129,15 +127,16 @@ class Catalog:
 
     def accelerator_price(self, slug: str) -> Price | None:
         """The median of the accelerator's latest dated on-demand prices; None where there is none."""
-        # Of very many prices only the columns that count, and the current ones.
-        columns = "provider, kind, date, usd_per_accelerator_hour, superseded"
-        query = f"SELECT {columns} FROM price WHERE accelerator = :slug AND kind = :kind"
         with self._database.reading():
-            return prices.typical(self._database.select(query, slug=slug, kind=ON_DEMAND))
+            return prices.typical(price_rows.latest_offers(self._database, slug, ON_DEMAND))
 
-    def price_rows(self, slug: str) -> list[Row]:
-        """All prices of the accelerator, as they are stored."""
-        return self._database.select("SELECT * FROM price WHERE accelerator = :slug", slug=slug)
+    def latest_offers(self, slug: str, kind: str) -> list[Row]:
+        """Each provider's latest prices of a kind for an accelerator: see `planner.catalog.price_rows.latest_offers`."""
+        return price_rows.latest_offers(self._database, slug, kind)
+
+    def kinds_of_prices(self, slug: str) -> list[str]:
+        """The kinds of prices that there are for an accelerator."""
+        return price_rows.kinds_of_prices(self._database, slug)
 
     def accelerator_notes(self) -> list[Row]:
         """Slug, chip generation and rated power of every accelerator."""

@@ -32,7 +32,9 @@ def running_facts(catalog: Catalog, cluster: Cluster, price_kind: str | None, re
         power=catalog.operation_facts(PowerDraw),
         pues=catalog.operation_facts(PowerUsageEffectiveness),
         carbon=_carbon(catalog, cluster, region),
-        prices=prices.price_range(catalog.price_rows(cluster.accelerator.slug), price_kind or ON_DEMAND),
+        prices=prices.price_range(
+            catalog.latest_offers(cluster.accelerator.slug, price_kind or ON_DEMAND), price_kind or ON_DEMAND
+        ),
         accelerators={
             row["slug"]: AcceleratorNote(generation=row["architecture"].split(" ")[0], tdp_w=row["tdp_w"])
             for row in catalog.accelerator_notes()
@@ -43,10 +45,9 @@ def running_facts(catalog: Catalog, cluster: Cluster, price_kind: str | None, re
 def price_of_kind(catalog: Catalog, cluster: Cluster, kind: str) -> Price:
     """The accelerator's usual price of one kind. Raises InputError where the catalog has none, naming the kinds it has."""
     slug = cluster.accelerator.slug
-    series = catalog.price_rows(slug)
-    found = prices.typical(series, kind)
+    found = prices.typical(catalog.latest_offers(slug, kind), kind)
     if found is None:
-        kinds = sorted({row["kind"] for row in series if not row["superseded"]})
+        kinds = catalog.kinds_of_prices(slug)
         known = f"it has {', '.join(kinds)}; or give one with --price" if kinds else "give one with --price"
         raise InputError(f"no {kind} price is known for {slug}", hint=known)
     return found
