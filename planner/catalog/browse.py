@@ -251,18 +251,12 @@ def search(database: Database, text: str, filters: Filters, *, kind: str | None 
     # Keys hold no character that LIKE takes for a pattern.
     conditions = [f"key LIKE :key{index}" for index in range(len(keys))]
     values: dict[str, object] = {f"key{index}": f"%{key}%" for index, key in enumerate(keys)}
-    if kind is not None:
-        conditions.append("kind = :kind")
-        values["kind"] = kind
-    if filters.vendor or filters.min_memory_bytes or filters.formats:
+    condition, whole = " AND ".join(conditions), name_key(text)
+    if not (filters.vendor or filters.min_memory_bytes or filters.formats):
+        found = _matches(database, condition, values, whole, limit, tuple(TABLES) if kind is None else (kind,))
+    else:
         queries = [query_of(database, each, filters) for each in (REFERENCE if kind is None else (kind,))]
-        fitting = (
-            f"kind = '{each.kind}' AND EXISTS (SELECT 1 {each.walked} AND t.slug = alias.slug)" for each in queries
-        )
-        conditions.append(f"({' OR '.join(fitting)})")
-        for each in queries:
-            values |= each.values
-    found = _matches(database, " AND ".join(conditions), values, name_key(text), limit)
+        found = [row for each in queries for row in _fitting_matches(each, condition, values, whole, limit)]
     best: dict[tuple[str, str], Row] = {}
     for row in sorted(found, key=lambda row: (len(row["key"]), row["kind"], row["slug"], row["matched"])):
         best.setdefault((row["kind"], row["slug"]), row)
@@ -272,29 +266,53 @@ def search(database: Database, text: str, filters: Filters, *, kind: str | None 
     return Page([_shown_match(row) for row in rows], more, counted=more == 0)
 
 
-def _matches(
-    database: Database, condition: str, values: Mapping[str, object], whole: str, limit: int | None
+def _fitting_matches(
+    of: Query, condition: str, values: Mapping[str, object], whole: str, limit: int | None
 ) -> list[Row]:
-    columns = "SELECT kind, slug, alias AS matched, key, layer FROM alias WHERE"
+    """The names of entries that fit: of those entries, if they are few, else of all names those whose entry fits."""
+    if of.few() is None:
+        fits = f"EXISTS (SELECT 1 {of.alone} AND t.slug = named.slug)"
+        return _matches(of.database, condition, {**values, **of.values}, whole, limit, (of.kind,), fits)
+    query = (
+        f"SELECT alias.kind, alias.slug, alias.alias AS matched, alias.key, alias.layer "
+        f"FROM (SELECT t.slug {of.gathered}) fitting CROSS JOIN alias "
+        f"WHERE alias.kind = :each AND alias.slug = fitting.slug AND {condition}"
+    )
+    return of.database.select(query, **values, **of.values, each=of.kind)
+
+
+def _matches(
+    database: Database,
+    condition: str,
+    values: Mapping[str, object],
+    whole: str,
+    limit: int | None,
+    kinds: Sequence[str],
+    fits: str = "1 = 1",
+) -> list[Row]:
+    """The names of `kinds` of which a condition holds, and whose entries fit: all that are shared, and enough of the user's."""
+    columns = "named.kind, named.slug, named.alias AS matched, named.key, named.layer"
+    names = f"SELECT {columns} FROM alias named WHERE"
+    if len(kinds) == 1:
+        condition, values = f"kind = :kind AND {condition}", {**values, "kind": kinds[0]}
     # Released names are few and have an index of their own, so the best of them are found by looking at all.
-    found = database.select(f"{columns} layer <> 'user' AND {condition}", **values)
+    found = database.select(f"{names} layer <> 'user' AND {condition} AND {fits}", **values)
     if limit is None:
-        return found + database.select(f"{columns} layer = 'user' AND {condition}", **values)
+        return found + database.select(f"{names} layer = 'user' AND {condition} AND {fits}", **values)
     # Of the user's names those that begin with the text come first, which an index finds; then any, as many as are shown.
-    kinds = [values["kind"]] if "kind" in values else TABLES
     for each in kinds:
         span = {"first": whole, "after": f"{whole}\uffff", "most": limit + 1, "each": each}
         found += database.select(
-            f"{columns} kind = :each AND {between(database)} AND layer = 'user' AND {condition} LIMIT :most",
+            f"{names} kind = :each AND {between(database)} AND layer = 'user' AND {condition} AND {fits} LIMIT :most",
             **{**values, **span},
         )
     if len(found) <= limit:
         known = {(row["kind"], row["key"], row["layer"]) for row in found}
         # The inner part reads the index of the primary key alone, which is a fraction of the table.
         rest = database.select(
-            "SELECT a.kind, a.slug, a.alias AS matched, a.key, a.layer FROM (SELECT kind, key, layer FROM alias "
-            f"WHERE {condition} AND layer = 'user' LIMIT :most) m "
-            "JOIN alias a ON a.kind = m.kind AND a.key = m.key AND a.layer = m.layer",
+            f"SELECT {columns} FROM (SELECT kind, key, layer FROM alias WHERE {condition} AND layer = 'user') m "
+            "CROSS JOIN alias named WHERE named.kind = m.kind AND named.key = m.key AND named.layer = m.layer "
+            f"AND {fits} LIMIT :most",
             **values, most=limit + 1,
         )  # fmt: skip
         found += [row for row in rest if (row["kind"], row["key"], row["layer"]) not in known]

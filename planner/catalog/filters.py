@@ -62,15 +62,17 @@ class Filters:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """One condition, in two wordings.
+    """One condition, in up to three wordings.
 
     `indexed` finds the rows that fit by an index; None where none does. `seen` is looked at in rows that come otherwise: it names
     no column in a way that SQLite would look for an index of, for which it would leave their order. `exact` is the column that
-    has one value, whose index has the rows of that value in the order of their slugs.
+    has one value, whose index has the rows of that value in the order of their slugs. `alone` is for a single row: `seen` may
+    list first what a column is looked for in.
     """
 
     indexed: str | None
     seen: str
+    alone: str
     exact: str | None = None
 
 
@@ -91,9 +93,17 @@ class Query:
         """The table of the kind."""
         return table_of(self.kind)
 
-    def add(self, indexed: str | None, seen: str, values: Mapping[str, object], *, exact: str | None = None) -> None:
+    def add(
+        self,
+        indexed: str | None,
+        seen: str,
+        values: Mapping[str, object],
+        *,
+        alone: str | None = None,
+        exact: str | None = None,
+    ) -> None:
         """Add a condition and its values."""
-        self.conditions.append(Condition(indexed, seen, exact))
+        self.conditions.append(Condition(indexed, seen, seen if alone is None else alone, exact))
         self.values |= values
 
     def equal(self, column: str, value: object) -> None:
@@ -156,6 +166,11 @@ class Query:
         """The rows that fit, among all in whatever order."""
         return self._from([each.seen for each in self.conditions])
 
+    @property
+    def alone(self) -> str:
+        """The rows that fit, of which further conditions choose a single one."""
+        return self._from([each.alone for each in self.conditions])
+
     def _gathering(self) -> list[str]:
         if self.driver is None:
             return [each.indexed or each.seen for each in self.conditions]
@@ -207,11 +222,12 @@ def _of_text(found: Query, column: str, value: str) -> None:
     if column not in INDEXED.get(found.kind, ()) or not _are_few(found.database, _distinct(found.table, column), {}):
         found.add(None, f"lower(t.{column}) = :{column}", values)
         return
-    _one_of(found, column, f"{_distinct(found.table, column)} AND lower(x) = :{column}", values)
+    query = f"{_distinct(found.table, column)} AND lower(x) = :{column}"
+    _one_of(found, column, query, f"lower(t.{column}) = :{column}", values)
 
 
-def _one_of(found: Query, column: str, query_of_values: str, values: Mapping[str, object]) -> None:
-    """That a column with an index has one of the values of a query."""
+def _one_of(found: Query, column: str, query_of_values: str, alone: str, values: Mapping[str, object]) -> None:
+    """That a column with an index has one of the values of a query; `alone` says so of a single row."""
     first = found.database.select(f"SELECT x FROM ({query_of_values}) some LIMIT 2", **values)
     if not first:
         found.add("1 = 0", "1 = 0", {})
@@ -219,7 +235,7 @@ def _one_of(found: Query, column: str, query_of_values: str, values: Mapping[str
         found.equal(column, first[0]["x"])
     else:
         condition = f"t.{column} IN ({query_of_values})"
-        found.add(condition, found.unindexed(condition), values)
+        found.add(condition, found.unindexed(condition), values, alone=alone)
 
 
 def _distinct(table: str, column: str) -> str:
@@ -319,11 +335,11 @@ def _of_references(found: Query, slug: str | None, fitting: Query) -> None:
         return
     used = _distinct(found.table, column)
     if _are_few(database, used, {}):
-        _one_of(found, column, f"{used} AND {fits('x')}", values)
+        _one_of(found, column, f"{used} AND {fits('x')}", fits(f"t.{column}"), values)
     elif (few := 1 if slug is not None else fitting.few()) is not None and few <= FEW_VALUES:
         accelerators = f"SELECT a.slug AS x {fitting.gathered}" if slug is None else "SELECT :accelerator AS x"
         nodes = f"SELECT n.slug AS x FROM node n WHERE n.accelerator IN ({accelerators}) AND {fits('n.slug')}"
-        _one_of(found, column, nodes if by_node else accelerators, values)
+        _one_of(found, column, nodes if by_node else accelerators, fits(f"t.{column}"), values)
     else:
         found.add(None, fits(f"t.{column}"), values)
 
