@@ -65,6 +65,8 @@ def page(database: Database, kind: str, filters: Filters) -> Page:
     """
     found = query_of(database, kind, filters)
     order = None if filters.sort is None else _order(found, filters.sort)
+    if found.impossible:
+        return Page([])
     if not filters.limit:
         rows = _all(found, order)[filters.offset :]
         return Page(_told(found, rows))
@@ -256,7 +258,12 @@ def search(database: Database, text: str, filters: Filters, *, kind: str | None 
         found = _matches(database, condition, values, whole, limit, tuple(TABLES) if kind is None else (kind,))
     else:
         queries = [query_of(database, each, filters) for each in (REFERENCE if kind is None else (kind,))]
-        found = [row for each in queries for row in _fitting_matches(each, condition, values, whole, limit)]
+        found = [
+            row
+            for each in queries
+            if not each.impossible
+            for row in _fitting_matches(each, condition, values, whole, limit)
+        ]
     best: dict[tuple[str, str], Row] = {}
     for row in sorted(found, key=lambda row: (len(row["key"]), row["kind"], row["slug"], row["matched"])):
         best.setdefault((row["kind"], row["slug"]), row)

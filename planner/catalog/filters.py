@@ -87,6 +87,8 @@ class Query:
     conditions: list[Condition] = field(default_factory=list)
     values: dict[str, object] = field(default_factory=dict)
     driver: int | None = None
+    impossible: bool = False
+    """Whether a value that is asked for is nowhere."""
 
     @property
     def table(self) -> str:
@@ -230,7 +232,7 @@ def _one_of(found: Query, column: str, query_of_values: str, alone: str, values:
     """That a column with an index has one of the values of a query; `alone` says so of a single row."""
     first = found.database.select(f"SELECT x FROM ({query_of_values}) some LIMIT 2", **values)
     if not first:
-        found.add("1 = 0", "1 = 0", {})
+        found.impossible = True
     elif len(first) == 1:
         found.equal(column, first[0]["x"])
     else:
