@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cached_property
 from threading import RLock
-from typing import Any
+from typing import Any, Final
 
 from planner.catalog.engine import SchemaError, plain_errors, schema_error, shown, upgradable
 from planner.catalog.location import core_revisions
@@ -13,6 +14,12 @@ from planner.catalog.session import Session, reading_session
 from planner.errors import CatalogError
 
 Row = dict[str, Any]
+
+_BY_BYTES: Final = """
+    SELECT datcollate IN ('C', 'POSIX') AND coalesce(to_jsonb(d) ->> 'datlocprovider', 'c') = 'c' AS bytewise
+    FROM pg_database d WHERE datname = current_database()
+"""
+"""Older servers have no other provider of languages, and no column that says so."""
 
 
 class Database:
@@ -35,10 +42,15 @@ class Database:
         """Whether it is an SQLite file."""
         return self._session.dialect == "sqlite"
 
-    @property
+    @cached_property
     def bytewise(self) -> str:
-        """What follows a column in ORDER BY: a server sorts by its language, where SQLite compares bytes."""
-        return ' COLLATE "C"' if self._session.dialect == "postgresql" else ""
+        """What follows a column in ORDER BY: a server sorts by its language, where SQLite compares bytes.
+
+        Nothing where the server's database compares bytes by itself: its indexes are in that order then.
+        """
+        if self._session.dialect != "postgresql" or self.select(_BY_BYTES)[0]["bytewise"]:
+            return ""
+        return ' COLLATE "C"'
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:

@@ -230,7 +230,7 @@ def _of_text(found: Query, column: str, value: str) -> None:
 
 def _one_of(found: Query, column: str, query_of_values: str, alone: str, values: Mapping[str, object]) -> None:
     """That a column with an index has one of the values of a query; `alone` says so of a single row."""
-    first = found.database.select(f"SELECT x FROM ({query_of_values}) some LIMIT 2", **values)
+    first = found.database.select(f"SELECT x FROM ({query_of_values}) chosen LIMIT 2", **values)
     if not first:
         found.impossible = True
     elif len(first) == 1:
@@ -250,7 +250,7 @@ def _distinct(table: str, column: str) -> str:
 
 
 def _are_few(database: Database, listed: str, values: Mapping[str, object], *, most: int = FEW_VALUES) -> bool:
-    counted = f"SELECT count(*) AS n FROM (SELECT 1 FROM ({listed}) every LIMIT :few) counted"
+    counted = f"SELECT count(*) AS n FROM (SELECT 1 FROM ({listed}) listed LIMIT :few) counted"
     return int(database.select(counted, **values, few=most + 1)[0]["n"]) <= most
 
 
