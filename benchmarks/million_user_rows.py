@@ -1,7 +1,8 @@
 """Looking through a catalog with a million rows of a user's: python benchmarks/million_user_rows.py [ROWS].
 
 Bar: a page of a list, a search, a look at one entry and the resolution of a name, known or not, each take at most 100 ms of the
-processor's time inside the process, start-up left out; exits with 1 where that is missed. Wall-clock time is printed beside it.
+processor's time inside the process, start-up left out; exits with 1 where that is missed. Lists are filtered by whatever they can
+be, and sorted by every column that they show. Wall-clock time is printed beside it.
 The rows are accelerators, models, clusters and prices, a quarter each, and as many names.
 """
 
@@ -12,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 
@@ -37,6 +38,12 @@ REPEATS = 5
 KINDS = {"accelerators": "accelerator", "models": "architecture", "clusters": "cluster", "prices": "price"}
 SHOWN = {kind: columns for kind, columns in SHOWN_COLUMNS.items() if kind in (*KINDS, "nodes")}
 """The columns that a list shows, by all of which it may be sorted."""
+UNLISTED = {
+    "models by a column not shown": ("models", "-max_seq_len"),
+    "accelerators by a column not shown": ("accelerators", "-compute_units"),
+    "prices by a column not shown": ("prices", "region"),
+}
+"""Without a bar: every row of the kind is looked at."""
 MODEL = "llama-3-8b"
 OWN_COLUMNS = {
     "accelerator": {"vendor": "CASE n % 3 WHEN 0 THEN 'amd' ELSE 'nvidia' END", "capacity_bytes": "(16 + n % 200) * 1073741824",
@@ -85,7 +92,9 @@ def questions(catalog: Catalog) -> dict[str, Callable[[], object]]:
         with suppress(UnknownNameError):
             catalog.resolve("models", "lama-3-8bx")
 
-    documents = {str(row["document"]) for row in (catalog.page(kind, Filters(layer="user", limit=1)).rows[0] for kind in KINDS)}
+    documents = {
+        str(row["document"]) for row in (catalog.page(kind, Filters(layer="user", limit=1)).rows[0] for kind in KINDS)
+    }
     one = catalog.page("accelerators", Filters(layer="user", limit=1, offset=1000)).rows[0]["slug"]
     return {
         "list models": lambda: catalog.page("models", Filters()),
@@ -116,6 +125,7 @@ def questions(catalog: Catalog) -> dict[str, Callable[[], object]]:
             for column in SHOWN[kind]
             for sign in ("", "-")
         },
+        **{name: partial(catalog.page, kind, Filters(sort=column)) for name, (kind, column) in UNLISTED.items()},
         "list amd by -bandwidth": lambda: catalog.page("accelerators", Filters(vendor="amd", sort="-memory_bandwidth")),
         "list tpu prices by -date": lambda: catalog.page("prices", Filters(vendor="google", sort="-date")),
         "list a family by vocab": lambda: catalog.page("models", Filters(family="team 17", sort="vocab")),
@@ -125,6 +135,9 @@ def questions(catalog: Catalog) -> dict[str, Callable[[], object]]:
         "search llama": lambda: catalog.search_page("llama", Filters(limit=50)),
         "search team": lambda: catalog.search_page("team", Filters(limit=50)),
         "search a name of one's own": lambda: catalog.search_page(one, Filters(limit=50)),
+        "search, vendor nvidia": lambda: catalog.search_page("h100", Filters(vendor="nvidia", limit=50)),
+        "search team, vendor google": lambda: catalog.search_page("team", Filters(vendor="google", limit=50)),
+        "search team, more memory": lambda: catalog.search_page("team", Filters(min_memory_bytes=1e15, limit=50)),
         "search nothing": lambda: catalog.search_page("zzzzz", Filters(limit=50)),
         "near names of nothing": lambda: catalog.near_names(None, "zzzzz"),
         "show an accelerator": lambda: catalog.row("accelerators", "a100"),
@@ -153,6 +166,16 @@ def times_s(catalog: Catalog) -> dict[str, tuple[float, float]]:
     return found
 
 
+def _missed(path: Path, how: str) -> list[str]:
+    with Catalog.open(f"sqlite:///{path}") as catalog:
+        found = times_s(catalog)
+    missed = [name for name, (busy, _) in found.items() if busy > BAR_S and name not in UNLISTED]
+    print(f"{how:<50}{'processor':>13}{'wall':>13}")
+    for name, (busy, elapsed) in found.items():
+        print(f"{name:<50}{busy * 1e3:10.1f} ms{elapsed * 1e3:10.1f} ms{'  MISSED' if name in missed else ''}")
+    return missed
+
+
 def main() -> int:
     """Fill, measure, print, and say whether every bar holds."""
     rows = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
@@ -161,12 +184,11 @@ def main() -> int:
         upgrade(f"sqlite:///{path}")
         fill(path, rows)
         print(f"{rows:,} rows of the user's, {path.stat().st_size / 1e6:,.0f} MB")
-        with Catalog.open(f"sqlite:///{path}") as catalog:
-            found = times_s(catalog)
-    missed = [name for name, (busy, _) in found.items() if busy > BAR_S]
-    print(f"{'':<34}{'processor':>13}{'wall':>13}")
-    for name, (busy, elapsed) in found.items():
-        print(f"{name:<34}{busy * 1e3:10.1f} ms{elapsed * 1e3:10.1f} ms{'  MISSED' if name in missed else ''}")
+        missed = _missed(path, "as it is")
+        # A user has none, but a database that somebody analysed must be no slower.
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("ANALYZE")
+        missed += _missed(path, "with statistics of the tables")
     return int(bool(missed))
 
 

@@ -17,6 +17,7 @@ Revises: ${down_revision | comma,n}
 #   the planner puts them back once they fit. What a downgrade drops of that layer the planner keeps by itself.
 # - An upgrade costs what its facts cost, not what a user has: put new columns with rules into a table of their own, add a
 #   plain one with op.add_column outside batch mode, which writes every row of the table anew. A test counts SQLite's steps.
+#   An index reads every row once: make it only for a question that would else read them each time, and say what it costs.
 # - Name every constraint. Foreign keys are off while revisions run and checked
 #   before the commit: delete children yourself, nothing cascades.
 # - Never commit: one transaction holds the whole upgrade. Keep it short, readers wait for it.
