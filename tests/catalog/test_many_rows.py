@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from catalog.databases import run
+from catalog.servers import Server
 
 from planner.catalog import filters
 from planner.catalog.browse import Filters
 from planner.catalog.database import Database
 from planner.catalog.reader import Catalog
+from planner.catalog.upgrade import upgrade
 from planner.reports.catalog import SHOWN
 
 LARGE = ("architecture", "accelerator", "peak_rate", "node", "cluster", "price", "power_draw", "efficiency")
@@ -170,3 +173,59 @@ def test_without_its_index_a_table_is_seen_to_be_read_through(
     with Catalog.open(url) as catalog:
         ask(catalog)
     assert plans.reading_through()
+
+
+ASKED = [
+    (kind, each)
+    for kind, filtered in {
+        **dict.fromkeys(HARDWARE, tuple(FILTERS.values())),
+        "models": (Filters(family="qwen"),),
+    }.items()
+    for each in filtered
+]
+
+
+@pytest.mark.parametrize("sort", [None, "-slug", "name", "-source_date"])
+def test_rows_that_are_sorted_and_rows_that_are_met_in_order_are_the_same(
+    catalog: Catalog, monkeypatch: pytest.MonkeyPatch, sort: str | None
+) -> None:
+    asked = [(kind, replace(each, sort=sort, limit=5, offset=3)) for kind, each in ASKED]
+    few = [catalog.page(kind, each) for kind, each in asked]
+    whole = [catalog.page(kind, replace(each, limit=0, offset=0)).rows for kind, each in asked]
+    monkeypatch.setattr(filters, "RARE", 1)
+    monkeypatch.setattr(filters, "FEW_VALUES", 1)
+    assert [catalog.page(kind, each) for kind, each in asked] == few
+    assert [page.rows for page in few] == [rows[3:8] for rows in whole]
+    assert [page.more for page in few] == [max(0, len(rows) - 8) for rows in whole]
+
+
+@pytest.mark.parametrize("sign", ["", "-"])
+@pytest.mark.parametrize(("kind", "column"), SORTS)
+def test_an_index_gives_the_order_that_sorting_gives(catalog: Catalog, kind: str, column: str, sign: str) -> None:
+    rows = catalog.page(kind, Filters(sort=f"{sign}{column}", limit=7, offset=2)).rows
+    every = catalog.rows(kind)
+    known = [row for row in every if row[column] is not None]
+    ordered = sorted(known, key=lambda row: row[column], reverse=sign == "-")  # stable: of one value by slug
+    ordered += [row for row in every if row[column] is None]
+    assert [row["slug"] for row in rows] == [row["slug"] for row in ordered][2:9]
+
+
+@pytest.mark.parametrize("locale", ["C", None], ids=["sorted by bytes", "sorted by a language"])
+def test_a_server_gives_the_lists_of_a_file(url: str, server: Server, made_on_server: str, locale: str | None) -> None:
+    if locale is None:
+        shared = server.url(made_on_server)
+    else:
+        server.execute("postgres", f"CREATE DATABASE by_bytes TEMPLATE template0 LOCALE '{locale}'")
+        shared = server.url("by_bytes")
+        upgrade(shared)
+    with Catalog.open(url) as ours, Catalog.open(shared) as theirs:
+        for kind, each in ASKED:
+            for sort in (None, "-slug", "slug"):
+                one = replace(each, sort=sort, limit=5, offset=1)
+                assert theirs.page(kind, one) == ours.page(kind, one), (kind, one)
+        for column in ("bf16_flop_per_s", "year", "capacity_bytes", "-tdp_w", "-bf16_flop_per_s"):
+            one = Filters(sort=column, limit=5, offset=1)
+            assert theirs.page("accelerators", one) == ours.page("accelerators", one), column
+        searched = Filters(vendor="nvidia", limit=5)
+        assert theirs.search_page("h100", searched) == ours.search_page("h100", searched)
+        assert theirs.resting_on("karpenter-aws-1d927085", 9) == ours.resting_on("karpenter-aws-1d927085", 9)
