@@ -32,9 +32,6 @@ OTHERS = {
     "efficiency": ("metric", "accelerator"),
     "price": ("accelerator", "kind", "superseded", "provider", "date"),
 }
-REPLACED = {"ix_price_accelerator": ("price", "accelerator", "kind"),
-            "ix_accelerator_capacity_bytes": ("accelerator", "capacity_bytes")}  # fmt: skip
-"""Indexes of 0001 and 0004 that begin a new one."""
 CITED = (
     "vendor", "link", "architecture", "accelerator", "node", "cluster", "price", "carbon_intensity", "pue",
     "power_draw", "footprint", "failure_rate", "checkpoint_write", "goodput",
@@ -47,23 +44,17 @@ WITH_DOCUMENT = sa.text("document IS NOT NULL")
 
 
 def upgrade() -> None:
-    """Drop the indexes that longer ones replace, and make the new ones."""
-    for name, (table, *_) in REPLACED.items():
-        op.drop_index(name, table_name=table)
+    """Make the indexes. None is dropped, though two begin longer ones: on a server a reader of the table would be in the way."""
     for name, (table, columns) in _plain().items():
         op.create_index(name, table, list(columns))
     for name, (table, columns) in _cited().items():
-        op.create_index(
-            name, table, list(columns), sqlite_where=WITH_DOCUMENT, postgresql_where=WITH_DOCUMENT
-        )  # fmt: skip
+        op.create_index(name, table, list(columns), sqlite_where=WITH_DOCUMENT, postgresql_where=WITH_DOCUMENT)
 
 
 def downgrade() -> None:
-    """Drop the indexes and make those again that they replaced."""
+    """Drop them."""
     for name, (table, _) in (_plain() | _cited()).items():
         op.drop_index(name, table_name=table)
-    for name, (table, *columns) in REPLACED.items():
-        op.create_index(name, table, columns)
 
 
 def _plain() -> dict[str, tuple[str, tuple[str, ...]]]:

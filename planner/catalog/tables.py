@@ -179,6 +179,7 @@ class Accelerator(Fact, Base):
         CheckConstraint("year BETWEEN 2000 AND 2100", name="year_plausible"),
         CheckConstraint("usable_bytes <= capacity_bytes", name="usable_at_most_capacity"),
         Index(None, "vendor", "capacity_bytes"),
+        Index(None, "capacity_bytes"),
         *listed("vendor", "capacity_bytes", "year", "memory_bandwidth_bytes_per_s"),
         refers("vendor", "vendor"),
         refers("scaleup_link", "link"),
@@ -343,6 +344,7 @@ class Price(Fact, Base):
         refers("accelerator", "accelerator"),
         refers("node", "node"),
         refers("cluster", "cluster"),
+        Index("ix_price_accelerator", "accelerator", "kind"),
         # Each provider's latest price that still counts.
         Index(None, "accelerator", "kind", "superseded", "provider", "date"),
         *listed("accelerator", "node", "provider", "kind", "usd_per_accelerator_hour", "date"),
