@@ -73,9 +73,9 @@ class Runs:
         return [score for score in found if isinstance(score, Score)]
 
     def generation(self, row: Mapping[str, str]) -> str:
-        """The entry of `SUSTAINED_MATMUL` that the row's accelerator uses."""
+        """The entry of `SUSTAINED_MATMUL` that the row's accelerator uses; what has more power than those of its entry is apart."""
         architecture = self._catalog.accelerator(run_facts.accelerator(row)).architecture
-        whole = architecture in operators.SUSTAINED_MATMUL
+        whole = architecture in operators.SUSTAINED_MATMUL or architecture in operators.POWER_BEFORE_W
         return architecture if whole else architecture.split(" ")[0]
 
 
@@ -109,9 +109,6 @@ def held_out(runs: Runs, found: Mapping[str, Mapping[str | None, float]]) -> lis
     sources = sorted({source for names in FITTED_TO.values() for source in names})
     for source in sources:
         without = {name: values[source] for name, values in found.items() if source in values}
-        if "Blackwell" in without:
-            ratio = operators.SUSTAINED_MATMUL["Blackwell Ultra"] / operators.SUSTAINED_MATMUL["Blackwell"]
-            without["Blackwell Ultra"] = without["Blackwell"] * ratio
         scores += runs.scores(without, [row for row in runs.file.rows if group(row) == source])
     return scores + runs.scores({}, [row for row in runs.file.rows if group(row) not in sources])
 

@@ -283,6 +283,7 @@ _CHECKS: Final[tuple[tuple[type, str, Check], ...]] = (
     (Optimizer, "temporary_bytes", partial(_number, within=_FROM_ZERO)),
     (Strategy, "region_divisors", _DIVISORS),
     (Strategy, "sequence_divisor", partial(_number, within=_FROM_ONE)),
+    (Strategy, "key_parts", partial(_number, within=_FROM_ONE)),
     (Strategy, "shards_states", _by_key(StateKind, _SHARE)),
     (Strategy, "communications", _SENT),
     (Strategy, "synchronisations", _SENT),

@@ -31,6 +31,7 @@ from planner.program.footprints import (
     keep_nothing,
     keep_router_scores,
     score_attention,
+    separate_clamped_activation,
     separate_gated_activation,
     shard_linear,
     stored,
@@ -90,7 +91,7 @@ __all__ = [
     "fused_loss", "fused_norm", "gathered_linear", "hookimpl", "in_place_loss", "is_multiple", "keep_inputs",
     "keep_nothing", "keep_router_scores", "linear", "matrix", "norm_kind", "norm_vectors", "nothing_sent",
     "parameter_class", "pointwise", "powers_of_two", "read_decoder", "read_layers", "read_windows", "score_attention",
-    "separate_gated_activation", "shard_linear", "stored", "vector",
+    "separate_clamped_activation", "separate_gated_activation", "shard_linear", "stored", "vector",
 ]  # fmt: skip
 
 

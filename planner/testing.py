@@ -143,6 +143,8 @@ def _strategy_quantities(strategy: Strategy, context: Context) -> Callable[[Layo
             found.update({f"divisor of {k}": v for k, v in strategy.region_divisors(context, layouts).items()})
         if strategy.sequence_divisor:
             found["divisor of the sequence"] = strategy.sequence_divisor(context, layouts)
+        if strategy.key_parts:
+            found["parts of the keys"] = strategy.key_parts(context, layouts)
         if strategy.shards_states:
             found.update({f"sharding of {k}": v for k, v in strategy.shards_states(context, layouts).items()})
         sent = [(b.name, c) for b in context.program.blocks for c in _communications(strategy, context, layouts, b)]

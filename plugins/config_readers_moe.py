@@ -67,12 +67,13 @@ def minimax_m2(config: Mapping[str, Any]) -> Architecture:
 
 
 def gpt_oss(config: Mapping[str, Any]) -> Architecture:
-    """Biases everywhere, router and experts included; a sink per head; every second layer local, from the first on."""
+    """Biases everywhere, router and experts included; a sink per head; every second layer local, from the first on. Gate and up are
+    clamped (``swiglu_limit``; openai/gpt-oss, gpt_oss/torch/model.py, swiglu)."""
     fields = ConfigFields(config)
     bias = fields.flag("attention_bias", default=True)
     windows = read_windows(fields, "sliding_window", unless_listed=(read_layers(fields) + 1) // 2)
     return read_decoder(
-        fields, family="gpt_oss", qkv_bias=bias, attention_out_bias=bias, attention_sinks=True,
+        fields, family="gpt_oss", qkv_bias=bias, attention_out_bias=bias, attention_sinks=True, activation="clamped_silu",
         moe=uniform(fields, "num_local_experts", router_bias=True, expert_bias=True), **windows,
     )  # fmt: skip
 

@@ -19,9 +19,12 @@ from planner.plugin import (
     Buffer,
     Component,
     Context,
+    Footprint,
     Framework,
     Instant,
     Layouts,
+    Numerics,
+    Operator,
     Overlaps,
     Precision,
     StateKind,
@@ -47,6 +50,14 @@ EAGER_OVERHEADS: Final = cuda_overheads(
     context_source="CUDA context with all kernels loaded 1,573 MiB (nvidia-smi on an A100, BigScience's chronicles-prequel.md)",
 )
 """As DeepSpeed's users measured it. CUDA loads kernels lazily since 11.7, and the context is then smaller."""
+
+
+def clamped_activation(operator: Operator, numerics: Numerics) -> Footprint:
+    """The clamp is apart from the fused activation: it keeps what the GEMM wrote, the activation the clamped copy."""
+    kept = keep_inputs(operator, numerics).saved
+    return Footprint(saved=(*kept, *(replace(tensor, name=f"{tensor.name}.clamped") for tensor in kept)))
+
+
 FOOTPRINTS: Final = {
     "linear": shard_linear,
     "expert_linear": shard_linear,
@@ -55,6 +66,7 @@ FOOTPRINTS: Final = {
     "attention": attention_by_kernel,
     "activation": keep_inputs,
     "gated_activation": keep_inputs,
+    "gated_activation.clamped_silu": clamped_activation,
     "router": keep_router_scores,
     "dropout": dropout_mask,
     "loss": in_place_loss,
@@ -69,7 +81,8 @@ FOOTPRINTS: Final = {
 
 TRAFFIC: Final = {
     "norm": Traffic(forward=4, backward=8),
-    "gated_activation": Traffic(forward=3, backward=5),
+    "gated_activation": Traffic(forward=4.3, backward=21),
+    "gated_activation.clamped_silu": Traffic(forward=14.3, backward=40.6),
     "activation": Traffic(forward=4, backward=6),
     "residual": Traffic(forward=3, backward=3),
     "rotary": Traffic(forward=4, backward=4),
@@ -79,14 +92,23 @@ TRAFFIC: Final = {
     "residual.expert_bias": Traffic(forward=28, backward=40),
 }
 """Token copies are permuted for sending and sorted by expert on arrival, then sorted back and permuted back: each a read and a
-write (megatron/core/transformer/moe/token_dispatcher.py). Fused kernels read operands and write results once. The
-experts' last bias is scaled by the routing probability of each token copy and added in float32, one kernel at a time: scale,
+write (megatron/core/transformer/moe/token_dispatcher.py). Fused kernels read operands and write results once.
+
+Gated activations are what the compiler makes of them, measured in its place: 8,192 x 32,768 elements take 0.859 ms on an H100, with
+a sum of the result and the backward 5.08 ms (linkedin/Liger-Kernel at ead96b61, benchmark/data/all_benchmark_data.csv,
+megatron_swiglu, provider megatron), which at `MEMORY_EFFICIENCY` and without the sum are 4.3 and 20 bytes per element of the two
+halves; there the gradient is one number, and reading one per element adds a byte. Where operands are clamped before, each half is
+clamped by a kernel of its own and both are joined; the backward compares, selects and joins again (megatron/core/fusions/
+fused_bias_geglu.py at core_v0.16.0, weighted_bias_quick_geglu_impl): 8 and 14.5 bytes, those of the halves 1.49 times as slow as
+whole rows would be (`NANOTRON_TRAFFIC` of framework_pytorch.py, the same measurements).
+
+The experts' last bias is scaled by the routing probability of each token copy and added in float32, one kernel at a time: scale,
 add, join the experts' parts, round (megatron/core/transformer/moe/experts.py at core_v0.16.0, TEGroupedMLP._apply_bias); the
-backward rounds and splits what comes back, and sums products with the bias and with the probability. The
-vocabulary-parallel loss is not fused: float32 logits are written,
-reduced, shifted, exponentiated, summed and divided one kernel at a time (megatron/core/tensor_parallel/cross_entropy.py);
-Transformer Engine's, which Megatron-Bridge takes, reads 16-bit logits twice and leaves their gradient in their place, to be
-scaled in the backward (transformer_engine/common/triton/cross_entropy.py)."""
+backward rounds and splits what comes back, and sums products with the bias and with the probability. The vocabulary-parallel loss
+is not fused: float32 logits are written, reduced, shifted, exponentiated, summed and divided one kernel at a time
+(megatron/core/tensor_parallel/cross_entropy.py; Liger-Kernel measures 39.5 and 13.6 bytes, megatron-unfused); Transformer Engine's,
+which Megatron-Bridge takes, reads 16-bit logits twice and leaves their gradient in their place, to be scaled in the backward
+(transformer_engine/common/triton/cross_entropy.py)."""
 
 
 RECOMPUTED_LAYERS: Final = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 48)
@@ -102,6 +124,15 @@ HOST_S_PER_OPERATOR: Final = 93e-6
 
 Fitted: the single-node runs of VIA-Research/vTrain, data/ground_truth_single.csv (rows VTSALL of the validation data) with hidden
 size 1024, whose layers are too small to keep the device busy."""
+
+
+HOST_S_PER_EXPERT_GEMM: Final = 0.267e-3 / 8
+"""A grouped GEMM of Transformer Engine is one cuBLAS call per expert: eight of 128 tokens by 2,048 x 2,048 on Blackwell, which a
+device does in microseconds, take 0.267 ms (NVIDIA/TransformerEngine, pull request 3134, "pure", fprop). An expert has two in the
+forward and four in the backward."""
+HOST_S_PER_QUANTISED_EXPERT: Final = (1.05e-3 / 64, 1.95e-3 / 64)
+"""What the tensors of an expert cost the host beside, forward and backward, where operands are quantised: the fused block of 64
+experts takes 1.2 and 2.1 ms, of which about 0.15 are its GEMMs (NVIDIA/TransformerEngine, issue 2897: GB200, MXFP8)."""
 
 
 EXPERT_OVERLAP: Final = 0.45 / (1.0 - COMMUNICATION_SLOWDOWN)
@@ -189,6 +220,13 @@ def model_recomputes(architecture: Architecture) -> tuple[str, ...]:
     return (*experts, "selective:mla-up") if architecture.mla is not None else experts
 
 
+def launch_per_expert(context: Context) -> tuple[float, float]:
+    """Seconds of the host for each expert of a rank, forward and backward: its GEMMs, and the quantising of their operands."""
+    gemms = 0.0 if context.precision.name in context.framework.fused_experts else HOST_S_PER_EXPERT_GEMM
+    quantised = HOST_S_PER_QUANTISED_EXPERT if context.precision.matmul in ("fp8", "fp4") else (0.0, 0.0)
+    return 2 * gemms + quantised[0], 4 * gemms + quantised[1]
+
+
 def split_outputs(_context: Context, layouts: Layouts) -> Array:
     """A stage keeps its output for the backward pass; tensor-parallel ranks hold a part each (runtime/pipe/engine.py)."""
     return 1.0 / layouts.degree("tp")
@@ -263,6 +301,7 @@ def planner_frameworks() -> Iterator[Framework]:
         sync_bucket_elements=megatron_bucket_elements,
         attention_kernels={"Hopper": "flash-3", "Blackwell": "flash-3"},
         host_s_per_operator=HOST_S_PER_OPERATOR,
+        host_s_per_expert=launch_per_expert,
         source="NVIDIA/Megatron-LM, megatron/core; arXiv:2205.05198, table 2",
     )
     yield megatron

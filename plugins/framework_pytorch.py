@@ -36,6 +36,7 @@ from planner.plugin import (
     keep_inputs,
     keep_nothing,
     keep_router_scores,
+    separate_clamped_activation,
     separate_gated_activation,
 )
 
@@ -55,6 +56,7 @@ FOOTPRINTS: Final = {
     "attention": attention_by_kernel,
     "activation": keep_inputs,
     "gated_activation": separate_gated_activation,
+    "gated_activation.clamped_silu": separate_clamped_activation,
     "router": keep_router_scores,
     "dropout": dropout_mask,
     "combine": keep_inputs,
@@ -70,6 +72,7 @@ FOOTPRINTS: Final = {
 TRAFFIC: Final = {
     "norm": Traffic(forward=4, backward=8),
     "gated_activation": Traffic(forward=5, backward=9),
+    "gated_activation.clamped_silu": Traffic(forward=16, backward=30),
     "activation": Traffic(forward=4, backward=6),
     "residual": Traffic(forward=3, backward=3),
     "rotary": Traffic(forward=20, backward=20),
@@ -77,11 +80,31 @@ TRAFFIC: Final = {
     "dispatch": Traffic(forward=7, backward=7, of_outputs=True),
     "combine": Traffic(forward=7, backward=7),
 }
-"""One kernel per arithmetic step, counted from the model code: silu and product apart; the rotation in float32 (cast, complex
-product, cast); logits cast to float32, log-softmax, and their gradients."""
+"""One kernel per arithmetic step, counted from the model code: silu and product apart, with clamps seven steps in all; the rotation
+in float32 (cast, complex product, cast); logits cast to float32, log-softmax, and their gradients."""
 COMPOSITE_NORM: Final = Traffic(forward=36, backward=68)
 """RMSNorm in the same way: cast, square, mean, product, cast back, product with the weight. So torch.nn.RMSNorm ran before
 PyTorch 2.9 fused it, and so does fms-fsdp's own (foundation-model-stack, fms/modules/layernorm.py)."""
+NANOTRON_FOOTPRINTS: Final = FOOTPRINTS
+"""nanotron gathers the inputs of its GEMMs again in the backward (src/nanotron/config/parallelism_config.py at 9055c664,
+tp_recompute_allgather), so it saves shards. But whole tensors stay allocated all the same: what a reduce-scatter reads returns to
+the allocator only once NCCL's stream is done with it (torch.Tensor.record_stream), and the host runs ahead of the device, so one
+piles up per row-parallel GEMM. They are as large as gathered inputs, which stand for them here. With shards alone 58 of the
+playbook's 66 runs with tensor parallelism come out more than 2 % too small, by up to 66 %; with whole tensors 38, by up to 23 %;
+ten are then more than 10 % too large."""
+NANOTRON_TRAFFIC: Final = {
+    "loss": Traffic(forward=38, backward=14),
+    "gated_activation": Traffic(forward=7.5, backward=16.5),
+    "rotary": Traffic(forward=23, backward=27),
+}
+"""nanotron's own, at 9055c664. The cross-entropy over a sharded vocabulary casts logits to float32, takes the maximum, shifts,
+exponentiates, sums and divides, one kernel at a time; the backward multiplies and casts (src/nanotron/parallel/tensor_parallel/
+functional.py, models/llama.py, cast_to_fp32). The activation reads halves of one tensor, whose rows are not contiguous: silu and
+product of 8,192 x 32,768 elements take 1.50 ms on an H100, with their backward and a sum 4.57 ms (linkedin/Liger-Kernel at
+ead96b61, benchmark/data/all_benchmark_data.csv, megatron_swiglu, provider torch), which is 1.49 times what their 10 bytes per
+element take at `MEMORY_EFFICIENCY`. The rotation, itself one kernel, follows a transposition of queries, keys and values, and a
+join and another transposition of keys and values (models/llama.py, CausalSelfAttention), transpositions taken at that same
+factor."""
 COMPILED_TRAFFIC: Final = {
     "norm": Traffic(forward=4, backward=6),
     "gated_activation": Traffic(forward=3, backward=5),
@@ -103,13 +126,13 @@ DDP_BUCKET_ELEMENTS: Final = 25 * 2**20 / 2
 """16-bit gradients in a bucket of 25 MiB, DistributedDataParallel's default (torch/nn/parallel/distributed.py, bucket_cap_mb)."""
 INTERNEVO_BUCKET_ELEMENTS: Final = 512 * 2**20 / 2
 """The same of InternEvo (configs: hybrid_zero_optimizer, reduce_bucket_size of 512 MiB)."""
-NANOTRON_GRADIENT_OVERLAP: Final = 0.0
-"""How much of its reduction of gradients nanotron hides behind the backward pass: nothing, though DDP's hooks would let it
+NANOTRON_GRADIENT_OVERLAP: Final = 0.2
+"""How much of its reduction of gradients nanotron hides behind the backward pass: little, though DDP's hooks would let it
 (src/nanotron/optim/gradient_accumulator.py, get_fp32_accum_hook).
 
-Fitted: the playbook's runs (rows ultra of the validation data) without tensor and pipeline parallelism on 16 to 256 GPUs, which
-take as much longer than on 8 as the reduction takes by itself. Those with tensor parallelism inside a node, which were not used,
-then come out at -1 % in the median instead of +11 %, those with pipelines at +6 % instead of +9 %."""
+Fitted, in steps of 0.1, to the least mean error of the playbook's runs (rows ultra of the validation data) without tensor and
+pipeline parallelism on 16 to 256 GPUs: 3.5 %, against 4.5 % with nothing hidden and 9.5 % with all. Those with tensor parallelism
+inside a node, which were not used, then come out at -1 % in the median; at -4 % with nothing hidden, +8 % with all."""
 EAGER_HOST_S_PER_OPERATOR: Final = 93e-6
 """As of Megatron-DeepSpeed, where it was fitted (`HOST_S_PER_OPERATOR` of framework_megatron.py): PyTorch launches one kernel at a
 time from Python whatever the framework. An assumption; a compiled model needs less."""
@@ -122,7 +145,11 @@ def compiled(framework: Framework, aliases: tuple[str, ...] = ()) -> Framework:
         framework,
         name=f"{framework.name}-compiled",
         aliases=aliases,
-        footprints={**framework.footprints, "norm.rmsnorm": fused_norm},
+        footprints={
+            **framework.footprints,
+            "norm.rmsnorm": fused_norm,
+            "gated_activation.clamped_silu": separate_gated_activation,
+        },
         traffic=COMPILED_TRAFFIC,
         source=f"{framework.source}; torch.compile",
     )
@@ -206,7 +233,7 @@ def planner_frameworks() -> Iterator[Framework]:
     nanotron = Framework(
         name="nanotron",
         storage=main_gradient_storage,
-        footprints=FOOTPRINTS,
+        footprints=NANOTRON_FOOTPRINTS,
         overlaps=Overlaps(
             input_gradients=1.0,
             gradients=NANOTRON_GRADIENT_OVERLAP,
@@ -222,9 +249,8 @@ def planner_frameworks() -> Iterator[Framework]:
         stage_outputs_kept=whole_outputs,
         head_layers=head_layers,
         buffers=gradient_buckets,
-        keeps_gathered_inputs=True,
         fused=frozenset({"dropout"}),
-        traffic=TRAFFIC,
+        traffic=TRAFFIC | NANOTRON_TRAFFIC,
         accumulation_bytes_per_parameter=10.0,
         sync_bucket_elements=lambda _context, _layouts: DDP_BUCKET_ELEMENTS,
         host_s_per_operator=EAGER_HOST_S_PER_OPERATOR,
@@ -240,6 +266,9 @@ def planner_frameworks() -> Iterator[Framework]:
             source="InternLM/InternEvo, internlm/solver/optimizer/hybrid_zero_optim.py: overlap_sync_grad, "
             "broadcast_params",
         ),
+        footprints=FOOTPRINTS,
+        keeps_gathered_inputs=True,
+        traffic=TRAFFIC,
         sync_bucket_elements=lambda _context, _layouts: INTERNEVO_BUCKET_ELEMENTS,
         all_reduces_gradients=lambda _context: True,
         broadcasts_weights=True,
@@ -319,6 +348,8 @@ def planner_frameworks() -> Iterator[Framework]:
         aliases=(),
         footprints={**foundry.footprints, "norm.rmsnorm": composite_rms_norm},
         traffic={**foundry.traffic, "norm.rmsnorm": COMPOSITE_NORM},
+        recomputes=("none", "full", "full:block"),
+        selective_recompute="full:block",  # fms_fsdp/policies/ac_handler.py: every n-th block as a whole
         attention_kernels={},
         source="foundation-model-stack/fms-fsdp; foundation-model-stack, fms/models/llama.py and fms/modules/layernorm.py",
     )

@@ -41,6 +41,7 @@ from planner.plugin import (
     hookimpl,
     keep_inputs,
     keep_nothing,
+    separate_clamped_activation,
     stored,
 )
 
@@ -282,6 +283,7 @@ FOOTPRINTS: Final = {
     "activation.relu": relu,
     "dropout": dropout_mask,
     "gated_activation": gated_activation,
+    "gated_activation.clamped_silu": separate_clamped_activation,
     "router": router,
     "combine": keep_inputs,
     "loss": loss,
@@ -299,6 +301,7 @@ TRAFFIC: Final = {
     "norm.rmsnorm_gemma": Traffic(forward=36, backward=68),
     "norm": Traffic(forward=4, backward=8),
     "gated_activation": Traffic(forward=5, backward=9),
+    "gated_activation.clamped_silu": Traffic(forward=16, backward=30),
     "activation.gelu_new": Traffic(forward=36, backward=50),
     "activation": Traffic(forward=4, backward=6),
     "residual": Traffic(forward=3, backward=3),

@@ -67,6 +67,11 @@ def communications(context: Context, layouts: Layouts, block: Block) -> Iterator
         yield _send(Collective.REDUCE_SCATTER, kv * cp, Phase.BACKWARD, _when(layouts, "allgather", 1.0), overlap=0.0)
 
 
+def key_parts(_context: Context, layouts: Layouts) -> Value:
+    """In a ring a rank runs one kernel on the keys of each rank in turn."""
+    return np.where(layouts.equals("cp_kind", "ring"), layouts["cp"], 1.0)
+
+
 def _when(layouts: Layouts, kind: str, events: Value) -> Value:
     return np.where(layouts.equals("cp_kind", kind) & (layouts["cp"] > 1), events, 0.0)
 
@@ -121,6 +126,7 @@ def planner_strategies() -> Iterator[Strategy]:
             ),
         ),
         sequence_divisor=lambda _context, layouts: layouts["cp"],
+        key_parts=key_parts,
         communications=communications,
         synchronisations=nothing_sent,
         buffers=buffers,

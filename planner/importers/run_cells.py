@@ -426,6 +426,7 @@ def compiled(name: str | None, note: str | None) -> bool:
 _PEAK_KINDS: Final = re.compile(r"nvidia-smi|reserved|allocated|active", re.IGNORECASE)
 
 
+_VOCABULARY: Final = re.compile(r"\bvocab(?:ulary)?\b[^;,.\d]*(?P<size>\d+)(?P<thousands>k?)\b", re.IGNORECASE)
 _TIED: Final = re.compile(r"\b(?:embeddings tied|tied embeddings)\b(?! no\b)", re.IGNORECASE)
 
 
@@ -436,6 +437,16 @@ def tied(note: str | None) -> bool | None:
     (True, None)
     """
     return True if _TIED.search(note or "") else None
+
+
+def vocabulary(note: str | None) -> int | None:
+    """The size of the vocabulary where a note states it.
+
+    >>> vocabulary("activation checkpointing on; VOCAB 250k"), vocabulary("shape from the config"), vocabulary("vocab is 50257;")
+    (250000, None, 50257)
+    """
+    found = _VOCABULARY.search(note or "")
+    return None if found is None else int(found["size"]) * (1000 if found["thousands"] else 1)
 
 
 ALLOCATED: Final = "allocated"

@@ -105,6 +105,16 @@ def separate_gated_activation(operator: Operator, numerics: Numerics) -> Footpri
     return Footprint(saved=(*keep_inputs(operator, numerics).saved, activated))
 
 
+def separate_clamped_activation(operator: Operator, numerics: Numerics) -> Footprint:
+    """``clamp(gate) * sigmoid(a * clamp(gate)) * (clamp(up) + 1)`` one operator at a time: gate and up stay for the clamps, the
+    clamped gate and the sigmoid for their product, that product and the shifted up for the last."""
+    gate, up = operator.inputs
+    size = numerics.activation_bytes
+    steps = {"clamped_gate": gate, "sigmoid": gate, "activated": gate, "shifted_up": up}
+    made = (Stored(f"{operator.name}.{name}", of.width, of.region, size) for name, of in steps.items())
+    return Footprint(saved=(*keep_inputs(operator, numerics).saved, *made))
+
+
 def dropout_mask(operator: Operator, numerics: Numerics) -> Footprint:
     """One byte of mask per element; nothing where dropout is switched off."""
     if not numerics.dropout:

@@ -165,16 +165,17 @@ class Framework:
     `gathers_stage_messages`: tensor-parallel ranks send a part each of what the next stage needs, which gathers it.
     `head_layers`: as how many layers the head counts where layers are shared out by work (None: by number, without the head).
     `host_s_per_operator` is what the host needs to launch one operator's kernels: a block takes no less than that times its
-    operators, however fast the device. `buffers` is memory beside states and saved tensors. `autocasts`: mixed precision keeps
-    float32 weights and a float32
-    residual stream, and casts at each GEMM.
+    operators, however fast the device; `host_s_per_expert` what it needs besides for each expert that a rank holds, forward and
+    backward, where experts' GEMMs are launched one by one. `buffers` is memory beside states and saved tensors. `autocasts`: mixed
+    precision keeps float32 weights and a float32 residual stream, and casts at each GEMM.
     `vendors` are those whose accelerators it runs on, `sharded_optimizers` those whose states it shares out (empty: all).
     `persistent_gradients`: the gradient buffer exists all the time (else gradients appear during the first backward).
     `offloads_states` and `offloads_activations` say what it can keep in the host's memory; `gradients_follow_optimizer`:
     where the optimizer's states go there, gradients do too.
     `stage_outputs_kept` is the share of what a pipeline stage sent on that a rank keeps until its backward pass (None: freed
     once sent).
-    `keeps_gathered_inputs`: under sequence parallelism GEMM inputs are saved gathered, not as the shard.
+    `keeps_gathered_inputs`: under sequence parallelism the backward need not gather the inputs of GEMMs again, because they
+    were saved so; the footprints say what memory that takes.
     `root_stays_unsharded`: with ZeRO-3, embedding and head stay gathered from the forward to the backward's end.
     """
 
@@ -218,4 +219,5 @@ class Framework:
     head_layers: Callable[[Context], float] | None = None
     selective_recompute: str = "selective"
     host_s_per_operator: float = 0.0
+    host_s_per_expert: Callable[[Context], tuple[float, float]] | None = None
     source: str

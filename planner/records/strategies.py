@@ -145,7 +145,8 @@ class Strategy:
     activations, the divisor this strategy brings (they multiply). `shards_states` says where a kind of state is divided
     over the replica group (ZeRO). `communications` is asked per block, `boundary_communications` per pipeline boundary.
     `synchronisations` is the part of the communications that is sent once a step, which depends on other degrees than what every
-    micro-batch sends, so that a search is faster where both are apart (None: `communications` yields it too).
+    micro-batch sends, so that a search is faster where both are apart (None: `communications` yields it too). `key_parts` is in
+    how many parts, one kernel each, attention sees the keys of the sequence (None: at once).
     """
 
     name: str
@@ -154,6 +155,7 @@ class Strategy:
     divides: Mapping[Axis, str] = field(default_factory=dict)
     region_divisors: Callable[[Context, Layouts], Mapping[Region, Value]] | None = None
     sequence_divisor: Callable[[Context, Layouts], Value] | None = None
+    key_parts: Callable[[Context, Layouts], Value] | None = None
     shards_states: Callable[[Context, Layouts], Mapping[StateKind, Value]] | None = None
     communications: Callable[[Context, Layouts, Block], Iterable[Communication]] | None = None
     synchronisations: Callable[[Context, Layouts, Block], Iterable[Communication]] | None = None

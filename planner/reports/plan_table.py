@@ -79,11 +79,13 @@ def scaling_table(
 
 @dataclass(frozen=True, slots=True)
 class _Axis:
-    """A field of the layout as a column, shown unless all plans have one of the `usual` values, all the same."""
+    """A field of the layout as a column, shown unless all plans have one of the `usual` values, all the same; the field `counted`
+    says of how many, behind it."""
 
     field: str
     column: Column
     usual: tuple[object, ...] = (1, None)
+    counted: str | None = None
 
     def is_worth_a_column(self, plans: Sequence[Plan]) -> bool:
         values = {plan.layout.get(self.field) for plan in plans}
@@ -91,7 +93,10 @@ class _Axis:
 
     def cell(self, plan: Plan) -> str:
         value = plan.layout.get(self.field)
-        return NOTHING if value is None else value_text(value)
+        if value is None:
+            return NOTHING
+        count = None if self.counted is None else plan.layout.get(self.counted)
+        return value_text(value) + ("" if count in (1, None) else f" {value_text(count)}")
 
 
 _AXES: Final = (
@@ -107,8 +112,7 @@ _AXES: Final = (
     _Axis("sequence_parallel", right("sp"), (0, 1, None)),
     _Axis("micro_batch", right("mb"), ()),
     _Axis("schedule", left("schedule"), ("1f1b", "interleaved", None)),
-    _Axis("recompute", left("recompute"), ()),
-    _Axis("recompute_layers", right("layers")),
+    _Axis("recompute", left("recompute"), (), counted="recompute_layers"),
     _Axis("offload", left("offload"), ("none", None)),
 )
 

@@ -62,6 +62,13 @@ NEAREST_FRAMEWORKS: Final[Mapping[str, tuple[str, ...]]] = {
 """The profiles to fall back on, best first, where no plugin knows the framework (DESIGN section 3)."""
 
 
+SOME_LAYERS: Final = "full:block"
+"""The policy that runs a number of each chunk's layers again, as a whole."""
+SHARE_OF_LAYERS: Final = 0.5
+"""The share of the layers that frameworks whose selective recomputation is of whole layers run again where nothing says how many:
+the middle."""
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """A row ready to be evaluated: `key` is equal for rows that may share a context; `filled` names the defaults."""
@@ -234,13 +241,16 @@ class Questions:
 
     def _layouts(self, row: RunRow, context: Context, degrees: Mapping[str, int], filler: Filler) -> Layouts:
         rules = self.rules
+        recompute = _recompute(row, context, filler)
+        if recompute == SOME_LAYERS and "recompute_layers" not in degrees:
+            degrees = {**degrees, "recompute_layers": _layers_again(row, context, degrees, filler)}
         tuples = {
             degree.name: np.asarray([float(degrees.get(degree.name, 1))]) for degree in all_degrees(rules.strategies)
         }
         chosen: dict[str, ChoiceValue] = {
             "zero": _zero(row, degrees, filler),
             "sequence_parallel": _sequence_parallel(row, degrees, filler),
-            "recompute": _recompute(row, context, filler),
+            "recompute": recompute,
             "schedule": row.schedule or ("interleaved" if degrees["vpp"] > 1 else "1f1b"),
             "offload": _offload(row, filler),
         }
@@ -359,6 +369,17 @@ def _offload(row: RunRow, filler: Filler) -> str:
     if row.offload.qualifier:
         filler.note(f"offload {row.offload.qualifier} taken as {row.offload.name}")
     return row.offload.name
+
+
+def _layers_again(row: RunRow, context: Context, degrees: Mapping[str, int], filler: Filler) -> int:
+    """Layers of each chunk that run again: of the share that the row's FLOPs tell, else of a middling one."""
+    share, why = row.layers_run_again, "hfu over mfu"
+    if share is None:
+        share, why = SHARE_OF_LAYERS, "of how many is not said"
+    chunk = len(context.program.layers) / (degrees["pp"] * degrees["vpp"])
+    layers = max(1, round(share * chunk))
+    filler.note(f"recompute_layers = {layers} ({why})")
+    return layers
 
 
 def _recompute(row: RunRow, context: Context, filler: Filler) -> str:

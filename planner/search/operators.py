@@ -13,7 +13,7 @@ from planner.domain.hardware import CALIBRATED_ARITHMETIC, Accelerator
 from planner.domain.mesh import Array, Layouts
 from planner.formulas.attention import attention_fraction
 from planner.formulas.roofline import gemm_s, roofline_s, split_k_efficiency
-from planner.plugin import Attention, Block, Context, Linear, Operator, Region, Tensor
+from planner.plugin import Attention, Block, Context, Linear, Operator, Region, Tensor, Value
 
 DEFAULT_MATMUL_EFFICIENCY: Final = 0.75
 """GEMM rate over peak where the catalog has no figure: between H100's 0.80 and B200's 0.78 in bf16 and the 0.72–0.77 that
@@ -21,23 +21,25 @@ fp8 reaches (matmul_mamf rows of the catalog)."""
 BEST_MATMUL: Final[Mapping[str, float]] = {"TPU": 1.0, "TPU v7": DEFAULT_MATMUL_EFFICIENCY}
 """The same for generations that the default is no figure of. Nobody published one of a TPU: `SUSTAINED_MATMUL` is of its peak."""
 SUSTAINED_MATMUL: Final[Mapping[str, float]] = {
-    "Ampere": 0.79, "Hopper": 0.72, "Blackwell": 0.66, "Blackwell Ultra": 0.75, "TPU": 0.83, "TPU v6e": 0.67, "TPU v7": 0.72,
+    "Ampere": 0.81, "Hopper": 0.76, "Blackwell": 0.68, "TPU": 0.83, "TPU v6e": 0.67, "TPU v7": 0.72,
 }  # fmt: skip
 """What GEMMs of a training step reach of the best shape's rate, by generation, beside half-empty waves: memory layouts, float32
 accumulation, and the clock that the power limit leaves under sustained load, which falls from one generation to the next.
 
 Fitted, one number for all formats and accelerators of a generation: where the mean of the sources' median errors is zero, over the
-dense rows of the validation data (benchmarks/accuracy_time.py). Ampere: BLOOM, KORTH, internevo, fms (any one left out: 0.78 to
-0.80). Hopper: MB, DGXC, NEMO, fms (0.69 to 0.74). Blackwell: MB, DGXC, MLPERF, NEMO (0.65 to 0.68). TPU v6e: tpurecipes, maxtext
+dense rows of the validation data (benchmarks/accuracy_time.py). Ampere: BLOOM, KORTH, internevo, fms (any one left out: 0.79 to
+0.83). Hopper: MB, DGXC, NEMO, fms (0.73 to 0.79). Blackwell: MB, DGXC, MLPERF, NEMO (0.66 to 0.72). TPU v6e: tpurecipes, maxtext
 (0.66, 0.69). TPU: maxtext's v4 and v5e, the rows without tensor parallelism, which state TFLOP/s with attention in full; v4 alone
 gives 0.78, v5e alone 0.88; v5p was not used.
 
 TPU v2, v3 and v5p are taken as those two. TPU v7 has the default, a placeholder, as its published runs do not say what they
-recompute.
+recompute."""
+POWER_BEFORE_W: Final[Mapping[str, Mapping[float, float]]] = {"Blackwell Ultra": {2.25e15: 1000.0, 2.5e15: 1200.0}}
+"""Power limit [W] of the part of the generation before, by the dense bf16 peak [FLOP/s] that it shares with its successor: B200 for
+B300 (1,100 W), GB200 for GB300 (1,400 W) (datasheets, in the catalog).
 
-An assumption: Blackwell Ultra, which is Blackwell's number times the power that it may draw more for the same dense peaks, the
-mean of 1,400 W to GB200's 1,200 and 1,100 W to B200's 1,000 (datasheets, in the catalog): rates grow as power does at most. It was
-made after its runs were seen to be predicted 15 % too slow; `POWER_EXPONENT` would give 0.69."""
+An assumption: `SUSTAINED_MATMUL` grows as power does, which is the most that rates can. It was made after runs of Blackwell Ultra
+were seen to be predicted 15 % too slow; `POWER_EXPONENT` would give a third of it."""
 POWER_REFERENCE: Final[Mapping[str, tuple[float, float]]] = {"Ampere": (400.0, 312e12), "Hopper": (700.0, 989.5e12)}
 """Power limit [W] and dense bf16 peak [FLOP/s] of the parts whose runs `SUSTAINED_MATMUL` was fitted to (datasheets of A100 and
 H100 SXM)."""
@@ -45,7 +47,8 @@ POWER_EXPONENT: Final = 1.0 / 3.0
 """The clock that a power limit leaves: dynamic power is C V² f and voltage goes with frequency, so f goes with its cube root. The
 300 W A100 PCIe reaches 93 % of the best GEMM rate of the 400 W SXM4 (matmul_mamf of the catalog), the cube root says 91 %."""
 DEFAULT_SUSTAINED_MATMUL: Final = 0.72
-"""The middle of the three NVIDIA generations in `SUSTAINED_MATMUL`, for every other one: an assumption."""
+"""Halfway between Hopper and Blackwell, for every generation that `SUSTAINED_MATMUL` does not name: an assumption. Most of those
+are as new as these two, and limited by power as they are."""
 MEMORY_EFFICIENCY: Final = 0.8
 """Achieved over nominal HBM bandwidth of streaming kernels: the planning factor of ai-dynamo/aiconfigurator (commit 095f58a5,
 systems/*.yaml; hbm_bandwidth_planning_factor in the catalog's facts)."""
@@ -148,8 +151,20 @@ def rates_of(context: Context) -> Rates:
         attention_peak=compute * calibrated * clock,
         memory_bytes_per_s=accelerator.memory_bandwidth_bytes_per_s * MEMORY_EFFICIENCY,
         compute_units=accelerator.compute_units or DEFAULT_COMPUTE_UNITS,
-        sustained=_of_architecture(SUSTAINED_MATMUL, accelerator, DEFAULT_SUSTAINED_MATMUL) * clock,
+        sustained=_of_architecture(SUSTAINED_MATMUL, accelerator, DEFAULT_SUSTAINED_MATMUL)
+        * power_gain(accelerator)
+        * clock,
     )
+
+
+def power_gain(accelerator: Accelerator) -> float:
+    """How much more power the accelerator may draw than the part of the generation before with the same, or the nearest, peak; 1
+    where `POWER_BEFORE_W` knows none, and for what draws less."""
+    before = POWER_BEFORE_W.get(accelerator.architecture)
+    peak = accelerator.peak_flop_per_s.get("bf16")
+    if not before or not peak or accelerator.tdp_w is None:
+        return 1.0
+    return max(1.0, accelerator.tdp_w / before[min(before, key=lambda known: abs(known - peak))])
 
 
 def power_share(accelerator: Accelerator) -> float:
@@ -165,20 +180,28 @@ def power_share(accelerator: Accelerator) -> float:
     return float(share**POWER_EXPONENT)
 
 
-def _attention_fraction(context: Context, attention: Attention) -> float:
+def _attention_fraction(context: Context, attention: Attention, key_parts: Value) -> Array:
     kernel = context.framework.attention_kernels.get(context.generation, "flash-2")
-    length, window, width = context.job.seq_len, attention.window, attention.qk_dim
-    return attention_fraction(kernel, context.generation, length, window, width)
+    keys = context.job.seq_len / np.asarray(key_parts, dtype=np.float64)
+    window = keys if attention.window is None else np.minimum(keys, attention.window)
+    architecture = context.cluster.accelerator.architecture
+    return attention_fraction(kernel, architecture, context.job.seq_len, window, attention.qk_dim)
 
 
 def block_costs(
-    context: Context, layouts: Layouts, block: Block, divisors: Mapping[Region, Array], rates: Rates
+    context: Context,
+    layouts: Layouts,
+    block: Block,
+    divisors: Mapping[Region, Array],
+    rates: Rates,
+    key_parts: Value = 1.0,
 ) -> tuple[OperatorCost, ...]:
-    """The cost of every operator of `block`; frozen weights need no gradient of their own."""
+    """The cost of every operator of `block`; frozen weights need no gradient of their own. `key_parts`: in how many parts, each
+    with a kernel of its own, attention sees the keys."""
     costs = _with_casts(
         context,
         layouts,
-        [operator_cost(context, layouts, operator, divisors, rates) for operator in block.operators],
+        [operator_cost(context, layouts, operator, divisors, rates, key_parts) for operator in block.operators],
         divisors,
         rates,
     )
@@ -231,13 +254,18 @@ def trained_share(block: Block) -> float:
 
 
 def operator_cost(
-    context: Context, layouts: Layouts, operator: Operator, divisors: Mapping[Region, Array], rates: Rates
+    context: Context,
+    layouts: Layouts,
+    operator: Operator,
+    divisors: Mapping[Region, Array],
+    rates: Rates,
+    key_parts: Value = 1.0,
 ) -> OperatorCost:
     """Roofline seconds of one operator."""
     if isinstance(operator, Linear):
         return _linear_cost(context, layouts, operator, divisors, rates)
     if isinstance(operator, Attention):
-        forward = _attention_s(context, layouts, operator, divisors, rates)
+        forward = _attention_s(context, layouts, operator, divisors, rates, key_parts)
         return OperatorCost(operator, forward, ATTENTION_BACKWARD * forward, np.zeros(1))
     in_gemm = operator.kind in context.framework.fused or operator.kind.split(".")[0] in context.framework.fused
     if in_gemm or (_experts_fused(context) and _of_experts(operator)):
@@ -354,15 +382,20 @@ def _gradient_traffic_bytes(context: Context) -> float:
 
 
 def _attention_s(
-    context: Context, layouts: Layouts, attention: Attention, divisors: Mapping[Region, Array], rates: Rates
+    context: Context,
+    layouts: Layouts,
+    attention: Attention,
+    divisors: Mapping[Region, Array],
+    rates: Rates,
+    key_parts: Value,
 ) -> Array:
     tokens = context.tokens(layouts)
     flops = tokens * attention.flops_per_token(context.job.seq_len) / divisors[Region.INTERIOR]
     traffic = _traffic(context, layouts, attention, divisors)
     if context.numerics.attention not in ("flash", "efficient"):
         return _score_attention_s(context, layouts, attention, divisors, rates)
-    rate = rates.attention_peak * _attention_fraction(context, attention)
-    return roofline_s(flops, traffic, np.asarray(rate), rates.memory_bytes_per_s)
+    rate = rates.attention_peak * _attention_fraction(context, attention, key_parts)
+    return roofline_s(flops, traffic, rate, rates.memory_bytes_per_s)
 
 
 def _score_attention_s(

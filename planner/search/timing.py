@@ -13,6 +13,7 @@ from planner.plugin import (
     Block,
     Communication,
     Context,
+    Linear,
     Phase,
     Recompute,
     Region,
@@ -81,7 +82,7 @@ def block_times(
     traffic: Traffic,
 ) -> BlockTimes:
     """Compute from the roofline, communication from the network, each hidden as far as the framework or schedule hides it."""
-    costs = block_costs(context, layouts, block, divisors, rates)
+    costs = block_costs(context, layouts, block, divisors, rates, key_parts(context, layouts, strategies))
     forward, backward, weight_gradient = np.zeros(1), np.zeros(1), np.zeros(1)
     for cost in costs:
         forward = forward + cost.forward_s
@@ -93,8 +94,10 @@ def block_times(
     backward = backward + accumulated * per_parameter_s
     # The host runs ahead of the device: it sets the pace only where the device would be done before the launches are.
     launch_s = launch_s_per_operator(context)
-    host_s = launch_s * len(costs)
-    forward, backward = np.maximum(forward, host_s), np.maximum(backward, host_s)
+    experts = local_experts(layouts, block)
+    in_forward_s, in_backward_s = launch_s_per_expert(context)
+    forward = np.maximum(forward, launch_s * len(costs) + experts * in_forward_s)
+    backward = np.maximum(backward, launch_s * len(costs) + experts * in_backward_s)
     again = np.zeros(1)
     if block.name not in ("embedding", "head"):
         share = share_of_model(context, layouts, recomputes)
@@ -109,6 +112,15 @@ def block_times(
     if block.name not in ("embedding", "head"):
         exposed[Phase.BACKWARD] = _sent_again(layouts, recomputes, share, exposed)
     return BlockTimes(forward, backward, again, weight_gradient, exposed)
+
+
+def key_parts(context: Context, layouts: Layouts, strategies: Sequence[Strategy]) -> Array:
+    """In how many parts, one kernel each, attention sees the keys: the product of what the strategies divide them into."""
+    parts: Array = np.ones(1)
+    for strategy in strategies:
+        if strategy.key_parts is not None:
+            parts = parts * np.asarray(strategy.key_parts(context, layouts), dtype=np.float64)
+    return parts
 
 
 def communications(
@@ -134,6 +146,18 @@ def synchronisations(
 def launch_s_per_operator(context: Context) -> float:
     """What the host needs to launch an operator; nothing where a compiler makes one program of the whole step (XLA on TPUs)."""
     return 0.0 if context.cluster.accelerator.vendor == "google" else context.framework.host_s_per_operator
+
+
+def launch_s_per_expert(context: Context) -> tuple[float, float]:
+    """What the host needs for each expert that a rank holds beside `launch_s_per_operator`, forward and backward."""
+    per_expert = context.framework.host_s_per_expert
+    return (0.0, 0.0) if per_expert is None or context.cluster.accelerator.vendor == "google" else per_expert(context)
+
+
+def local_experts(layouts: Layouts, block: Block) -> Array:
+    """How many experts of `block` a rank holds; none where it has no routed ones."""
+    experts = max((operator.experts for operator in block.operators if isinstance(operator, Linear)), default=1)
+    return experts / layouts.degree("ep") if experts > 1 else np.zeros(1)
 
 
 def slowdown_of(context: Context) -> float:

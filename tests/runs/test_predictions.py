@@ -120,6 +120,31 @@ def test_recipes_of_nemo_interleave_where_vpp_is_open(predict):
     assert float(nemo["predicted_step_time_s"]) < float(stated["predicted_step_time_s"])
 
 
+def test_fms_fsdp_s_selective_recomputation_is_of_whole_layers(predict):
+    """fms_fsdp/policies/ac_handler.py: every n-th block, as a whole. Another forward of all layers is a third more FLOPs; how many
+    of the 32 ran again, the row's own HFU over its MFU tells."""
+    cells = {"framework_slug": "fms-fsdp", "recompute": "selective", "zero_stage_or_fsdp": "FSDP", "tp": "1", "dp": "8"}
+    half, every, open_, torchtitan = predict(
+        cells | {"mfu": "0.30", "hfu": "0.35"},
+        cells | {"mfu": "0.30", "hfu": "0.40"},
+        cells,
+        cells | {"framework_slug": "torchtitan", "mfu": "0.30", "hfu": "0.35"},
+    )
+    assert filled(half)["recompute_layers"] == "16 (hfu over mfu)"
+    assert filled(every)["recompute_layers"] == "32 (hfu over mfu)"
+    assert filled(open_)["recompute_layers"] == "16 (of how many is not said)"
+    assert "recompute_layers" not in filled(torchtitan)
+    times = [float(row["predicted_step_time_s"]) for row in (half, every)]
+    assert times[0] < times[1]
+
+
+def test_a_vocabulary_that_only_the_note_states_is_used(predict):
+    """BigScience's section "48 node contenders": no column has the 250k."""
+    noted, silent = predict({"vocab": "", "note": "vocab about 250k"}, {"vocab": "", "note": ""})
+    more = (250_000 - 128_256) * 4096 * 2
+    assert int(noted["predicted_params"]) - int(silent["predicted_params"]) == more
+
+
 def test_an_open_batch_fills_the_pipeline(predict):
     """GPipe, arXiv:1811.06965, section 2.3: four micro-batches per stage make the bubble negligible."""
     piped, plain = predict(

@@ -13,6 +13,7 @@ from planner.plugin import Linear, Pointwise, Region, Tensor
 from planner.search.dividing import region_divisors
 from planner.search.network import network_of
 from planner.search.operators import EXPERT_BIAS, block_costs, operator_cost, rates_of
+from planner.search.timing import launch_s_per_expert, launch_s_per_operator, local_experts
 
 ROUTED = next(
     kind
@@ -106,3 +107,40 @@ def test_the_all_to_all_hides_only_where_another_micro_batch_has_its_turn(layout
     off = replace(bridge, framework=replace(bridge.framework, overlaps=none))
     exposed = [number(np.asarray(evaluated(each, **given).step.components["ep"])) for each in (off, bridge)]
     assert exposed[1] == pytest.approx(exposed[0] * (0.55 if hides else 1.0), rel=0.01)
+
+
+def test_the_gemms_of_experts_are_launched_one_by_one():
+    """NVIDIA/TransformerEngine, pull request 3134: eight experts' GEMMs of 128 tokens by 2,048 x 2,048, which a Blackwell does in
+    microseconds, take 0.267 ms; there are two of them in a forward and four in a backward."""
+    of = context(seq_len=64)
+    eight = launch_s_per_expert(of)
+    assert [8 * each for each in eight] == pytest.approx([2 * 0.267e-3, 4 * 0.267e-3])
+    few, many = (number(local_experts(mesh(of, ep=ep, dp=16), ROUTED)) for ep in (8, 1))
+    assert many == 8 * few > 0
+    assert number(local_experts(mesh(of), of.program.head)) == 0
+
+
+def test_a_rank_with_more_experts_cannot_be_faster_than_its_host():
+    """Whatever the device does, a layer takes no less than its operators' and its experts' launches."""
+    of = without_arithmetic(context(seq_len=64))
+    block = next(
+        block
+        for block, kind in zip(evaluated(of).blocks, of.program.blocks, strict=True)
+        if kind is ROUTED or kind.name == ROUTED.name
+    )
+    experts = number(local_experts(mesh(of), ROUTED))
+    least = launch_s_per_operator(of) * len(ROUTED.operators)
+    forward, backward = launch_s_per_expert(of)
+    assert number(block.forward_s) == pytest.approx(least + experts * forward)
+    assert number(block.backward_s) == pytest.approx(least + experts * backward)
+
+
+@pytest.mark.parametrize(
+    ("framework", "precision", "forward_ms", "backward_ms"),
+    [("megatron-bridge", "mxfp8", 1.05, 1.95), ("torchtitan", "bf16-mixed", 0.0, 0.0)],
+)
+def test_fused_experts_cost_the_host_their_tensors_alone(framework, precision, forward_ms, backward_ms):
+    """NVIDIA/TransformerEngine, issue 2897: 1.2 and 2.1 ms for 64 experts, of which about 0.15 are the GEMMs; PyTorch's grouped
+    GEMM is one kernel."""
+    found = launch_s_per_expert(context(framework, precision))
+    assert [64e3 * each for each in found] == pytest.approx([forward_ms, backward_ms])

@@ -11,12 +11,20 @@ from search.meshes import RULES, context, evaluated, mesh, number
 from planner.domain.hardware import Efficiency
 from planner.formulas.attention import RATES
 from planner.importers import run_cells as cells
-from planner.plugin import Collective, Communication, Linear, Phase
+from planner.plugin import Attention, Collective, Communication, Linear, Phase, Pointwise, Region, Tensor
 from planner.records.frameworks import COMMUNICATION_SLOWDOWN
 from planner.search.dividing import region_divisors
 from planner.search.network import Traffic, group_for, network_of
-from planner.search.operators import PLAIN_LINEARS, block_costs, power_share, rates_of
-from planner.search.timing import block_syncs, gained_s, launch_s_per_operator, slowdown_of
+from planner.search.operators import (
+    MEMORY_EFFICIENCY,
+    PLAIN_LINEARS,
+    block_costs,
+    operator_cost,
+    power_gain,
+    power_share,
+    rates_of,
+)
+from planner.search.timing import block_syncs, gained_s, key_parts, launch_s_per_operator, slowdown_of
 
 
 def costs(of, **given):
@@ -125,6 +133,55 @@ def test_a_lower_power_limit_leaves_a_lower_clock():
     assert power_share(replace(unmeasured, tdp_w=900.0)) == 1.0
     assert power_share(replace(accelerator, tdp_w=500.0)) == 1.0
     assert power_share(replace(unmeasured, architecture="CDNA3", tdp_w=500.0)) == 1.0
+
+
+def test_more_power_for_the_same_peak_is_a_gain():
+    """Datasheets: GB300 may draw 1,400 W where GB200 draws 1,200, B300 1,100 where B200 draws 1,000; no other part is so paired."""
+    plain = context().cluster.accelerator
+
+    def gain(watts, peak, architecture="Blackwell Ultra"):
+        return power_gain(replace(plain, architecture=architecture, tdp_w=watts, peak_flop_per_s={"bf16": peak}))
+
+    assert [gain(1400.0, 2.5e15), gain(1100.0, 2.25e15)] == pytest.approx([1400 / 1200, 1.1])
+    assert gain(900.0, 2.25e15) == gain(1400.0, 2.5e15, "Blackwell GB100") == gain(None, 2.5e15) == 1.0
+
+
+LIGER_H100 = {"megatron-core": (0.8585, 5.0830, 1), "nanotron": (1.4953, 4.5729, 2)}
+"""Milliseconds of silu(gate) x up on an H100 for 8,192 tokens of 32,768 elements, and of that with a sum and the backward
+(linkedin/Liger-Kernel at ead96b61, benchmark/data/all_benchmark_data.csv: megatron_swiglu, megatron and torch), and how often its
+backward reads the gradient."""
+
+
+@pytest.mark.parametrize("framework", LIGER_H100)
+def test_gated_activations_take_what_was_measured_of_the_frameworks_kernels(framework):
+    """The benchmark's sum reads the result; its gradient is one number, which a training step reads per element."""
+    of = context(framework, seq_len=8192)
+    memory = replace(of.cluster.accelerator, memory_bandwidth_bytes_per_s=3.35e12)
+    of = replace(of, cluster=replace(of.cluster, accelerator=memory))
+    elements, rate = 8192 * 32768, 3.35e12 * MEMORY_EFFICIENCY
+    gate, up, product = (Tensor(name, 32768, Region.RESIDUAL) for name in ("gate", "up", "product"))
+    swiglu = Pointwise(name="act", kind="gated_activation.silu", inputs=(gate, up), outputs=(product,))
+    layouts = mesh(of)
+    divisors = dict.fromkeys(region_divisors(of, layouts, RULES.strategies), np.ones(1))
+    cost = operator_cost(of, layouts, swiglu, divisors, rates_of(of))
+    forward_ms, both_ms, reads = LIGER_H100[framework]
+    assert number(cost.forward_s) * 1e3 == pytest.approx(forward_ms, rel=0.02)
+    sum_s, gradient_s = 2 * elements / rate, 2 * elements * reads / rate
+    assert number(cost.forward_s + cost.backward_s) + sum_s - gradient_s == pytest.approx(both_ms / 1e3, rel=0.05)
+
+
+@pytest.mark.parametrize(("cp", "kind", "slower"), [(2, "ring", 1.0), (4, "ring", 1.068), (4, "ulysses", 1.0)])
+def test_a_ring_s_kernels_see_fewer_keys_and_reach_less(cp, kind, slower):
+    """A query that sees a quarter of 8,192 keys in each of four kernels sees as many as in a causal sequence of 4,096:
+    FlashAttention-2 reaches 0.567 of an A100's peak there and 0.606 at 8,192 (arXiv 2307.08691, figure 4)."""
+    of = context(seq_len=8192)
+
+    def attention_s(layouts):
+        divisors, parts = region_divisors(of, layouts, RULES.strategies), key_parts(of, layouts, RULES.strategies)
+        found = block_costs(of, layouts, of.program.kinds[0], divisors, rates_of(of), parts)
+        return next(number(cost.forward_s) for cost in found if isinstance(cost.operator, Attention))
+
+    assert attention_s(mesh(of, cp=cp, cp_kind=kind)) * cp / attention_s(mesh(of)) == pytest.approx(slower, rel=0.02)
 
 
 def test_compiled_models_write_less_and_keep_less():

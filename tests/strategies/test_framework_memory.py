@@ -8,12 +8,17 @@ import pytest
 from search.meshes import REGISTRY, RULES, context, evaluated, mesh, number
 
 from planner.domain.architecture import Architecture
-from planner.plugin import Instant
+from planner.plugin import Instant, Region
 from planner.program.assemble import assemble
 from planner.search.activations import saved_tensors
 from planner.search.memory import stage_instants
 
 HALF_BYTES = 2
+
+LLAMA = Architecture(
+    slug="llama", name="llama", family="llama", layers=2, hidden=64, heads=4, kv_heads=2, head_dim=16, ffn_hidden=128,
+    vocab=256, gated=True,
+)  # fmt: skip
 
 
 def gradients(of, **given):
@@ -33,6 +38,23 @@ def test_ddp_s_buckets_hold_a_second_gradient_where_there_are_replicas():
     of = context("nanotron", global_batch=8)
     alone, replicated = gradients(of), gradients(of, dp=8)
     assert replicated - alone == pytest.approx(HALF_BYTES * parameters(of))
+
+
+@pytest.mark.parametrize(("framework", "again"), [("nanotron", True), ("internevo", False)])
+def test_nanotron_holds_whole_tensors_and_yet_gathers_again(framework, again):
+    """src/nanotron/config/parallelism_config.py at 9055c664: tp_recompute_allgather is on; what its reduce-scatters read is
+    freed late, one for each of the first GEMMs of attention and feed-forward, and for the head."""
+    of = context(framework)
+    program = assemble(LLAMA, REGISTRY.sublayers)
+    blocks = (*program.kinds, program.head)
+    kept = {
+        tensor.name
+        for block in blocks
+        for tensor in saved_tensors(block, RULES.recomputes["none"], of.framework, of.numerics)
+        if tensor.region is Region.GATHERED
+    }
+    assert len(kept) == 3
+    assert of.framework.keeps_gathered_inputs != again
 
 
 @pytest.mark.parametrize(("framework", "share"), [("torchtitan", 1.0), ("deepspeed", 0.25), ("megatron-core", 0.0)])
@@ -100,11 +122,7 @@ def test_fp8_copies_are_of_the_layers_matrices_alone():
 def test_torchtitan_s_policy_saves_every_second_gemm_s_output():
     """torchtitan counts a layer's GEMMs wq, wk, wv, wo, w1, w3, w2 and runs those of even number again."""
     of = context("torchtitan")
-    llama = Architecture(
-        slug="llama", name="llama", family="llama", layers=2, hidden=64, heads=4, kv_heads=2, head_dim=16, ffn_hidden=128,
-        vocab=256, gated=True,
-    )  # fmt: skip
-    (layer,) = assemble(llama, REGISTRY.sublayers).kinds
+    (layer,) = assemble(LLAMA, REGISTRY.sublayers).kinds
     kept = {tensor.name for tensor in saved_tensors(layer, RULES.recomputes["selective:op"], of.framework, of.numerics)}
     assert {"attention.query", "attention.value", "attention.mixed", "mlp.gate", "mlp.output"} <= kept
     assert not kept & {"attention.key", "attention.output", "mlp.up", "mlp.product"}
