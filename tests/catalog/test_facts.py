@@ -76,6 +76,26 @@ FROZEN = {
         "sources.csv": "8c089f4fd5e001ca5f68d0cb5625297f4b3cbf7df7b58875414ea254088d0397",
         "vendors.csv": "4761224f7540d3931b882b4e2a27ae3c7ff2452733378151c3f5d9f69b82137a",
     },
+    "2026-11d": {
+        "accelerators.json": "f0bbff0d702118ed8ef9f81765333007fdf5c8be4c398791a289d32b573e2cef",
+        "aliases.csv": "0e539bc242bca822fe85801017529e4625f9e79f76fed8db9b62bd569db139e0",
+        "architectures.json": "d75bc28a035369f0acb45ddaba8a1b8bde5ac4abc52cbacd31cdc6e59f83a2db",
+        "carbon_intensities.csv": "6be47c602abd18523e7eca47f1af0ba4377002261675a94b8187a60df0cad870",
+        "changes.json": "2437fd6bd6bd4d2df205ff84a9822c3f1a98b98e39c8e9d3b1081445ab4fdfce",
+        "checkpoint_writes.csv": "484fc4e9e92b4e201241d36631dbdb11bf41d9fb33a0307c1eb470e97b68a7fe",
+        "clusters.csv": "e81b6e09d6526881e8b7c4d05e75465d84e019851601469780e570e5aa2baaa6",
+        "efficiencies.csv": "53905fa139ccde71c175cda56258c20507d4b3339b4aa2a493308990530e04a5",
+        "failure_rates.csv": "320fce53299b0b39691c6b4f44ac9cbe76c019fa88967b086bb75d3fc6926057",
+        "footprints.csv": "718452b367ac44fc4a3bfa121ea063f06b5989e2e82b9a79ef7cdec7fed65bf3",
+        "goodputs.csv": "9b131db4caa9b76e60d07e47bacffa9bf1fa1d675df9d974db07f348baa1909d",
+        "links.csv": "d296ddcb331916b5ba549302136c099f50eb2b6fb6ffe73dfc7c2448afdbad13",
+        "nodes.csv": "f4c39b0ed524460e322b2cb061f9e166b936e39e331cc15982c5d2f208ed28a5",
+        "power_draws.csv": "a78f41a4dbf09c3338eb999ec2dd84982dae9f0c6cc275e1dfcb5cceb3f55fc7",
+        "prices.csv": "57d0317bf50259856165e41f2350d425c073cf6c088ea5ba682441b9622cb0e7",
+        "pues.csv": "68af9223a9053fb84fded76f22cc6ede365d59e149ffc60b145ee096b436f32f",
+        "sources.csv": "8c089f4fd5e001ca5f68d0cb5625297f4b3cbf7df7b58875414ea254088d0397",
+        "vendors.csv": "4761224f7540d3931b882b4e2a27ae3c7ff2452733378151c3f5d9f69b82137a",
+    },
 }
 
 OPEN_QUESTIONS = (

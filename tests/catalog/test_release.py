@@ -36,7 +36,9 @@ def as_stored(table: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: tuple(row[name] for name in release_files.primary_key(table)))
 
 
-@pytest.mark.parametrize(("revision", "folder"), [("0002", "2026-11"), ("0005", "2026-11b"), ("0007", "2026-11c")])
+@pytest.mark.parametrize(
+    ("revision", "folder"), [("0002", "2026-11"), ("0005", "2026-11b"), ("0007", "2026-11c"), ("0009", "2026-11d")]
+)
 def test_the_files_of_a_release_are_what_its_revision_leaves(
     empty_url: str, tmp_path: Path, revision: str, folder: str
 ) -> None:
@@ -245,7 +247,7 @@ def test_a_difference_read_backwards_swaps_old_and_new() -> None:
     assert {each.table: (len(each.added), len(each.removed)) for each in forth.tables} == {
         each.table: (len(each.removed), len(each.added)) for each in back.tables
     }
-    assert difference("2026-11c", "newest").tables == ()
+    assert difference("2026-11d", "newest").tables == ()
 
 
 def test_a_difference_from_base_is_everything() -> None:
@@ -267,16 +269,16 @@ def test_a_plugins_releases_are_compared_too(pack: Pack) -> None:
 
 
 def test_an_unknown_release_is_named_with_those_that_there_are() -> None:
-    with pytest.raises(UnknownNameError, match=r"2026-11d.*2026-11c"):
-        difference("2026-11", "2026-11d")
+    with pytest.raises(UnknownNameError, match=r"2026-12.*2026-11c"):
+        difference("2026-11", "2026-12")
 
 
 def test_the_changelog_tells_what_is_applied(url: str, pack: Pack) -> None:
     downgrade(url, "0004")
     found = changelog(url, branches={"acme": pack.versions})
     assert [(each.slug, each.layer, each.applied) for each in found] == [
-        ("2", "acme", False), ("1", "acme", False), ("2026-11c", "vendor", False), ("2026-11b", "vendor", False),
-        ("2026-11", "vendor", True),
+        ("2", "acme", False), ("1", "acme", False), ("2026-11d", "vendor", False), ("2026-11c", "vendor", False),
+        ("2026-11b", "vendor", False), ("2026-11", "vendor", True),
     ]  # fmt: skip
     first, later = found[-1], found[2:-1]
     assert (first.revision, first.added, first.changed, first.removed) == ("0002", 1724, 0, 0)

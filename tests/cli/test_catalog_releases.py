@@ -103,7 +103,7 @@ def test_the_changelog_lists_releases_newest_first_and_what_this_catalog_has(pla
     document = json.loads(planner("--database", database, "catalog", "changelog", "-f", "json").out)
     assert document["schema"] == "planner.catalog.changelog/1"
     assert [(item["slug"], item["applied"]) for item in document["items"]] == [
-        ("2026-11c", False), ("2026-11b", False), ("2026-11", True),
+        ("2026-11d", False), ("2026-11c", False), ("2026-11b", False), ("2026-11", True),
     ]  # fmt: skip
     text = planner("--database", database, "catalog", "changelog").out
     assert "2026-11-24" in text
