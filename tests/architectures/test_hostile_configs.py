@@ -137,7 +137,7 @@ def test_path_folder_text_and_standard_input_give_one_architecture(readers, conf
     folder.mkdir()
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8-sig")
     by_folder, by_path = read_config(folder, readers), read_config(str(folder / "config.json"), readers)
-    monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps(config)))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(json.dumps(config).encode())))
     by_pipe, by_text = read_config("-", readers), read_config(json.dumps(config), readers)
     assert by_folder == by_path
     assert by_pipe == by_text
