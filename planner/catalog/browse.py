@@ -239,14 +239,21 @@ def _marked(slugs: Sequence[str]) -> Iterator[tuple[str, dict[str, object]]]:
 def search(database: Database, text: str, filters: Filters, *, kind: str | None = None) -> Page:
     """Entries with a name that contains every word of `text`, best first: kind, slug, name, layer, which name matched.
 
-    Of `filters` count those on accelerators and the limit. Raises InputError for a text that is longer than any name and for a
-    filter that the kind has not, UnknownNameError.
+    Where there are none, the part after the last slash is tried, as where a name is looked up. Of `filters` count those on
+    accelerators and the limit. Raises InputError for a text that is longer than any name and for a filter that the kind has
+    not, UnknownNameError.
     """
-    limit = filters.limit or None
     if len(text) > LONGEST_NAME:
         raise InputError(
             f"a search for {len(text):,} characters finds nothing", hint=f"names have up to {LONGEST_NAME}"
         )
+    found = _found(database, text, filters, kind)
+    _, slash, last = text.rpartition("/")
+    return _found(database, last, filters, kind) if slash and not found.rows else found
+
+
+def _found(database: Database, text: str, filters: Filters, kind: str | None) -> Page:
+    limit = filters.limit or None
     keys = [key for word in text.split() if (key := name_key(word))]
     if not keys:
         return Page([])

@@ -106,6 +106,13 @@ def test_an_entry_shows_its_aliases_sources_and_rates(catalog: Catalog) -> None:
         catalog.row("accelerators", "h1000x")
 
 
+def test_search_tries_what_stands_after_the_last_slash(catalog: Catalog) -> None:
+    """The hub's names, of which the catalog lists some alone."""
+    assert [row["slug"] for row in catalog.search("meta-llama/Llama-3.1-8B")] == ["llama-3.1-8b"]
+    assert catalog.search("meta-llama/Meta-Llama-3-8B")[0]["slug"] == "llama-3-8b"
+    assert catalog.search("somebody/") == []
+
+
 def test_search_finds_all_words_and_puts_the_closest_first(catalog: Catalog) -> None:
     found = catalog.search("llama 70b")
     assert {"llama-3-70b", "llama-3.1-70b"} <= {row["slug"] for row in found}
