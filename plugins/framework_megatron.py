@@ -99,8 +99,8 @@ a sum of the result and the backward 5.08 ms (linkedin/Liger-Kernel at ead96b61,
 megatron_swiglu, provider megatron), which at `MEMORY_EFFICIENCY` and without the sum are 4.3 and 20 bytes per element of the two
 halves; there the gradient is one number, and reading one per element adds a byte. Where operands are clamped before, each half is
 clamped by a kernel of its own and both are joined; the backward compares, selects and joins again (megatron/core/fusions/
-fused_bias_geglu.py at core_v0.16.0, weighted_bias_quick_geglu_impl): 8 and 14.5 bytes, those of the halves 1.49 times as slow as
-whole rows would be (`NANOTRON_TRAFFIC` of framework_pytorch.py, the same measurements).
+fused_bias_geglu.py at core_v0.16.0, weighted_bias_quick_geglu_impl): 8 and 14.5 bytes, of which 4 join, the others being of halves
+and so 1.49 times as slow as whole rows would be (`NANOTRON_TRAFFIC` of framework_pytorch.py, the same measurements).
 
 The experts' last bias is scaled by the routing probability of each token copy and added in float32, one kernel at a time: scale,
 add, join the experts' parts, round (megatron/core/transformer/moe/experts.py at core_v0.16.0, TEGroupedMLP._apply_bias); the
@@ -127,12 +127,14 @@ size 1024, whose layers are too small to keep the device busy."""
 
 
 HOST_S_PER_EXPERT_GEMM: Final = 0.267e-3 / 8
-"""A grouped GEMM of Transformer Engine is one cuBLAS call per expert: eight of 128 tokens by 2,048 x 2,048 on Blackwell, which a
-device does in microseconds, take 0.267 ms (NVIDIA/TransformerEngine, pull request 3134, "pure", fprop). An expert has two in the
-forward and four in the backward."""
+"""A grouped GEMM of Transformer Engine is one cuBLAS call per expert: eight of 128 tokens by 2,048 x 2,048 in NVFP4, on several
+streams of a Blackwell, which do their arithmetic in microseconds, take 0.267 ms (NVIDIA/TransformerEngine, pull request 3134,
+"pure", fprop). An expert has two in the forward and four in the backward. That this is the host's time, and the same in other
+formats and on other hosts, is an assumption."""
 HOST_S_PER_QUANTISED_EXPERT: Final = (1.05e-3 / 64, 1.95e-3 / 64)
 """What the tensors of an expert cost the host beside, forward and backward, where operands are quantised: the fused block of 64
-experts takes 1.2 and 2.1 ms, of which about 0.15 are its GEMMs (NVIDIA/TransformerEngine, issue 2897: GB200, MXFP8)."""
+experts takes 1.2 and 2.1 ms, of which about 0.15 are its GEMMs, the others allocate, quantise and free (NVIDIA/TransformerEngine,
+issue 2897: GB200, MXFP8). That blocks which are not fused, and other formats, cost as much is an assumption."""
 
 
 EXPERT_OVERLAP: Final = 0.45 / (1.0 - COMMUNICATION_SLOWDOWN)

@@ -80,8 +80,10 @@ TRAFFIC: Final = {
     "dispatch": Traffic(forward=7, backward=7, of_outputs=True),
     "combine": Traffic(forward=7, backward=7),
 }
-"""One kernel per arithmetic step, counted from the model code: silu and product apart, with clamps seven steps in all; the rotation
-in float32 (cast, complex product, cast); logits cast to float32, log-softmax, and their gradients."""
+"""One kernel per arithmetic step, counted from the model code: silu and product apart; the rotation in float32 (cast, complex
+product, cast); logits cast to float32, log-softmax, and their gradients. Per element of gate and up, the clamped activation's seven
+steps read and write 2 bytes each for two clamps, scale, sigmoid and the added one, 3 for each of two products; backward, 6 for each
+product, 3 for the sigmoid, 2 for the scale, 3 for the sum of the gate's two gradients, 3 for each clamp, 4 to join the halves."""
 COMPOSITE_NORM: Final = Traffic(forward=36, backward=68)
 """RMSNorm in the same way: cast, square, mean, product, cast back, product with the weight. So torch.nn.RMSNorm ran before
 PyTorch 2.9 fused it, and so does fms-fsdp's own (foundation-model-stack, fms/modules/layernorm.py)."""
@@ -102,9 +104,11 @@ exponentiates, sums and divides, one kernel at a time; the backward multiplies a
 functional.py, models/llama.py, cast_to_fp32). The activation reads halves of one tensor, whose rows are not contiguous: silu and
 product of 8,192 x 32,768 elements take 1.50 ms on an H100, with their backward and a sum 4.57 ms (linkedin/Liger-Kernel at
 ead96b61, benchmark/data/all_benchmark_data.csv, megatron_swiglu, provider torch), which is 1.49 times what their 10 bytes per
-element take at `MEMORY_EFFICIENCY`. The rotation, itself one kernel, follows a transposition of queries, keys and values, and a
-join and another transposition of keys and values (models/llama.py, CausalSelfAttention), transpositions taken at that same
-factor."""
+element take at `MEMORY_EFFICIENCY`; without the sum the backward is 14.4 bytes per element of gate and up, and a gradient that is
+one number there is read twice, 2 bytes. The rotation, itself one kernel of 4 bytes per element of queries and keys, follows a
+transposition of queries, keys and values (4 x 1.49 bytes of one and a half times as many elements: 9), and a join and another
+transposition of keys and values (4 and 6; models/llama.py, CausalSelfAttention), the latter taken at that same factor; the
+backward fills zeros where parts are written (4 more)."""
 COMPILED_TRAFFIC: Final = {
     "norm": Traffic(forward=4, backward=6),
     "gated_activation": Traffic(forward=3, backward=5),
@@ -117,9 +121,12 @@ COMPILED_TRAFFIC: Final = {
 }
 """What is left where torch.compile makes one kernel of neighbouring pointwise operators and a reduction: each operand read once,
 each result written once; the addition of the residual is part of the norm that follows (pytorch/pytorch, torch/_inductor/
-scheduler.py)."""
+scheduler.py). Gate and up are tensors of their own in these models; what the compiler makes of halves of one tensor was measured,
+and is slower (`TRAFFIC` of framework_megatron.py), what it makes of these was not."""
 
 
+RECOMPUTED_LAYERS: Final = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 48, 64)
+"""How many layers of fms-fsdp's are tried to run again (`selective_checkpointing` states their share)."""
 SHARD_GROUPS: Final = (1, 8, 64)
 """Sizes of FSDP's shard groups (HSDP) that are tried; 1 stands for all replicas."""
 DDP_BUCKET_ELEMENTS: Final = 25 * 2**20 / 2
@@ -348,8 +355,9 @@ def planner_frameworks() -> Iterator[Framework]:
         aliases=(),
         footprints={**foundry.footprints, "norm.rmsnorm": composite_rms_norm},
         traffic={**foundry.traffic, "norm.rmsnorm": COMPOSITE_NORM},
-        recomputes=("none", "full", "full:block"),
+        recomputes=("none", "full"),
         selective_recompute="full:block",  # fms_fsdp/policies/ac_handler.py: every n-th block as a whole
+        finer=({"recompute": ("full", "full:block"), "recompute_layers": RECOMPUTED_LAYERS}, *foundry.finer),
         attention_kernels={},
         source="foundation-model-stack/fms-fsdp; foundation-model-stack, fms/models/llama.py and fms/modules/layernorm.py",
     )

@@ -71,7 +71,7 @@ RATES: Final[Mapping[tuple[str, str], AttentionRate]] = {
     ("flash-3", "Blackwell Ultra"): AttentionRate(
         asymptote=0.73,
         half_length=1700.0,
-        source="[3], GB300: 1.10 to 1.13 times what GB200 reaches of the same peak, from 2k to 16k tokens",
+        source="[3], GB300: 1.10 to 1.13 times what GB200 reaches of the same peak, from 2k to 16k tokens; narrow: Hopper's",
         narrow=0.84,
     ),
 }

@@ -426,7 +426,12 @@ def compiled(name: str | None, note: str | None) -> bool:
 _PEAK_KINDS: Final = re.compile(r"nvidia-smi|reserved|allocated|active", re.IGNORECASE)
 
 
-_VOCABULARY: Final = re.compile(r"\bvocab(?:ulary)?\b[^;,.\d]*(?P<size>\d+)(?P<thousands>k?)\b", re.IGNORECASE)
+_VOCABULARY: Final = re.compile(
+    r"\bvocab(?:ulary)?(?: size)?\s*(?:is|of|about|=|:)?\s*(?P<size>\d{1,3}(?:,\d{3})+|\d+)(?P<thousands>k?)\b(?!\.\d)",
+    re.IGNORECASE,
+)
+LEAST_VOCABULARY: Final = 1000
+"""What is smaller is no vocabulary of words but another number of the note."""
 _TIED: Final = re.compile(r"\b(?:embeddings tied|tied embeddings)\b(?! no\b)", re.IGNORECASE)
 
 
@@ -440,13 +445,18 @@ def tied(note: str | None) -> bool | None:
 
 
 def vocabulary(note: str | None) -> int | None:
-    """The size of the vocabulary where a note states it.
+    """The size of the vocabulary where a note states it as a number.
 
-    >>> vocabulary("activation checkpointing on; VOCAB 250k"), vocabulary("shape from the config"), vocabulary("vocab is 50257;")
-    (250000, None, 50257)
+    >>> vocabulary("activation checkpointing on; VOCAB 250k"), vocabulary("vocab is 50,257;"), vocabulary("vocab of GPT-2")
+    (250000, 50257, None)
+    >>> vocabulary("vocab padded to a multiple of 128"), vocabulary("vocab 32.0k"), vocabulary("vocabulary 128 256")
+    (None, None, None)
     """
     found = _VOCABULARY.search(note or "")
-    return None if found is None else int(found["size"]) * (1000 if found["thousands"] else 1)
+    if found is None:
+        return None
+    size = int(found["size"].replace(",", "")) * (1000 if found["thousands"] else 1)
+    return size if size >= LEAST_VOCABULARY else None
 
 
 ALLOCATED: Final = "allocated"

@@ -37,7 +37,6 @@ class RunRow:
     """One configuration as its row states it; None is what the row leaves open.
 
     `shape` holds the counts of `SHAPE_COUNTS` that the row gives. `offload` is what is kept in the host's memory.
-    `layers_run_again` is the share of the layers that its FLOPs say are run again as a whole.
     """
 
     model_name: str | None = None
@@ -58,7 +57,6 @@ class RunRow:
     global_batch: int | None = None
     seq_len: int | None = None
     recompute: Worded | None = None
-    layers_run_again: float | None = None
     precision: str | None = None
     flash_attention: bool | None = None
     optimizer: Worded | None = None
@@ -119,7 +117,6 @@ def parse_row(cell: Mapping[str, str], vocabulary: Vocabulary) -> RunRow:
         global_batch=cells.whole("global_batch", cell.get("global_batch")),
         seq_len=cells.whole("seq_len", cell.get("seq_len")),
         recompute=cells.recompute(cell.get("recompute"), vocabulary.recomputes),
-        layers_run_again=_layers_run_again(cell),
         precision=cells.precision(cell.get("precision"), vocabulary.precisions),
         flash_attention=cells.flag("flash_attention", cell.get("flash_attention")),
         optimizer=optimizer,
@@ -142,19 +139,6 @@ def _noted(cell: Mapping[str, str]) -> dict[str, int]:
 def _counts(cell: Mapping[str, str], names: tuple[str, ...]) -> dict[str, int]:
     found = {name: cells.whole(name, cell.get(name), least=0 if name in EXPERT_COUNTS else 1) for name in names}
     return {name: value for name, value in found.items() if value is not None}
-
-
-def _layers_run_again(cell: Mapping[str, str]) -> float | None:
-    """Hardware FLOPs over the model's tell what is run again, whatever time it takes: another forward of all layers is a third
-    more.
-
-    >>> _layers_run_again({"mfu": "0.30", "hfu": "0.35"}), _layers_run_again({"mfu": "0.3"})
-    (0.5, None)
-    """
-    model, hardware = cells.number("mfu", cell.get("mfu")), cells.number("hfu", cell.get("hfu"))
-    if not model or not hardware:
-        return None
-    return round(min(1.0, max(0.0, 3.0 * (hardware / model - 1.0))), 6)
 
 
 def _offload_elsewhere(cell: Mapping[str, str], sharding: Sharding | None, optimizer: Worded | None) -> Worded | None:

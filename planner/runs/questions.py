@@ -65,8 +65,8 @@ NEAREST_FRAMEWORKS: Final[Mapping[str, tuple[str, ...]]] = {
 SOME_LAYERS: Final = "full:block"
 """The policy that runs a number of each chunk's layers again, as a whole."""
 SHARE_OF_LAYERS: Final = 0.5
-"""The share of the layers that frameworks whose selective recomputation is of whole layers run again where nothing says how many:
-the middle."""
+"""The share of the layers that run again where a framework's selective recomputation is of whole layers and nothing says how many:
+an assumption, the middle."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,8 +242,9 @@ class Questions:
     def _layouts(self, row: RunRow, context: Context, degrees: Mapping[str, int], filler: Filler) -> Layouts:
         rules = self.rules
         recompute = _recompute(row, context, filler)
-        if recompute == SOME_LAYERS and "recompute_layers" not in degrees:
-            degrees = {**degrees, "recompute_layers": _layers_again(row, context, degrees, filler)}
+        by_name = row.recompute is not None and row.recompute.name == recompute
+        if recompute == SOME_LAYERS and not by_name and "recompute_layers" not in degrees:
+            degrees = {**degrees, "recompute_layers": _layers_again(context, degrees, filler)}
         tuples = {
             degree.name: np.asarray([float(degrees.get(degree.name, 1))]) for degree in all_degrees(rules.strategies)
         }
@@ -371,14 +372,11 @@ def _offload(row: RunRow, filler: Filler) -> str:
     return row.offload.name
 
 
-def _layers_again(row: RunRow, context: Context, degrees: Mapping[str, int], filler: Filler) -> int:
-    """Layers of each chunk that run again: of the share that the row's FLOPs tell, else of a middling one."""
-    share, why = row.layers_run_again, "hfu over mfu"
-    if share is None:
-        share, why = SHARE_OF_LAYERS, "of how many is not said"
+def _layers_again(context: Context, degrees: Mapping[str, int], filler: Filler) -> int:
+    """Layers of each chunk that run again where the row leaves open how many."""
     chunk = len(context.program.layers) / (degrees["pp"] * degrees["vpp"])
-    layers = max(1, round(share * chunk))
-    filler.note(f"recompute_layers = {layers} ({why})")
+    layers = max(1, round(SHARE_OF_LAYERS * chunk))
+    filler.note(f"recompute_layers = {layers} (of how many is not said)")
     return layers
 
 

@@ -159,12 +159,14 @@ def rates_of(context: Context) -> Rates:
 
 def power_gain(accelerator: Accelerator) -> float:
     """How much more power the accelerator may draw than the part of the generation before with the same, or the nearest, peak; 1
-    where `POWER_BEFORE_W` knows none, and for what draws less."""
+    where `POWER_BEFORE_W` knows none, and for what draws less. Never so much that more than the best rate would be sustained."""
     before = POWER_BEFORE_W.get(accelerator.architecture)
     peak = accelerator.peak_flop_per_s.get("bf16")
     if not before or not peak or accelerator.tdp_w is None:
         return 1.0
-    return max(1.0, accelerator.tdp_w / before[min(before, key=lambda known: abs(known - peak))])
+    gain = accelerator.tdp_w / before[min(before, key=lambda known: abs(known - peak))]
+    most = 1.0 / _of_architecture(SUSTAINED_MATMUL, accelerator, DEFAULT_SUSTAINED_MATMUL)
+    return min(max(1.0, gain), most)
 
 
 def power_share(accelerator: Accelerator) -> float:

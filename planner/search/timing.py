@@ -101,7 +101,7 @@ def block_times(
     again = np.zeros(1)
     if block.name not in ("embedding", "head"):
         share = share_of_model(context, layouts, recomputes)
-        again = _recompute_s(layouts, costs, recomputes, launch_s) * share
+        again = _recompute_s(layouts, costs, recomputes, launch_s, experts * in_forward_s) * share
     sent = communications(context, layouts, block, strategies)
     sent = [_hidden_by_schedule(communication, layouts, schedules) for communication in sent]
     slowdown = slowdown_of(context)
@@ -178,15 +178,23 @@ def _sent_again(
 
 
 def _recompute_s(
-    layouts: Layouts, costs: Sequence[OperatorCost], recomputes: Sequence[Recompute], host_s_per_operator: float
+    layouts: Layouts,
+    costs: Sequence[OperatorCost],
+    recomputes: Sequence[Recompute],
+    host_s_per_operator: float,
+    host_s_of_experts: Array,
 ) -> Array:
+    """Of what runs again, the device's time or the host's for launching it, whichever is more."""
     total: Array = np.zeros(1)
-    counts = [0.0] * len(recomputes)
+    counts, experts = [0.0] * len(recomputes), [0.0] * len(recomputes)
     for cost in costs:
         weights = [float(runs_again(cost.operator, recompute)) for recompute in recomputes]
         counts = [count + weight for count, weight in zip(counts, weights, strict=True)]
+        if isinstance(cost.operator, Linear) and cost.operator.experts > 1:
+            experts = [max(some, weight) for some, weight in zip(experts, weights, strict=True)]
         total = total + layouts.choose("recompute", weights) * cost.forward_s
-    return np.maximum(total, layouts.choose("recompute", counts) * host_s_per_operator)
+    launches_s = layouts.choose("recompute", counts) * host_s_per_operator
+    return np.maximum(total, launches_s + layouts.choose("recompute", experts) * host_s_of_experts)
 
 
 def _hidden_by_schedule(

@@ -50,6 +50,7 @@ def test_variants_are_kept(catalog: Catalog) -> None:
     gemma, oss = catalog.architecture("gemma-3-4b-text"), catalog.architecture("gpt-oss-20b")
     assert (gemma.norms_per_layer, gemma.qk_norm, gemma.window, gemma.window_layers) == (4, "head", 1024, 29)
     assert (oss.attention_sinks, oss.moe and oss.moe.expert_bias, oss.window_layers) == (True, True, 12)
+    assert oss.activation == "clamped_silu"
 
 
 def test_where_a_config_disagrees_it_wins_and_a_note_says_so(catalog: Catalog) -> None:

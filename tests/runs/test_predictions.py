@@ -121,21 +121,24 @@ def test_recipes_of_nemo_interleave_where_vpp_is_open(predict):
 
 
 def test_fms_fsdp_s_selective_recomputation_is_of_whole_layers(predict):
-    """fms_fsdp/policies/ac_handler.py: every n-th block, as a whole. Another forward of all layers is a third more FLOPs; how many
-    of the 32 ran again, the row's own HFU over its MFU tells."""
+    """fms_fsdp/policies/ac_handler.py: every n-th block, as a whole; of how many of the 32 a row does not say."""
     cells = {"framework_slug": "fms-fsdp", "recompute": "selective", "zero_stage_or_fsdp": "FSDP", "tp": "1", "dp": "8"}
-    half, every, open_, torchtitan = predict(
-        cells | {"mfu": "0.30", "hfu": "0.35"},
-        cells | {"mfu": "0.30", "hfu": "0.40"},
+    open_, stated, named, torchtitan = predict(
         cells,
-        cells | {"framework_slug": "torchtitan", "mfu": "0.30", "hfu": "0.35"},
+        cells | {"recompute_layers": "32"},
+        cells | {"recompute": "full:block"},
+        cells | {"framework_slug": "torchtitan"},
     )
-    assert filled(half)["recompute_layers"] == "16 (hfu over mfu)"
-    assert filled(every)["recompute_layers"] == "32 (hfu over mfu)"
     assert filled(open_)["recompute_layers"] == "16 (of how many is not said)"
-    assert "recompute_layers" not in filled(torchtitan)
-    times = [float(row["predicted_step_time_s"]) for row in (half, every)]
-    assert times[0] < times[1]
+    assert not any("recompute_layers" in filled(row) for row in (stated, named, torchtitan))
+    one, half, every = (float(row["predicted_step_time_s"]) for row in (named, open_, stated))
+    assert one < half < every
+
+
+@pytest.mark.parametrize("note", ["vocab as in Llama 3", "vocab padded to a multiple of 128", "vocab 0"])
+def test_another_number_of_a_note_is_no_vocabulary(predict, note):
+    noted, silent = predict({"note": note}, {"note": ""})
+    assert noted["predicted_params"] == silent["predicted_params"]
 
 
 def test_a_vocabulary_that_only_the_note_states_is_used(predict):

@@ -10,6 +10,7 @@ from search.meshes import RULES, context, evaluated, mesh, number
 
 from planner.domain.hardware import Efficiency
 from planner.plugin import Linear, Pointwise, Region, Tensor
+from planner.search.activations import runs_again
 from planner.search.dividing import region_divisors
 from planner.search.network import network_of
 from planner.search.operators import EXPERT_BIAS, block_costs, operator_cost, rates_of
@@ -133,6 +134,20 @@ def test_a_rank_with_more_experts_cannot_be_faster_than_its_host():
     forward, backward = launch_s_per_expert(of)
     assert number(block.forward_s) == pytest.approx(least + experts * forward)
     assert number(block.backward_s) == pytest.approx(least + experts * backward)
+
+
+@pytest.mark.parametrize(("recompute", "share"), [("full", 1.0), ("selective:activation", 0.0), ("none", 0.0)])
+def test_experts_that_run_again_are_launched_again(recompute, share):
+    """A whole layer's forward costs the host as much the second time; an activation's has no GEMM of an expert."""
+    of = without_arithmetic(context(seq_len=64))
+    block = next(
+        block
+        for block, kind in zip(evaluated(of, recompute=recompute).blocks, of.program.blocks, strict=True)
+        if kind.name == ROUTED.name
+    )
+    launches = number(local_experts(mesh(of), ROUTED)) * launch_s_per_expert(of)[0]
+    operators = sum(runs_again(operator, RULES.recomputes[recompute]) for operator in ROUTED.operators)
+    assert number(block.recompute_s) == pytest.approx(operators * launch_s_per_operator(of) + share * launches)
 
 
 @pytest.mark.parametrize(

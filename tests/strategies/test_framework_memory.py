@@ -57,6 +57,27 @@ def test_nanotron_holds_whole_tensors_and_yet_gathers_again(framework, again):
     assert of.framework.keeps_gathered_inputs != again
 
 
+@pytest.mark.parametrize(
+    ("framework", "plain", "clamped"),
+    [("megatron-core", 2, 4), ("torchtitan", 3, 6), ("torchtitan-compiled", 3, 3), ("transformers", 3, 6)],
+)
+def test_clamped_activations_keep_what_their_steps_read(framework, plain, clamped):
+    """clamp(g) * sigmoid(a * clamp(g)) * (clamp(u) + 1): Megatron's fused activation reads the clamps' copies (megatron/core/
+    fusions/fused_bias_geglu.py); steps one by one read g, u, clamp(g), the sigmoid, their product and the shifted u; a compiler
+    keeps no more than for a plain SwiGLU."""
+
+    def kept(activation):
+        of = context(framework)
+        program = assemble(replace(LLAMA, activation=activation), REGISTRY.sublayers)
+        saved = saved_tensors(program.kinds[0], RULES.recomputes["none"], of.framework, of.numerics)
+        widths = [tensor.width for tensor in saved if tensor.width == LLAMA.ffn_hidden]
+        return len(widths)
+
+    # The down projection's input has that width, too.
+    assert kept("silu") == plain + 1
+    assert kept("clamped_silu") == clamped + 1
+
+
 @pytest.mark.parametrize(("framework", "share"), [("torchtitan", 1.0), ("deepspeed", 0.25), ("megatron-core", 0.0)])
 def test_a_stage_keeps_what_it_sent_until_its_backward(framework, share):
     """p outputs on the first of p stages under 1F1B: whole, a part per tensor-parallel rank, or freed once sent."""
