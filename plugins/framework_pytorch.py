@@ -87,13 +87,6 @@ product, 3 for the sigmoid, 2 for the scale, 3 for the sum of the gate's two gra
 COMPOSITE_NORM: Final = Traffic(forward=36, backward=68)
 """RMSNorm in the same way: cast, square, mean, product, cast back, product with the weight. So torch.nn.RMSNorm ran before
 PyTorch 2.9 fused it, and so does fms-fsdp's own (foundation-model-stack, fms/modules/layernorm.py)."""
-NANOTRON_FOOTPRINTS: Final = FOOTPRINTS
-"""nanotron gathers the inputs of its GEMMs again in the backward (src/nanotron/config/parallelism_config.py at 9055c664,
-tp_recompute_allgather), so it saves shards. But whole tensors stay allocated all the same: what a reduce-scatter reads returns to
-the allocator only once NCCL's stream is done with it (torch.Tensor.record_stream), and the host runs ahead of the device, so one
-piles up per row-parallel GEMM. They are as large as gathered inputs, which stand for them here. With shards alone 58 of the
-playbook's 66 runs with tensor parallelism come out more than 2 % too small, by up to 66 %; with whole tensors 38, by up to 23 %;
-ten are then more than 10 % too large."""
 NANOTRON_TRAFFIC: Final = {
     "loss": Traffic(forward=38, backward=14),
     "gated_activation": Traffic(forward=7.5, backward=16.5),
@@ -240,7 +233,13 @@ def planner_frameworks() -> Iterator[Framework]:
     nanotron = Framework(
         name="nanotron",
         storage=main_gradient_storage,
-        footprints=NANOTRON_FOOTPRINTS,
+        # nanotron gathers the inputs of its GEMMs again in the backward (src/nanotron/config/parallelism_config.py at 9055c664,
+        # tp_recompute_allgather), so it saves shards. But what a reduce-scatter reads returns to the allocator only once NCCL's
+        # stream is done with it (torch.Tensor.record_stream), and the host runs ahead of the device: whole tensors pile up, one
+        # per row-parallel GEMM. They are as large as gathered inputs, which stand for them. With shards alone 58 of the
+        # playbook's 66 runs with tensor parallelism come out more than 2 % too small, by up to 66 %; with whole tensors 38, by
+        # up to 23 %; ten are then more than 10 % too large.
+        footprints=FOOTPRINTS,
         overlaps=Overlaps(
             input_gradients=1.0,
             gradients=NANOTRON_GRADIENT_OVERLAP,

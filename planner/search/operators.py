@@ -151,22 +151,25 @@ def rates_of(context: Context) -> Rates:
         attention_peak=compute * calibrated * clock,
         memory_bytes_per_s=accelerator.memory_bandwidth_bytes_per_s * MEMORY_EFFICIENCY,
         compute_units=accelerator.compute_units or DEFAULT_COMPUTE_UNITS,
-        sustained=_of_architecture(SUSTAINED_MATMUL, accelerator, DEFAULT_SUSTAINED_MATMUL)
-        * power_gain(accelerator)
-        * clock,
+        sustained=sustained_matmul(accelerator) * clock,
     )
+
+
+def sustained_matmul(accelerator: Accelerator) -> float:
+    """What GEMMs of a training step reach of the best shape's rate (`SUSTAINED_MATMUL`), with the power that there is more; all of
+    it at most."""
+    share = _of_architecture(SUSTAINED_MATMUL, accelerator, DEFAULT_SUSTAINED_MATMUL)
+    return min(1.0, share * power_gain(accelerator))
 
 
 def power_gain(accelerator: Accelerator) -> float:
     """How much more power the accelerator may draw than the part of the generation before with the same, or the nearest, peak; 1
-    where `POWER_BEFORE_W` knows none, and for what draws less. Never so much that more than the best rate would be sustained."""
+    where `POWER_BEFORE_W` knows none, and for what draws less."""
     before = POWER_BEFORE_W.get(accelerator.architecture)
     peak = accelerator.peak_flop_per_s.get("bf16")
     if not before or not peak or accelerator.tdp_w is None:
         return 1.0
-    gain = accelerator.tdp_w / before[min(before, key=lambda known: abs(known - peak))]
-    most = 1.0 / _of_architecture(SUSTAINED_MATMUL, accelerator, DEFAULT_SUSTAINED_MATMUL)
-    return min(max(1.0, gain), most)
+    return max(1.0, accelerator.tdp_w / before[min(before, key=lambda known: abs(known - peak))])
 
 
 def power_share(accelerator: Accelerator) -> float:

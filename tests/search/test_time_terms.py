@@ -23,6 +23,7 @@ from planner.search.operators import (
     power_gain,
     power_share,
     rates_of,
+    sustained_matmul,
 )
 from planner.search.timing import block_syncs, gained_s, key_parts, launch_s_per_operator, slowdown_of
 
@@ -144,6 +145,8 @@ def test_more_power_for_the_same_peak_is_a_gain():
 
     assert [gain(1400.0, 2.5e15), gain(1100.0, 2.25e15)] == pytest.approx([1400 / 1200, 1.1])
     assert gain(900.0, 2.25e15) == gain(1400.0, 2.5e15, "Blackwell GB100") == gain(None, 2.5e15) == 1.0
+    hot = replace(plain, architecture="Blackwell Ultra", tdp_w=3000.0, peak_flop_per_s={"bf16": 2.5e15})
+    assert sustained_matmul(hot) == 1.0
 
 
 LIGER_H100 = {"megatron-core": (0.8585, 5.0830, 1), "nanotron": (1.4953, 4.5729, 2)}
